@@ -1,0 +1,95 @@
+# Everything a developer or CI runs. `make` alone lists the targets.
+#   PYTHON=/path/to/python3  which interpreter makes .venv (default: the first >= 3.11 found)
+#   ARGS="…"                 passed on by `make demo` and `make test`
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+ENVIRONMENT := $(VENV)/.environment-is-made
+PROJECT := $(VENV)/.project-is-installed
+NODE := .tools/.dev-chain-is-installed
+CODE := src tests tools
+
+# A new package, or a changed entry point, needs the (one-second) installation again.
+PACKAGES := $(wildcard src/custody_*/__init__.py src/adapters/custody_*/__init__.py src/entrypoints/custody_*/__init__.py)
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(PROJECT) ## make .venv from the hash-pinned locks (a second run is instant)
+	@:
+
+$(ENVIRONMENT): requirements/build.txt requirements/dev.txt
+	@tools/setup.sh environment
+	@touch $@
+
+$(PROJECT): $(ENVIRONMENT) pyproject.toml $(PACKAGES)
+	@tools/setup.sh project
+	@touch $@
+
+.PHONY: node
+node: $(NODE) ## install the dev chain (anvil) into .tools
+
+$(NODE): $(ENVIRONMENT) tools/devnode/install.py tools/devnode/package.json tools/devnode/package-lock.json
+	@$(BIN)/python tools/devnode/install.py
+	@touch $@
+
+.PHONY: demo
+demo: setup node ## the main job in front of you, on a local dev chain (ARGS=--once ends after it)
+	@$(BIN)/custody demo $(ARGS)
+
+.PHONY: test
+test: setup node lint typecheck ## everything: lint, types and every test (ARGS goes to pytest)
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile $(ARGS)
+
+.PHONY: test-unit
+test-unit: setup ## the fast half: no node, no network, under 30 seconds
+	@$(BIN)/python -m pytest -q -m "not slow" tests/unit $(ARGS)
+
+.PHONY: lint
+lint: setup ## ruff: rules and format
+	@$(BIN)/ruff check --quiet $(CODE)
+	@$(BIN)/ruff format --quiet --check $(CODE) || { echo "lint: run 'make format'"; exit 1; }
+
+.PHONY: format
+format: setup ## put the code into ruff's format and mend what ruff can mend
+	@$(BIN)/ruff check --quiet --fix $(CODE) || true
+	@$(BIN)/ruff format --quiet $(CODE)
+
+.PHONY: typecheck
+typecheck: setup ## mypy, strict
+	@$(BIN)/mypy --no-error-summary
+
+.PHONY: coverage
+coverage: setup node ## line and branch coverage of the tests
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+.PHONY: bench
+bench: setup node ## measure against the figures in docs (ONLY=name for one)
+	@$(BIN)/python -m tests.benchmarks $(ONLY)
+
+# No header and no index lines: a lock names packages and hashes, never a download host.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
+
+.PHONY: lock
+lock: setup ## renew requirements/*.txt from pyproject.toml (UPGRADE=--upgrade for newer releases)
+	@$(COMPILE) -o requirements/build.txt requirements/build.in
+	@$(COMPILE) -o requirements/node.txt requirements/node.in
+	@$(COMPILE) -o requirements/runtime.txt pyproject.toml
+	@$(COMPILE) -o requirements/dev.txt -c requirements/runtime.txt --extra dev pyproject.toml
+
+.PHONY: contracts
+contracts: setup ## compile the test contracts again (only when a .sol file changed)
+	@$(BIN)/python tools/contracts/compile.py
+
+.PHONY: clean
+clean: ## remove .venv, .tools and every cache
+	@rm -rf $(VENV) .tools build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
+	@find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
