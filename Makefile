@@ -33,9 +33,10 @@ $(PROJECT): $(ENVIRONMENT) pyproject.toml $(PACKAGES)
 
 .PHONY: node
 node: $(NODE) ## install the dev chain (anvil) into .tools
+	@:
 
 $(NODE): $(ENVIRONMENT) tools/devnode/install.py tools/devnode/package.json tools/devnode/package-lock.json
-	@$(BIN)/python tools/devnode/install.py
+	@$(BIN)/python tools/devnode/install.py >/dev/null
 	@touch $@
 
 .PHONY: demo
