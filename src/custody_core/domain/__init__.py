@@ -1,0 +1,1 @@
+"""The rules: pure values and functions. No clock, no chance, no network, no disk, no log."""

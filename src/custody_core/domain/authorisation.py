@@ -1,0 +1,98 @@
+"""What a signer may be asked to sign.
+
+Rules of this file
+
+1. A signer accepts the two types below and nothing else. There is no way to say "sign these 32 bytes".
+2. A payment rests on one decision that allows, made for this transaction and this nonce; a cancellation on the request it follows.
+3. Every field is recomputed from the transaction and its decision; a caller's word for any of them is not taken.
+4. Both are bound to their chain (EIP-155) and capped by the fee that was held.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from custody_core.domain.addresses import address_to_bytes
+from custody_core.domain.encoding import FeeMarketTransaction
+from custody_core.domain.policy import Decision, Verdict
+from custody_core.domain.transaction import CANCELLATION_GAS, Attempt, AttemptKind, Transaction
+
+
+class NotAuthorised(Exception):
+    """The decision does not cover what was to be signed: a bug, or somebody changed a row."""
+
+
+@attrs.frozen
+class AuthorisedPayment:
+    """One payment attempt that a decision allows."""
+
+    wallet_id: str
+    decision_id: str
+    unsigned: FeeMarketTransaction
+
+
+@attrs.frozen
+class AuthorisedCancellation:
+    """A transfer of nothing to oneself, at the nonce of a transaction that is to be cancelled."""
+
+    wallet_id: str
+    transaction_id: str
+    unsigned: FeeMarketTransaction
+
+
+Authorised = AuthorisedPayment | AuthorisedCancellation
+
+
+def authorise(transaction: Transaction, attempt: Attempt, decision: Decision) -> Authorised:
+    """The authorisation to sign `attempt`. Raises `NotAuthorised` unless `decision` covers exactly this transaction and nonce."""
+    nonce = _covered_nonce(transaction, attempt, decision)
+    if attempt.kind is AttemptKind.CANCELLATION:
+        return AuthorisedCancellation(transaction.wallet_id, transaction.id, _cancellation(transaction, attempt, nonce))
+    return AuthorisedPayment(transaction.wallet_id, decision.id, _payment(transaction, attempt, nonce))
+
+
+def _covered_nonce(transaction: Transaction, attempt: Attempt, decision: Decision) -> int:
+    inputs = decision.evaluation.inputs
+    covers = (
+        decision.evaluation.verdict is Verdict.ALLOW
+        and decision.transaction_id == transaction.id
+        and decision.nonce is not None
+        and decision.nonce == transaction.nonce
+        and decision.gas_limit == transaction.gas_limit
+        and decision.fee_per_gas_max_wei == transaction.fee_per_gas_max_wei
+        and (inputs.chain_id, inputs.wallet_id, inputs.sender) == (transaction.chain_id, transaction.wallet_id, transaction.sender)
+        and (inputs.type, inputs.contract) == (transaction.type, transaction.asset.contract)
+        and (inputs.to, inputs.amount) == (transaction.to, transaction.amount)
+        and attempt.fees.max_fee_per_gas_wei <= transaction.fee_per_gas_max_wei
+    )
+    if not covers or decision.nonce is None:
+        raise NotAuthorised(f"decision {decision.id} does not cover attempt {attempt.id} of {transaction.id}")
+    return decision.nonce
+
+
+def _payment(transaction: Transaction, attempt: Attempt, nonce: int) -> FeeMarketTransaction:
+    return FeeMarketTransaction(
+        chain_id=transaction.chain_id,
+        nonce=nonce,
+        max_priority_fee_per_gas=attempt.fees.max_priority_fee_per_gas_wei,
+        max_fee_per_gas=attempt.fees.max_fee_per_gas_wei,
+        gas_limit=transaction.gas_limit,
+        to=address_to_bytes(transaction.call_to),
+        value=transaction.call_value_wei,
+        data=transaction.call_data,
+    )
+
+
+def _cancellation(transaction: Transaction, attempt: Attempt, nonce: int) -> FeeMarketTransaction:
+    if transaction.cancel_requested_at is None:
+        raise NotAuthorised(f"nobody asked to cancel {transaction.id}")
+    return FeeMarketTransaction(
+        chain_id=transaction.chain_id,
+        nonce=nonce,
+        max_priority_fee_per_gas=attempt.fees.max_priority_fee_per_gas_wei,
+        max_fee_per_gas=attempt.fees.max_fee_per_gas_wei,
+        gas_limit=CANCELLATION_GAS,
+        to=address_to_bytes(transaction.sender),
+        value=0,
+        data=b"",
+    )

@@ -1,0 +1,127 @@
+"""The chain as we follow it.
+
+Rules of this file
+
+1. Every header is stored and names its parent; the stored headers form one chain. A block that does not link is not ours yet.
+2. The cursor is the newest stored header. It moves forward by whole blocks and backward only to a common ancestor.
+3. The final block never moves backward and never changes. If a node shows another hash at or below it, the line stops: the chain is
+   halted and nothing is reversed by itself.
+4. A node that knows less than we do is late, not right: a lower head with the hash that we stored is no reorganisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NewType
+
+import attrs
+
+Hash = NewType("Hash", str)
+"""A 32-byte hash as `0x` and 64 lower-case hex digits."""
+
+
+@attrs.frozen
+class BlockRef:
+    """A block, by number and hash, with the chain's own time."""
+
+    number: int
+    hash: Hash
+    timestamp: datetime
+
+
+@attrs.frozen
+class Header:
+    """What links one block to the one before it. `logs_bloom` is the 2048-bit filter of the block's logs, None where a node
+    left it out.
+    """
+
+    number: int
+    hash: Hash
+    parent_hash: Hash
+    timestamp: datetime
+    logs_bloom: bytes | None = None
+
+    @property
+    def ref(self) -> BlockRef:
+        """The header's block, named."""
+        return BlockRef(self.number, self.hash, self.timestamp)
+
+
+@attrs.frozen
+class BlockTransaction:
+    """A transaction of a block, as far as we need it. Addresses are 20 raw bytes; `recipient` is None where a contract is
+    created.
+    """
+
+    hash: Hash
+    sender: bytes
+    recipient: bytes | None
+    nonce: int
+    value: int
+
+
+@attrs.frozen
+class Block:
+    """A block with all of its transactions, in order."""
+
+    header: Header
+    transactions: Sequence[BlockTransaction]
+
+
+@attrs.frozen
+class Log:
+    """An event that a contract emitted."""
+
+    block_hash: Hash
+    transaction_hash: Hash
+    log_index: int
+    emitter: bytes
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
+@attrs.frozen
+class Receipt:
+    """What became of a transaction in a block. `succeeded` is the status of EIP-658."""
+
+    transaction_hash: Hash
+    block_hash: Hash
+    block_number: int
+    succeeded: bool
+    gas_used: int
+    effective_gas_price_wei: int
+
+
+@attrs.frozen
+class ChainState:
+    """One row per followed chain. `version` fences: a follower that lost its lead cannot save over its successor's row."""
+
+    chain_id: int
+    start: BlockRef
+    cursor: BlockRef
+    final: BlockRef
+    halted_reason: str | None = None
+    version: int = 1
+
+
+def links(parent: BlockRef, block: Header) -> bool:
+    """Whether `block` is the next one on top of `parent`."""
+    return block.number == parent.number + 1 and block.parent_hash == parent.hash
+
+
+def common_ancestor(stored: Sequence[Header], canonical: Mapping[int, Hash]) -> Header | None:
+    """The newest of our `stored` headers (oldest first) whose hash the node agrees with, or None when it agrees with none of
+    them.
+    """
+    return next((header for header in reversed(stored) if canonical.get(header.number) == header.hash), None)
+
+
+def final_number(*, tagged: int | None, head: int, confirmations: int | None) -> int | None:
+    """The height that counts as final: the node's `finalized` tag, or `confirmations` blocks below the head where a depth is set.
+
+    A depth of 1 makes the head itself final. None while the node has not said.
+    """
+    if confirmations is not None:
+        return max(head - confirmations + 1, 0)
+    return tagged

@@ -1,0 +1,1 @@
+"""Use cases: load, ask, decide, save in one transaction, and only then act outside."""
