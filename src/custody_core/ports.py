@@ -384,8 +384,12 @@ class Unit(Protocol):
         """All accounts of a wallet that were ever posted to."""
         ...
 
-    def wallet_totals(self, chain_id: int, *, after_wallet_id: str, limit: int) -> Sequence[tuple[Wallet, Mapping[str, int]]]:
-        """By wallet id: wallets that hold or held something on a chain, with asset key → the sum of all their accounts there."""
+    def wallet_totals(
+        self, chain_id: int, *, after_wallet_id: str, limit: int
+    ) -> Sequence[tuple[Wallet, Mapping[str, int]]]:
+        """By wallet id: every wallet (pooled and closed ones too), each with asset key → the sum of all of its accounts on that chain
+        (its suspense included); an asset never posted to is left out.
+        """
         ...
 
     def posting_groups(self, *, after: int, limit: int) -> Sequence[tuple[int, PostingGroup]]:
