@@ -1,0 +1,31 @@
+"""Real parts for the integration tests: a dev chain of its own for each test that asks for one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.devnode import DevNode, anvil_program
+from tests.support.faultproxy import FaultProxy
+
+
+@pytest.fixture(scope="session")
+def anvil() -> Path:
+    try:
+        return anvil_program()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def node(anvil: Path) -> Iterator[DevNode]:
+    """A fresh chain, a block per transaction, `finalized` four blocks behind the head."""
+    with DevNode(program=anvil) as node:
+        yield node
+
+
+@pytest.fixture
+def proxy(node: DevNode) -> Iterator[FaultProxy]:
+    """A faultless proxy before `node`; add faults with `proxy.on(…)`."""
+    with FaultProxy(node.rpc_url) as proxy:
+        yield proxy

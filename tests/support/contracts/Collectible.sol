@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+/// An ERC-721 in outline: its Transfer has ERC-20's topic 0, a fourth topic and no data.
+contract Collectible {
+    mapping(uint256 => address) public ownerOf;
+
+    event Transfer(address indexed from, address indexed to, uint256 indexed tokenId);
+
+    function mint(address to, uint256 tokenId) external {
+        ownerOf[tokenId] = to;
+        emit Transfer(address(0), to, tokenId);
+    }
+}
