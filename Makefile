@@ -11,6 +11,7 @@ ENVIRONMENT := $(VENV)/.environment-is-made
 PROJECT := $(VENV)/.project-is-installed
 NODE := .tools/.dev-chain-is-installed
 CODE := src tests tools
+PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
 # A new package, or a changed entry point, needs the (one-second) installation again.
 PACKAGES := $(wildcard src/custody_*/__init__.py src/adapters/custody_*/__init__.py src/entrypoints/custody_*/__init__.py)
@@ -45,11 +46,11 @@ demo: setup node ## the main job in front of you, on a local dev chain (ARGS=--o
 
 .PHONY: test
 test: setup node lint typecheck ## everything: lint, types and every test (ARGS goes to pytest)
-	@$(BIN)/python -m pytest -q -n auto --dist loadfile $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## the fast half: no node, no network, under 30 seconds
-	@$(BIN)/python -m pytest -q -m "not slow" tests/unit $(ARGS)
+	@$(PYTEST) -m "not slow" tests/unit $(ARGS)
 
 .PHONY: lint
 lint: setup ## ruff: rules and format

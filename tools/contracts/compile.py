@@ -1,9 +1,12 @@
-"""Compiles tests/support/contracts/*.sol into contracts.json: abi and bytecode per contract, the same bytes every time.
+"""Compiles tests/support/contracts/*.sol into contracts.json: the same bytes every time.
+
+Per contract: abi, bytecode, and the hash of the source, by which a test knows that the artefact is up to date.
 
 The compiler is solc, the version that package-lock.json beside this file pins; it is installed into a folder that is
 thrown away afterwards. Needed only when a contract changes: the tests read the committed contracts.json.
 """
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -54,8 +57,12 @@ def artefacts(output: dict[str, Any]) -> dict[str, Any]:
     if errors:
         raise CompileError("\n".join(errors))
     return {
-        name: {"abi": contract["abi"], "bytecode": "0x" + contract["evm"]["bytecode"]["object"]}
-        for contracts in output["contracts"].values()
+        name: {
+            "abi": contract["abi"],
+            "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
+            "source_sha256": hashlib.sha256((CONTRACTS / file).read_bytes()).hexdigest(),
+        }
+        for file, contracts in output["contracts"].items()
         for name, contract in contracts.items()
     }
 
