@@ -9,13 +9,13 @@ Rules of this file
 3. Only type 2 (EIP-1559) exists here. The chain id is signed and at least 1, so that a transaction for one chain is
    void on every other (EIP-155). A transaction without a recipient (contract creation) cannot be said.
 4. Bytes that others chose (calldata, logs) are read strictly: None means "not of this form", never "harmless".
-5. This is the signing path: hence the table of single bytes, and checks when a transaction is made, not at each use.
+5. This is the signing path: hence the table of single bytes, and a transaction checked and encoded once, when made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import attrs
 from sha3 import keccak_256
@@ -38,7 +38,7 @@ REVERT_REASON_LENGTH_MAX: Final = 256  # characters kept; a stranger's text that
 
 _DEPTH_MAX: Final = 16  # a type 2 transaction is 4 deep: transaction, access list, entry, storage keys
 _BYTES: Final = tuple(bytes((value,)) for value in range(256))
-_PANIC_MEANINGS: Final = {  # Solidity documentation, "Panic via assert and Error via require"
+_PANICS: Final = {  # Solidity documentation, "Panic via assert and Error via require"
     0x01: "assertion failed",
     0x11: "arithmetic overflow or underflow",
     0x12: "division or modulo by zero",
@@ -62,7 +62,7 @@ class MalformedSignature(ValueError):
     """y_parity, r or s is outside what Ethereum accepts (EIP-2, EIP-2718)."""
 
 
-def keccak256(data: bytes) -> bytes:
+def keccak256(data: bytes | bytearray) -> bytes:
     """The 32-byte Keccak-256 of Ethereum, whose padding is older than FIPS 202: not `hashlib.sha3_256`."""
     return bytes(keccak_256(data).digest())
 
@@ -168,6 +168,7 @@ class FeeMarketTransaction:
     value: int
     data: bytes = b""
     access_list: AccessList = ()
+    encoded_fields: bytes = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         for name, low, high in _RANGES:
@@ -180,6 +181,10 @@ class FeeMarketTransaction:
             raise MalformedTransaction("to must be 20 bytes, data any bytes")
         if self.access_list != () and not _is_access_list(self.access_list):
             raise MalformedTransaction("access_list must be a tuple of (20 bytes, tuple of 32 bytes)")
+        numbers = (self.chain_id, self.nonce, self.max_priority_fee_per_gas, self.max_fee_per_gas, self.gas_limit)
+        call = b"\x94" + self.to + _integer(self.value) + _string(self.data)
+        access_list = rlp_encode(self.access_list) if self.access_list else b"\xc0"
+        object.__setattr__(self, "encoded_fields", b"".join(map(_integer, numbers)) + call + access_list)
 
 
 def _is_bytes(item: object, length: int) -> bool:
@@ -192,17 +197,10 @@ def _is_access_list(item: object) -> bool:
     return shaped and all(_is_bytes(to, 20) and all(_is_bytes(key, 32) for key in keys) for to, keys in entries)
 
 
-def _envelope(tx: FeeMarketTransaction, signature: bytes) -> bytes:
-    """0x02 || rlp(the nine fields and, unless `signature` is empty, its three, which come encoded)."""
-    numbers = (tx.chain_id, tx.nonce, tx.max_priority_fee_per_gas, tx.max_fee_per_gas, tx.gas_limit)
-    call = _string(tx.to) + _integer(tx.value) + _string(tx.data) + rlp_encode(tx.access_list)
-    body = b"".join(map(_integer, numbers)) + call + signature
-    return b"\x02" + _header(0xC0, len(body)) + body
-
-
 def signing_payload(tx: FeeMarketTransaction) -> bytes:
-    """The bytes whose Keccak-256 is signed (EIP-1559)."""
-    return _envelope(tx, b"")
+    """The bytes whose Keccak-256 is signed: 0x02 || rlp(the nine fields) (EIP-1559)."""
+    body = tx.encoded_fields
+    return b"\x02" + _header(0xC0, len(body)) + body
 
 
 def signing_hash(tx: FeeMarketTransaction) -> bytes:
@@ -220,7 +218,8 @@ def require_canonical_signature(y_parity: int, r: int, s: int) -> None:
 def serialize_signed(tx: FeeMarketTransaction, y_parity: int, r: int, s: int) -> bytes:
     """The raw transaction, as a node takes it. Raises `MalformedSignature`."""
     require_canonical_signature(y_parity, r, s)
-    return _envelope(tx, _integer(y_parity) + _integer(r) + _integer(s))
+    body = tx.encoded_fields + _integer(y_parity) + _integer(r) + _integer(s)
+    return b"\x02" + _header(0xC0, len(body)) + body
 
 
 def transaction_hash(raw: bytes) -> bytes:
@@ -237,8 +236,8 @@ def decode_signed(raw: bytes) -> tuple[FeeMarketTransaction, int, int, int]:
     if not isinstance(fields, tuple) or len(fields) != 12:
         raise MalformedTransaction("this is not a signed EIP-1559 transaction")
     chain_id, nonce, priority_fee, fee, gas_limit, value = map(_to_integer, (*fields[:5], fields[6]))
-    to, data, access_list = fields[5], fields[7], fields[8]
-    tx = FeeMarketTransaction(chain_id, nonce, priority_fee, fee, gas_limit, to, value, data, access_list)  # type: ignore[arg-type]
+    to, data, access_list = cast("tuple[bytes, bytes, AccessList]", (fields[5], fields[7], fields[8]))  # checked next
+    tx = FeeMarketTransaction(chain_id, nonce, priority_fee, fee, gas_limit, to, value, data, access_list)
     y_parity, r, s = map(_to_integer, fields[9:])
     require_canonical_signature(y_parity, r, s)
     return tx, y_parity, r, s
@@ -290,7 +289,7 @@ def decode_revert_reason(data: bytes) -> str | None:
     arguments = data[4:]
     if data[:4] == PANIC_SELECTOR and len(arguments) == 32:
         code = int.from_bytes(arguments, "big")
-        return f"panic {code:#04x}: {_PANIC_MEANINGS.get(code, 'unknown cause')}"
+        return f"panic {code:#04x}: {_PANICS[code]}" if code in _PANICS else "panic with an unknown code"
     length = int.from_bytes(arguments[32:64], "big")
     if data[:4] != ERROR_SELECTOR or int.from_bytes(arguments[:32], "big") != 32 or 64 + length > len(arguments):
         return None
