@@ -180,6 +180,12 @@ class ChainHalted(CustodyError):
     code = "chain-halted"
 
 
+class DatabaseUnavailable(CustodyError):
+    """The database cannot be opened, is not prepared for this version, or went away."""
+
+    code = "database-unavailable"
+
+
 class KeyPoolEmpty(CustodyError):
     """No wallet is ready to be handed out; the process that makes keys has to catch up."""
 
@@ -215,3 +221,9 @@ class OutcomeUnknown(CustodyError):
 
 class IllegalTransition(Exception):
     """A fact reached an aggregate that has no edge for it: a bug in a service, never a caller's fault."""
+
+
+class BrokenInvariant(Exception):
+    """The store refused what no service may ask for: a write in a unit that reads, a nonce that changes, a ledger row that is rewritten,
+    a row whose parent does not exist. A bug, or somebody who edits the database.
+    """

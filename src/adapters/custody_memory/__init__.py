@@ -1,0 +1,1 @@
+"""The store in memory: as honest as a database, gone when the process ends."""

@@ -1,0 +1,131 @@
+"""Outgoing transactions with their attempts, and the nonces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import attrs
+
+from custody_core.domain.addresses import Address
+from custody_core.domain.chain import Hash
+from custody_core.domain.nonce import NonceLine
+from custody_core.domain.transaction import State, Transaction
+from custody_core.errors import BrokenInvariant
+from custody_memory.tables import Tables
+
+
+class TransactionRows:
+    """The part of a unit that keeps outgoing transactions."""
+
+    _tables: Tables
+
+    def add_transaction(self, transaction: Transaction) -> None:
+        self._tables.transactions.add(transaction.id, transaction)
+        if transaction.external_id is not None:
+            self._tables.transaction_by_external_id.add((transaction.owner_id, transaction.external_id), transaction.id)
+        self._index_transaction(None, transaction)
+
+    def save_transactions(self, transactions: Sequence[Transaction]) -> None:
+        for transaction in transactions:
+            before = self._tables.transactions.save(transaction.id, transaction)
+            _require_kept(before, transaction)
+            self._index_transaction(before, transaction)
+
+    def transaction(self, transaction_id: str) -> Transaction | None:
+        return self._tables.transactions.get(transaction_id)
+
+    def transactions_by_id(self, transaction_ids: Sequence[str]) -> Mapping[str, Transaction]:
+        return self._tables.transactions.some(transaction_ids)
+
+    def transaction_by_external_id(self, owner_id: str, external_id: str) -> Transaction | None:
+        transaction_id = self._tables.transaction_by_external_id.get((owner_id, external_id))
+        return None if transaction_id is None else self._tables.transactions.get(transaction_id)
+
+    def transactions(
+        self,
+        *,
+        owner_id: str | None,
+        wallet_id: str | None = None,
+        state: str | None = None,
+        limit: int,
+        before_id: str | None = None,
+    ) -> Sequence[Transaction]:
+        wanted = [
+            transaction
+            for transaction in self._tables.transactions
+            if (owner_id is None or transaction.owner_id == owner_id)
+            and (wallet_id is None or transaction.wallet_id == wallet_id)
+            and (state is None or transaction.state == state)
+            and (before_id is None or transaction.id < before_id)
+        ]
+        return sorted(wanted, key=lambda transaction: transaction.id, reverse=True)[:limit]
+
+    def claim_due(self, *, chain_id: int, now: datetime, until: datetime, limit: int) -> Sequence[Transaction]:
+        due = sorted(
+            (transaction.due_at, transaction.id)
+            for transaction in self._tables.unsettled
+            if transaction.chain_id == chain_id and transaction.due_at is not None and transaction.due_at <= now
+        )
+        found = [self._tables.transactions.rows[transaction_id] for _, transaction_id in due[:limit]]
+        claimed = [attrs.evolve(transaction, due_at=until, version=transaction.version + 1) for transaction in found]
+        self._tables.mode.require_writable()
+        self.save_transactions(claimed)
+        return claimed
+
+    def transactions_by_hash(self, chain_id: int, hashes: Sequence[Hash]) -> Mapping[Hash, Transaction]:
+        found = self._tables.transaction_by_hash.some([(chain_id, hash_) for hash_ in hashes])
+        return {hash_: self._tables.transactions.rows[transaction_id] for (_, hash_), transaction_id in found.items()}
+
+    def confirming_transactions(
+        self, chain_id: int, *, above: int | None = None, up_to: int | None = None
+    ) -> Sequence[Transaction]:
+        found = [
+            (transaction.inclusion.block.number, transaction.id, transaction)
+            for transaction in self._tables.unsettled
+            if transaction.state is State.CONFIRMING and transaction.chain_id == chain_id and transaction.inclusion is not None
+        ]
+        return [
+            transaction
+            for height, _, transaction in sorted(found, key=lambda row: row[:2])
+            if (above is None or height > above) and (up_to is None or height <= up_to)
+        ]
+
+    def in_flight(self, chain_id: int, wallet_id: str) -> int:
+        return sum(
+            transaction.chain_id == chain_id and transaction.wallet_id == wallet_id and transaction.nonce is not None
+            for transaction in self._tables.unsettled
+        )
+
+    def nonce_line(self, chain_id: int, address: Address) -> NonceLine | None:
+        return self._tables.nonce_lines.get((chain_id, address))
+
+    def put_nonce_line(self, line: NonceLine) -> None:
+        stored = self.nonce_line(line.chain_id, line.address)
+        if stored is not None and line.next_nonce < stored.next_nonce:
+            self._tables.mode.refuse("a nonce line never goes back")
+        self._tables.nonce_lines.put((line.chain_id, line.address), line)
+
+    def _index_transaction(self, before: Transaction | None, transaction: Transaction) -> None:
+        tables = self._tables
+        if transaction.nonce is not None and (before is None or before.nonce is None):
+            tables.transaction_by_nonce.add((transaction.chain_id, transaction.sender, transaction.nonce), transaction.id)
+        known = {attempt.hash for attempt in before.attempts} if before else set()
+        for attempt in transaction.attempts:
+            if attempt.hash is not None and attempt.hash not in known:
+                tables.transaction_by_hash.add((transaction.chain_id, attempt.hash), transaction.id)
+        if not transaction.is_final:
+            tables.unsettled.put(transaction.id, transaction)
+        elif before is not None:
+            tables.unsettled.discard(transaction.id)
+
+
+def _require_kept(before: Transaction, after: Transaction) -> None:
+    """What was set once stays: the nonce, and each attempt with its bytes."""
+    if before.nonce is not None and after.nonce != before.nonce:
+        raise BrokenInvariant("a transaction keeps its nonce")
+    for old, new in zip(before.attempts, after.attempts, strict=False):
+        if old.id != new.id or (old.raw is not None and (old.raw, old.hash) != (new.raw, new.hash)):
+            raise BrokenInvariant("a signed attempt keeps its bytes")
+    if len(after.attempts) < len(before.attempts):
+        raise BrokenInvariant("an attempt is never taken away")

@@ -1,0 +1,97 @@
+"""Users, wallets and their sealed keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from custody_core.domain.addresses import Address
+from custody_core.domain.wallet import SealedKey, User, Wallet
+from custody_core.errors import BrokenInvariant
+from custody_memory.tables import Tables
+
+
+class WalletRows:
+    """The part of a unit that keeps users and wallets."""
+
+    _tables: Tables
+
+    def user(self, user_id: str) -> User | None:
+        return self._tables.users.get(user_id)
+
+    def user_by_subject(self, issuer: str, subject: str) -> User | None:
+        user_id = self._tables.user_by_subject.get((issuer, subject))
+        return None if user_id is None else self._tables.users.get(user_id)
+
+    def add_user(self, user: User) -> None:
+        self._tables.users.add(user.id, user)
+        self._tables.user_by_subject.add((user.issuer, user.subject), user.id)
+
+    def save_user(self, user: User) -> None:
+        self._tables.users.save(user.id, user)
+
+    def lock_pool(self) -> None:
+        self._tables.mode.require_writable()
+        self._tables.mode.pool_is_locked = True
+
+    def next_wallet_sequence(self) -> int:
+        if not self._tables.mode.pool_is_locked:
+            raise BrokenInvariant("a wallet's sequence is given under the pool lock only")
+        return max(self._tables.wallet_by_sequence.rows, default=0) + 1
+
+    def add_wallets(self, wallets: Sequence[Wallet], keys: Sequence[SealedKey]) -> None:
+        tables = self._tables
+        for wallet in wallets:
+            tables.wallets.add(wallet.id, wallet)
+            tables.wallet_by_address.add(wallet.address, wallet.id)
+            tables.wallet_by_sequence.add(wallet.sequence, wallet.id)
+            self._name_wallet(wallet)
+        for key in keys:
+            if key.wallet_id not in tables.wallets:
+                raise BrokenInvariant("a sealed key belongs to a wallet")
+            tables.sealed_keys.add(key.wallet_id, key)
+
+    def pool_size(self) -> int:
+        return sum(wallet.owner_id is None for wallet in self._tables.wallets)
+
+    def pooled_wallet(self) -> Wallet | None:
+        pooled = (wallet for wallet in self._tables.wallets if wallet.owner_id is None)
+        return min(pooled, key=lambda wallet: wallet.sequence, default=None)
+
+    def wallet(self, wallet_id: str, *, lock: bool = False) -> Wallet | None:
+        if lock:
+            self._tables.mode.require_writable()
+        return self._tables.wallets.get(wallet_id)
+
+    def wallet_by_external_id(self, owner_id: str, external_id: str) -> Wallet | None:
+        wallet_id = self._tables.wallet_by_external_id.get((owner_id, external_id))
+        return None if wallet_id is None else self._tables.wallets.get(wallet_id)
+
+    def wallets_by_address(self, addresses: Iterable[Address]) -> Mapping[Address, Wallet]:
+        found = self._tables.wallet_by_address.some(list(addresses))
+        return {address: self._tables.wallets.rows[wallet_id] for address, wallet_id in found.items()}
+
+    def save_wallet(self, wallet: Wallet) -> None:
+        before = self._tables.wallets.save(wallet.id, wallet)
+        if before.external_id is None or before.owner_id is None:
+            self._name_wallet(wallet)
+
+    def wallets(self, *, owner_id: str | None, limit: int, before_id: str | None = None) -> Sequence[Wallet]:
+        wanted = [
+            wallet
+            for wallet in self._tables.wallets
+            if wallet.owner_id is not None
+            and (owner_id is None or wallet.owner_id == owner_id)
+            and (before_id is None or wallet.id < before_id)
+        ]
+        return sorted(wanted, key=lambda wallet: wallet.id, reverse=True)[:limit]
+
+    def addresses_after(self, sequence: int, limit: int) -> Sequence[tuple[int, Address]]:
+        above = sorted((wallet.sequence, wallet.address) for wallet in self._tables.wallets if wallet.sequence > sequence)
+        return above[:limit]
+
+    def sealed_keys(self, wallet_ids: Sequence[str]) -> Mapping[str, SealedKey]:
+        return self._tables.sealed_keys.some(wallet_ids)
+
+    def _name_wallet(self, wallet: Wallet) -> None:
+        if wallet.owner_id is not None and wallet.external_id is not None:
+            self._tables.wallet_by_external_id.add((wallet.owner_id, wallet.external_id), wallet.id)
