@@ -384,9 +384,7 @@ class Unit(Protocol):
         """All accounts of a wallet that were ever posted to."""
         ...
 
-    def wallet_totals(
-        self, chain_id: int, *, after_wallet_id: str, limit: int
-    ) -> Sequence[tuple[Wallet, Mapping[str, int]]]:
+    def wallet_totals(self, chain_id: int, *, after_wallet_id: str, limit: int) -> Sequence[tuple[Wallet, Mapping[str, int]]]:
         """By wallet id: every wallet (pooled and closed ones too), each with asset key → the sum of all of its accounts on that chain
         (its suspense included); an asset never posted to is left out.
         """

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import attrs
 
-from custody_core.domain.addresses import address_to_bytes
+from custody_core.domain.addresses import Address, address_from_bytes, address_to_bytes
 from custody_core.domain.encoding import FeeMarketTransaction
 from custody_core.domain.policy import Decision, Verdict
 from custody_core.domain.transaction import CANCELLATION_GAS, Attempt, AttemptKind, Transaction
+from custody_core.domain.wallet import SealedKey
 
 
 class NotAuthorised(Exception):
@@ -49,6 +50,28 @@ def authorise(transaction: Transaction, attempt: Attempt, decision: Decision) ->
     if attempt.kind is AttemptKind.CANCELLATION:
         return AuthorisedCancellation(transaction.wallet_id, transaction.id, _cancellation(transaction, attempt, nonce))
     return AuthorisedPayment(transaction.wallet_id, decision.id, _payment(transaction, attempt, nonce))
+
+
+def transaction_to_sign(authorised: object, key: SealedKey) -> FeeMarketTransaction:
+    """What a signer may sign with `key`: its own look at what it was handed. Raises `NotAuthorised`."""
+    match authorised:
+        case AuthorisedPayment(wallet_id=wallet_id, unsigned=unsigned):
+            is_payment = True
+        case AuthorisedCancellation(wallet_id=wallet_id, unsigned=unsigned):
+            is_payment = False
+        case _:
+            raise NotAuthorised("a signer takes an authorised payment or cancellation, and nothing else")
+    # Exactly this type: a subclass could say one thing to these checks and another to the encoder.
+    if type(unsigned) is not FeeMarketTransaction or unsigned.chain_id < 1 or wallet_id != key.wallet_id:
+        raise NotAuthorised(f"this is no transaction that was authorised for {key.wallet_id}")
+    if not is_payment and not _moves_nothing(unsigned, key.address):
+        raise NotAuthorised(f"a cancellation for {key.wallet_id} sends nothing to itself, and nothing else")
+    return unsigned
+
+
+def _moves_nothing(unsigned: FeeMarketTransaction, own: Address) -> bool:
+    to_itself = address_from_bytes(unsigned.to) == own
+    return to_itself and unsigned.value == 0 and unsigned.data == b"" and unsigned.access_list == ()
 
 
 def _covered_nonce(transaction: Transaction, attempt: Attempt, decision: Decision) -> int:

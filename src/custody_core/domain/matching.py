@@ -1,0 +1,146 @@
+"""Finding, in blocks and logs, what concerns us.
+
+Rules of this file
+
+1. A native deposit is a transaction's own value to a managed address. Whether it succeeded, only its receipt says.
+2. A token deposit is a `Transfer` event (EIP-20: three topics, one data word) of a listed contract. What has another shape (ERC-721 uses
+   the same first topic with four topics) is not one, and is no reason to stop.
+3. Movements of nothing are ignored: they are how addresses get poisoned.
+4. A bloom filter may say "perhaps" for nothing, never "no" for something (Yellow Paper, section 4.3.1).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from custody_core.domain.addresses import Address, address_from_bytes
+from custody_core.domain.chain import Block, BlockTransaction, Hash, Log
+from custody_core.domain.deposit import DepositKey, DepositKind
+from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC, keccak256
+from custody_core.domain.tokens import NATIVE_ALIAS
+
+_WORD = 32
+_BLOOM_BYTES = 256
+
+
+@attrs.frozen
+class BlockMatches:
+    """What concerns us in one block: transactions to (with value) and from managed addresses."""
+
+    block: Block
+    incoming: tuple[BlockTransaction, ...]
+    outgoing: tuple[BlockTransaction, ...]
+
+    @property
+    def transaction_hashes(self) -> tuple[Hash, ...]:
+        """The transactions whose receipts are needed, each once."""
+        return tuple(dict.fromkeys(each.hash for each in (*self.incoming, *self.outgoing)))
+
+
+@attrs.frozen
+class TokenTransfer:
+    """A well-formed EIP-20 `Transfer` event, read."""
+
+    sender: bytes
+    to: bytes
+    amount: int
+
+
+class ManagedAddresses:
+    """The addresses that are ours, held so that a block's few hundred candidates are tested quickly.
+
+    `sequence` is the highest wallet sequence taken in; the set only grows.
+    """
+
+    def __init__(self) -> None:
+        self._addresses: set[bytes] = set()
+        self.sequence = 0
+
+    def add(self, rows: Iterable[tuple[int, Address]]) -> None:
+        """Takes in (sequence, address) rows, in ascending order."""
+        for sequence, address in rows:
+            self._addresses.add(bytes.fromhex(address[2:]))
+            self.sequence = sequence
+
+    def __contains__(self, address: bytes | None) -> bool:
+        return address in self._addresses
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+
+def match_block(block: Block, managed: ManagedAddresses) -> BlockMatches:
+    """The transactions of `block` that concern us."""
+    return BlockMatches(
+        block,
+        incoming=tuple(each for each in block.transactions if each.value and each.recipient in managed),
+        outgoing=tuple(each for each in block.transactions if each.sender in managed),
+    )
+
+
+def read_transfer(log: Log) -> TokenTransfer | None:
+    """The transfer that a log tells of, or None when it has another shape."""
+    shaped = len(log.topics) == 3 and log.topics[0] == ERC20_TRANSFER_TOPIC and len(log.data) == _WORD
+    if not shaped or any(len(topic) != _WORD or any(topic[:12]) for topic in log.topics[1:]):
+        return None
+    return TokenTransfer(log.topics[1][12:], log.topics[2][12:], int.from_bytes(log.data, "big"))
+
+
+def native_key(chain_id: int, transaction: BlockTransaction) -> DepositKey:
+    """The identity of a transaction's own value, to a managed address."""
+    if transaction.recipient is None:
+        raise ValueError("a contract creation pays nobody")
+    return DepositKey(
+        chain_id=chain_id,
+        transaction_hash=transaction.hash,
+        kind=DepositKind.NATIVE,
+        asset=NATIVE_ALIAS,
+        sender=address_from_bytes(transaction.sender),
+        to=address_from_bytes(transaction.recipient),
+        amount=transaction.value,
+        ordinal=0,
+    )
+
+
+def token_keys(chain_id: int, logs: Sequence[Log], managed: ManagedAddresses) -> list[DepositKey]:
+    """The identities of the token transfers to managed addresses among `logs`, which are in log order."""
+    keys: list[DepositKey] = []
+    equals: Counter[tuple[Hash, bytes, TokenTransfer]] = Counter()
+    for log in logs:
+        transfer = read_transfer(log)
+        if transfer is None or transfer.amount == 0 or transfer.to not in managed or transfer.sender == transfer.to:
+            continue
+        same = (log.transaction_hash, log.emitter, transfer)
+        keys.append(
+            DepositKey(
+                chain_id=chain_id,
+                transaction_hash=log.transaction_hash,
+                kind=DepositKind.TOKEN,
+                asset=address_from_bytes(log.emitter),
+                sender=address_from_bytes(transfer.sender),
+                to=address_from_bytes(transfer.to),
+                amount=transfer.amount,
+                ordinal=equals[same],
+            )
+        )
+        equals[same] += 1
+    return keys
+
+
+def bloom_admits(bloom: bytes | None, *, topic: bytes, emitters: Iterable[bytes]) -> bool:
+    """Whether a block with this logs bloom may hold a log with `topic` from one of `emitters`. Without a bloom it may."""
+    if bloom is None:
+        return True
+    return _bloom_has(bloom, topic) and any(_bloom_has(bloom, emitter) for emitter in emitters)
+
+
+def _bloom_has(bloom: bytes, value: bytes) -> bool:
+    digest = keccak256(value)
+    for index in (0, 2, 4):
+        bit = int.from_bytes(digest[index : index + 2], "big") & 2047
+        if not bloom[_BLOOM_BYTES - 1 - bit // 8] >> bit % 8 & 1:
+            return False
+    return True

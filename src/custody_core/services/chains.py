@@ -1,0 +1,63 @@
+"""The chains that are followed: how far, and what stops them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from custody_core.domain.chain import ChainState
+from custody_core.domain.resources import chain_text
+from custody_core.errors import InvalidStateTransition, NotFound
+from custody_core.ports import BlockTag, Found, Unit
+from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_audit
+
+
+@attrs.frozen
+class ChainStatus:
+    """A followed chain. `head_number` is what the node shows now, None when it does not answer."""
+
+    state: ChainState
+    head_number: int | None
+
+    @property
+    def lag_blocks(self) -> int | None:
+        """How many blocks we are behind the node."""
+        return None if self.head_number is None else max(self.head_number - self.state.cursor.number, 0)
+
+
+class Chains:
+    """`custody.chains`."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+
+    def list(self) -> Sequence[ChainStatus]:
+        """Every followed chain, with what its node shows now."""
+        states = self._kit.read(lambda unit: unit.chains())
+        return [ChainStatus(state, self._head(state.chain_id)) for state in states]
+
+    def resume(self, chain_id: int, *, actor: str = SYSTEM_ACTOR) -> ChainState:
+        """Lets a halted chain go on: an operator has looked, and the node's final block is the one in our books again.
+
+        Raises `NotFound`, `InvalidStateTransition`.
+        """
+
+        def work(unit: Unit) -> ChainState:
+            state = unit.chain(chain_id, lock=True)
+            if state is None:
+                raise NotFound(f"{chain_text(chain_id)} is not followed")
+            if state.halted_reason is None:
+                raise InvalidStateTransition(f"{chain_text(chain_id)} is not halted")
+            resumed = attrs.evolve(state, halted_reason=None, version=state.version + 1)
+            unit.save_chain(resumed)
+            now = self._kit.clock.now()
+            record_audit(self._kit, unit, now=now, actor=actor, action="chain.resumed", object_id=chain_text(chain_id))
+            return resumed
+
+        return self._kit.write(work)
+
+    def _head(self, chain_id: int) -> int | None:
+        chain = self._kit.chains.get(chain_id)
+        answer = chain.header(BlockTag.LATEST) if chain else None
+        return answer.value.number if isinstance(answer, Found) else None

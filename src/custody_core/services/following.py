@@ -1,0 +1,250 @@
+"""Following one chain: what to read next, and when to stand still.
+
+One process leads per chain (a lease); the chain row's version fences it, so that a leader that was paused cannot save over its successor.
+
+A round asks the node for its final block, its head and the blocks after our cursor, and then does one of four things:
+
+* the blocks link to the cursor: reads all that they need (receipts, logs), and commits them as one (`ingest.py`);
+* they do not link: finds the newest header that we and the node agree on, and takes back what lies above it;
+* the node disagrees at or below our final block: halts the chain; nothing is reversed by itself;
+* anything is unknown, contradictory or behind us: does nothing, and asks again next round. A block that cannot be read whole stops the
+  cursor; it is never skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+import attrs
+
+from custody_core.domain.chain import (
+    Block,
+    BlockRef,
+    ChainState,
+    Hash,
+    Header,
+    Log,
+    Receipt,
+    common_ancestor,
+    final_number,
+    links,
+)
+from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
+from custody_core.domain.matching import BlockMatches, ManagedAddresses, bloom_admits, match_block
+from custody_core.domain.tokens import Asset
+from custody_core.ports import BlockTag, Found, Unit
+from custody_core.services.ingest import BlockEvidence, Ingest
+from custody_core.services.kit import Kit, raise_alarm, record_audit
+
+_ADDRESSES_PER_READ = 10_000
+
+
+class Round(StrEnum):
+    """What one round came to."""
+
+    NOT_LEADING = "not-leading"
+    HALTED = "halted"
+    WAITING = "waiting"
+    IDLE = "idle"
+    ADVANCED = "advanced"
+    REWOUND = "rewound"
+
+
+class Follower:
+    """Follows one chain. Keeps the managed addresses in memory between rounds; everything else is in the store."""
+
+    def __init__(self, kit: Kit, chain_id: int, *, holder: str) -> None:
+        self._kit = kit
+        self._chain = kit.chain(chain_id)
+        self._holder = holder
+        self._managed = ManagedAddresses()
+
+    def follow(self, *, rounds_max: int = 1_000_000) -> Round:
+        """Rounds until the head is reached or nothing can be done; what the last one came to."""
+        outcome = Round.IDLE
+        for _ in range(rounds_max):
+            outcome = self.round()
+            if outcome not in {Round.ADVANCED, Round.REWOUND}:
+                break
+        return outcome
+
+    def round(self) -> Round:
+        """One step forward or back, in one commit."""
+        state = self._lead()
+        if state is None:
+            return Round.NOT_LEADING
+        if state.halted_reason is not None:
+            return Round.HALTED
+        return self._step(state)
+
+    def _lead(self) -> ChainState | None:
+        now = self._kit.clock.now()
+        name, until = f"follow:{self._chain.chain_id}", now + self._kit.limits.lease
+
+        def work(unit: Unit) -> ChainState | None:
+            leads = unit.take_lease(name, holder=self._holder, now=now, until=until)
+            return unit.chain(self._chain.chain_id) if leads else None
+
+        return self._kit.write(work)
+
+    def _step(self, state: ChainState) -> Round:
+        head, final = self._chain.header(BlockTag.LATEST), self._final_header()
+        if not isinstance(head, Found):
+            return self._wait("the node does not say where its head is")
+        tip = head.value
+        if tip.number <= state.cursor.number:
+            return self._at_or_behind(state, tip, final)
+        last = min(tip.number, state.cursor.number + self._kit.limits.blocks_per_commit_max)
+        blocks = self._linked(state.cursor, self._chain.blocks(range(state.cursor.number + 1, last + 1)))
+        if blocks is None:
+            return self._rewind(state)
+        return self._advance(state, blocks, tip, final)
+
+    def _at_or_behind(self, state: ChainState, tip: Header, final: Header | None) -> Round:
+        """The node's head is not above our cursor: the same block, an older one that we know (it is late), or another branch."""
+        known = self._kit.read(lambda unit: unit.headers(self._chain.chain_id, first=tip.number, last=tip.number))
+        if not known or known[0].hash != tip.hash:
+            return self._rewind(state)
+        if self._final_ref(state, [], final) == state.final:
+            return Round.IDLE
+        return self._commit(state, [], tip, final)
+
+    def _linked(self, cursor: BlockRef, answers: Sequence[Answer[Block]]) -> list[Block] | None:
+        """The blocks that were found and link on from `cursor`, up to the first that was not; None when the first is of another branch."""
+        blocks: list[Block] = []
+        for answer in answers:
+            if not isinstance(answer, Found):
+                break
+            block = answer.value
+            if not links(cursor, block.header):
+                return blocks or None
+            blocks.append(block)
+            cursor = block.header.ref
+        return blocks
+
+    def _advance(self, state: ChainState, blocks: Sequence[Block], tip: Header, final: Header | None) -> Round:
+        if not blocks:
+            return self._wait("the node does not show the next block")
+        return self._commit(state, blocks, tip, final)
+
+    def _commit(self, state: ChainState, blocks: Sequence[Block], tip: Header, final: Header | None) -> Round:
+        """Reads what the blocks need and saves them with all that follows from them. Again, where an address was born meanwhile."""
+        tokens = self._tokens()
+        while True:
+            self._learn_addresses()
+            evidence = self._read([match_block(block, self._managed) for block in blocks], tokens)
+            if blocks and not evidence:
+                return self._wait(f"block {blocks[0].header.number} cannot be read whole yet")
+            read = [each.matches.block for each in evidence]
+            advanced = attrs.evolve(
+                state,
+                cursor=read[-1].header.ref if read else state.cursor,
+                final=self._final_ref(state, [block.header for block in read], final),
+                version=state.version + 1,
+            )
+            ingest = Ingest(self._kit, self._managed, {asset.key: asset for asset in tokens}, state=advanced, evidence=evidence)
+            if self._kit.write(ingest.run):
+                self._kit.observer.progress(f"chain eip155:{state.chain_id}", done=advanced.cursor.number, total=tip.number)
+                return Round.ADVANCED if read else Round.IDLE
+
+    def _read(self, matches: Sequence[BlockMatches], tokens: Sequence[Asset]) -> list[BlockEvidence]:
+        """The evidence for each block, up to the first that cannot be read completely and consistently."""
+        hashes = [hash_ for each in matches for hash_ in each.transaction_hashes]
+        answers = dict(zip(hashes, self._chain.receipts(hashes), strict=True)) if hashes else {}
+        evidence: list[BlockEvidence] = []
+        for each in matches:
+            receipts = _receipts_of(each, answers)
+            logs = self._transfer_logs(each.block.header, tokens)
+            if receipts is None or logs is None:
+                break
+            evidence.append(BlockEvidence(each, receipts, logs))
+        return evidence
+
+    def _transfer_logs(self, header: Header, tokens: Sequence[Asset]) -> tuple[Log, ...] | None:
+        """The `Transfer` logs of listed tokens in exactly that block; the node is not asked where the block's bloom rules them out."""
+        emitters = [bytes.fromhex(asset.contract[2:]) for asset in tokens if asset.contract]
+        if not emitters or not bloom_admits(header.logs_bloom, topic=ERC20_TRANSFER_TOPIC, emitters=emitters):
+            return ()
+        answer = self._chain.logs(header.hash, topic=ERC20_TRANSFER_TOPIC, emitters=emitters)
+        return tuple(answer.value) if isinstance(answer, Found) else None
+
+    def _rewind(self, state: ChainState) -> Round:
+        """Takes back what lies above the newest block that we and the node agree on; halts when that would be below the final one."""
+        chain_id = self._chain.chain_id
+        stored = self._kit.read(lambda unit: unit.headers(chain_id, first=state.final.number, last=state.cursor.number))
+        answers = self._chain.headers([header.number for header in stored])
+        if not isinstance(answers[0], Found):
+            return self._wait("the node does not show our final block")
+        canonical = {answer.value.number: answer.value.hash for answer in answers if isinstance(answer, Found)}
+        ancestor = common_ancestor(stored, canonical)
+        if ancestor is None:
+            return self._halt(state, canonical[state.final.number])
+        if ancestor.number == state.cursor.number:
+            return self._wait("the node contradicts itself about our newest block")
+        rewound = attrs.evolve(state, cursor=ancestor.ref, version=state.version + 1)
+        ingest = Ingest(self._kit, self._managed, {}, state=rewound, evidence=())
+        self._kit.write(ingest.take_back)
+        return Round.REWOUND
+
+    def _halt(self, state: ChainState, seen: str) -> Round:
+        reason = f"final block {state.final.number} is {state.final.hash} in our books and {seen} on the node"
+        halted = attrs.evolve(state, halted_reason=reason, version=state.version + 1)
+
+        def work(unit: Unit) -> None:
+            now = self._kit.clock.now()
+            unit.save_chain(halted)
+            object_id = f"eip155:{state.chain_id}"
+            record_audit(
+                self._kit, unit, now=now, actor="system", action="chain.halted", object_id=object_id, detail={"reason": reason}
+            )
+            raise_alarm(self._kit, unit, now=now, code="finality-breached", object_id=object_id, detail=reason)
+
+        self._kit.write(work)
+        return Round.HALTED
+
+    def _final_header(self) -> Header | None:
+        """The newest block that the node calls final, None while it does not say or a depth is set instead."""
+        if self._kit.limits.confirmations.get(self._chain.chain_id) is not None:
+            return None
+        answer = self._chain.header(BlockTag.FINALIZED)
+        return answer.value if isinstance(answer, Found) else None
+
+    def _final_ref(self, state: ChainState, new: Sequence[Header], tagged: Header | None) -> BlockRef:
+        """Our final block after `new`: never backward, never above the cursor, and only one that the node agrees with by hash."""
+        cursor = new[-1].ref if new else state.cursor
+        depth = self._kit.limits.confirmations.get(self._chain.chain_id)
+        number = final_number(tagged=tagged.number if tagged else None, head=cursor.number, confirmations=depth)
+        if number is None or number <= state.final.number:
+            return state.final
+        number = min(number, cursor.number)
+        ours = next((header for header in reversed(new) if header.number == number), None) or self._stored(number)
+        if ours is None or (tagged is not None and tagged.number == number and tagged.hash != ours.hash):
+            return state.final
+        return ours.ref
+
+    def _stored(self, number: int) -> Header | None:
+        found = self._kit.read(lambda unit: unit.headers(self._chain.chain_id, first=number, last=number))
+        return found[0] if found else None
+
+    def _learn_addresses(self) -> None:
+        while True:
+            rows = self._kit.read(lambda unit: unit.addresses_after(self._managed.sequence, _ADDRESSES_PER_READ))
+            self._managed.add(rows)
+            if len(rows) < _ADDRESSES_PER_READ:
+                return
+
+    def _tokens(self) -> list[Asset]:
+        return [token.asset for token in self._kit.read(lambda unit: unit.tokens(self._chain.chain_id))]
+
+    def _wait(self, why: str) -> Round:
+        self._kit.observer.trouble("chain-waiting", f"eip155:{self._chain.chain_id}: {why}")
+        return Round.WAITING
+
+
+def _receipts_of(matches: BlockMatches, answers: Mapping[Hash, Answer[Receipt]]) -> dict[Hash, Receipt] | None:
+    """The receipts that a block's matches need, or None unless every one of them is there and of this very block."""
+    found = [answers[hash_] for hash_ in matches.transaction_hashes]
+    receipts = {answer.value.transaction_hash: answer.value for answer in found if isinstance(answer, Found)}
+    whole = len(receipts) == len(found) and all(each.block_hash == matches.block.header.hash for each in receipts.values())
+    return receipts if whole else None

@@ -1,0 +1,190 @@
+"""What blocks do to us, in one commit: headers, deposits, our own transactions, finality, books, events, cursor.
+
+Nothing in here asks the node. The evidence was read before, is of exactly these blocks (hashes compared), and is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import attrs
+
+from custody_core.domain import deposit as deposits
+from custody_core.domain import transaction as transactions
+from custody_core.domain.addresses import address_from_bytes
+from custody_core.domain.chain import BlockRef, BlockTransaction, ChainState, Hash, Log, Receipt
+from custody_core.domain.deposit import Deposit, DepositKey, DepositState
+from custody_core.domain.ids import IdPrefix
+from custody_core.domain.matching import BlockMatches, ManagedAddresses, native_key, token_keys
+from custody_core.domain.tokens import NATIVE_ALIAS, Asset, native_asset
+from custody_core.domain.transaction import AttemptKind, Inclusion, State, Transaction
+from custody_core.domain.wallet import Wallet, WalletState, freeze
+from custody_core.ports import Unit
+from custody_core.services.kit import Kit, raise_alarm, record_changes, record_deposit_notice, record_deposits
+
+
+@attrs.frozen
+class BlockEvidence:
+    """A block with everything that was needed to judge it: receipts of the transactions that concern us, logs of the listed tokens."""
+
+    matches: BlockMatches
+    receipts: Mapping[Hash, Receipt]
+    logs: tuple[Log, ...]
+
+
+class Ingest:
+    """One commit of the follower. `state` is the chain row as it will be; `tokens` maps contract to asset."""
+
+    def __init__(
+        self,
+        kit: Kit,
+        managed: ManagedAddresses,
+        tokens: Mapping[str, Asset],
+        *,
+        state: ChainState,
+        evidence: Sequence[BlockEvidence],
+    ) -> None:
+        self._kit = kit
+        self._managed = managed
+        self._tokens = tokens
+        self._state = state
+        self._evidence = evidence
+
+    def run(self, unit: Unit) -> bool:
+        """Saves the blocks. False, and nothing is written, when an address was born that they were not matched against."""
+        unit.lock_pool()
+        if unit.addresses_after(self._managed.sequence, 1):
+            return False
+        now = self._kit.clock.now()
+        unit.save_chain(self._state)
+        unit.add_headers(self._state.chain_id, [each.matches.block.header for each in self._evidence])
+        for evidence in self._evidence:
+            self._take_in(unit, evidence, now)
+        self._finalise(unit, now)
+        return True
+
+    def take_back(self, unit: Unit) -> None:
+        """Saves a reorganisation: the cursor goes back, and what lay above it is undone row by row."""
+        now, chain_id, ancestor = self._kit.clock.now(), self._state.chain_id, self._state.cursor
+        unit.save_chain(self._state)
+        unit.remove_headers(chain_id, above=ancestor.number)
+        orphaned = unit.confirming_deposits(chain_id, above=ancestor.number)
+        changes = [deposits.decide(each, deposits.Orphaned(), now) for each in orphaned]
+        record_deposits(self._kit, unit, changes, now=now, owners=_owners(unit, orphaned), head=ancestor)
+        dropped = unit.confirming_transactions(chain_id, above=ancestor.number)
+        reorged = [transactions.decide(each, transactions.DroppedByReorg(), now) for each in dropped]
+        record_changes(self._kit, unit, reorged, now=now, head=ancestor)
+
+    def _take_in(self, unit: Unit, evidence: BlockEvidence, now: datetime) -> None:
+        block = evidence.matches.block.header.ref
+        keys = [
+            native_key(self._state.chain_id, each)
+            for each in evidence.matches.incoming
+            if evidence.receipts[each.hash].succeeded and each.sender != each.recipient
+        ]
+        keys += token_keys(self._state.chain_id, evidence.logs, self._managed)
+        if keys:
+            self._see_deposits(unit, keys, block, now)
+        if evidence.matches.outgoing:
+            self._see_own(unit, evidence, block, now)
+
+    def _see_deposits(self, unit: Unit, keys: Sequence[DepositKey], block: BlockRef, now: datetime) -> None:
+        wallets = unit.wallets_by_address({key.to for key in keys})
+        known = unit.deposits_by_key(keys)
+        fresh = [self._new_deposit(key, wallets[key.to], block, now) for key in keys if key not in known]
+        unit.add_deposits(fresh)
+        owners = {wallet.id: wallet.owner_id for wallet in wallets.values()}
+        for deposit in fresh:
+            owner_id = owners[deposit.wallet_id]
+            record_deposit_notice(self._kit, unit, deposit, event="confirming", now=now, owner_id=owner_id, head=self._state.cursor)
+        back = [each for each in known.values() if each.state is DepositState.ORPHANED]
+        changes = [deposits.decide(each, deposits.SeenAgain(block), now) for each in back]
+        record_deposits(self._kit, unit, changes, now=now, owners=owners, head=self._state.cursor)
+
+    def _new_deposit(self, key: DepositKey, wallet: Wallet, block: BlockRef, now: datetime) -> Deposit:
+        asset = native_asset(key.chain_id) if key.asset == NATIVE_ALIAS else self._tokens[key.asset]
+        return Deposit(
+            id=self._kit.new_id(IdPrefix.TRANSACTION, now),
+            key=key,
+            asset=asset,
+            wallet_id=wallet.id,
+            state=DepositState.CONFIRMING,
+            block=block,
+            created_at=now,
+            updated_at=now,
+        )
+
+    def _see_own(self, unit: Unit, evidence: BlockEvidence, block: BlockRef, now: datetime) -> None:
+        """Transactions from managed addresses: attempts of ours, or somebody else's use of the key."""
+        outgoing = evidence.matches.outgoing
+        ours = unit.transactions_by_hash(self._state.chain_id, [each.hash for each in outgoing])
+        changes = [
+            _seen(ours[each.hash], evidence.receipts[each.hash], block, now)
+            for each in outgoing
+            if each.hash in ours and ours[each.hash].state is State.BROADCASTING
+        ]
+        record_changes(self._kit, unit, changes, now=now, head=self._state.cursor)
+        for each in outgoing:
+            if each.hash not in ours:
+                self._foreign(unit, each, now)
+
+    def _foreign(self, unit: Unit, transaction: BlockTransaction, now: datetime) -> None:
+        """Somebody else signed with a managed key: the wallet stops at once, a person has to look."""
+        address = address_from_bytes(transaction.sender)
+        wallet = unit.wallets_by_address([address])[address]
+        detail = f"{transaction.hash} uses nonce {transaction.nonce} of {address} and was not signed by this service"
+        if wallet.state is WalletState.OPEN:
+            unit.save_wallet(freeze(wallet, reason="its key was used elsewhere", now=now))
+        raise_alarm(self._kit, unit, now=now, code="nonce-foreign", object_id=wallet.id, detail=detail)
+
+    def _finalise(self, unit: Unit, now: datetime) -> None:
+        final, chain_id = self._state.final, self._state.chain_id
+        arrived = unit.confirming_deposits(chain_id, up_to=final.number)
+        wallets = {wallet_id: unit.wallet(wallet_id) for wallet_id in {each.wallet_id for each in arrived}}
+        changes = [
+            deposits.decide(each, deposits.Finalised(self._quarantine_reason(each, wallets[each.wallet_id])), now)
+            for each in arrived
+        ]
+        owners = {wallet_id: wallet.owner_id if wallet else None for wallet_id, wallet in wallets.items()}
+        record_deposits(self._kit, unit, changes, now=now, owners=owners, head=self._state.cursor)
+        settled = unit.confirming_transactions(chain_id, up_to=final.number)
+        record_changes(self._kit, unit, [_settled(each, now) for each in settled], now=now, head=self._state.cursor)
+
+    def _quarantine_reason(self, deposit: Deposit, wallet: Wallet | None) -> str | None:
+        if wallet is None or wallet.state is WalletState.CLOSED:
+            return "the wallet is closed"
+        if deposit.asset.is_native and deposit.key.amount < self._kit.limits.dust_wei:
+            return "below the dust threshold"
+        return None
+
+
+def _owners(unit: Unit, of: Sequence[Deposit]) -> dict[str, str | None]:
+    wallets = {wallet_id: unit.wallet(wallet_id) for wallet_id in {each.wallet_id for each in of}}
+    return {wallet_id: wallet.owner_id if wallet else None for wallet_id, wallet in wallets.items()}
+
+
+def _seen(transaction: Transaction, receipt: Receipt, block: BlockRef, now: datetime) -> transactions.Change:
+    attempt = transaction.attempt_by_hash(receipt.transaction_hash)
+    if attempt is None:
+        raise AssertionError("a transaction was found by a hash that it does not have")
+    inclusion = Inclusion(
+        attempt_id=attempt.id,
+        block=block,
+        succeeded=receipt.succeeded,
+        gas_used=receipt.gas_used,
+        effective_gas_price_wei=receipt.effective_gas_price_wei,
+    )
+    return transactions.decide(transaction, transactions.SeenInBlock(inclusion), now)
+
+
+def _settled(transaction: Transaction, now: datetime) -> transactions.Change:
+    """The final fact of a transaction whose block is final."""
+    inclusion = transaction.inclusion
+    mined = next((each for each in transaction.attempts if inclusion and each.id == inclusion.attempt_id), None)
+    if inclusion is None or mined is None:
+        raise AssertionError("a confirming transaction has the block that holds it")
+    if mined.kind is AttemptKind.CANCELLATION:
+        return transactions.decide(transaction, transactions.FinalCancellation(), now)
+    fact = transactions.FinalSuccess() if inclusion.succeeded else transactions.FinalRevert()
+    return transactions.decide(transaction, fact, now)

@@ -1,0 +1,202 @@
+"""What every service holds: the ports, the limits, and the one way to run a unit.
+
+A unit is run again, whole and with fresh reads, when the database says `Conflict`. Units therefore do nothing but read, decide and write:
+a call that leaves the process is made before or after, never within.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import attrs
+
+from custody_core.domain import deposit as deposits
+from custody_core.domain import transaction as transactions
+from custody_core.domain.audit import AuditEvent, Event
+from custody_core.domain.chain import BlockRef
+from custody_core.domain.fees import GWEI
+from custody_core.domain.ids import ENTROPY_BYTES, IdPrefix, make_id
+from custody_core.domain.resources import Resource, deposit_resource, transaction_resource
+from custody_core.errors import Conflict, NotFound, OutcomeUnknown
+from custody_core.ports import Chain, Clock, Entropy, Keys, Observer, Store, Unit
+
+T = TypeVar("T")
+
+UNIT_ATTEMPTS_MAX = 8
+"""How often a unit is run before its `Conflict` reaches the caller."""
+
+SYSTEM_ACTOR = "system"
+"""Who acts when nobody asked: the workers."""
+
+
+@attrs.frozen
+class Limits:
+    """What an operator may set about the core's own behaviour."""
+
+    fee_per_gas_max_wei: int = 500 * GWEI
+    """No transaction's cap is above this."""
+
+    confirmations: Mapping[int, int | None] = attrs.field(factory=dict)
+    """Chain id → the depth that counts as final; None or no entry: the node's `finalized` tag."""
+
+    dust_wei: int = 0
+    """Native deposits below this are quarantined."""
+
+    key_pool_size: int = 10
+    """Wallets made ahead."""
+
+    blocks_per_commit_max: int = 50
+    """Blocks that one scan commits together."""
+
+    lease: timedelta = timedelta(seconds=20)
+    """How long a follower leads, and a worker holds its rows, without another sign of life."""
+
+
+@attrs.frozen
+class Kit:
+    """The ports and limits that services work with. `keys` is None in a process that holds no key material."""
+
+    store: Store
+    chains: Mapping[int, Chain]
+    keys: Keys | None
+    clock: Clock
+    entropy: Entropy
+    observer: Observer
+    limits: Limits
+
+    def new_id(self, prefix: IdPrefix, now: datetime) -> str:
+        """A fresh identifier."""
+        return make_id(prefix, now, self.entropy.random_bytes(ENTROPY_BYTES))
+
+    def write(self, work: Callable[[Unit], T], *, repeatable: bool = False) -> T:
+        """Runs `work` in a transaction, again while the database says `Conflict`.
+
+        `repeatable`: the unit finds out by itself whether it has happened already, so it is also run again when the answer to COMMIT
+        was lost.
+        """
+        for _ in range(UNIT_ATTEMPTS_MAX - 1):
+            try:
+                with self.store.transaction() as unit:
+                    return work(unit)
+            except Conflict:
+                continue
+            except OutcomeUnknown:
+                if not repeatable:
+                    raise
+        with self.store.transaction() as unit:
+            return work(unit)
+
+    def read(self, work: Callable[[Unit], T]) -> T:
+        """Runs `work` on one moment of the store."""
+        with self.store.reading() as unit:
+            return work(unit)
+
+    def chain(self, chain_id: int) -> Chain:
+        """The port of a configured chain. Raises `NotFound`."""
+        try:
+            return self.chains[chain_id]
+        except KeyError:
+            raise NotFound(f"this service follows no chain eip155:{chain_id}", pointer="/chain") from None
+
+
+def record_audit(
+    kit: Kit, unit: Unit, *, now: datetime, actor: str, action: str, object_id: str, detail: Mapping[str, str] | None = None
+) -> None:
+    """One audit row, in the unit of the change that it tells of."""
+    unit.add_audit([AuditEvent(kit.new_id(IdPrefix.AUDIT, now), now, actor, action, object_id, detail or {})])
+
+
+def record_event(kit: Kit, unit: Unit, *, now: datetime, type_: str, object_id: str, owner_id: str | None, data: Resource) -> None:
+    """One event, in the unit of the change that it tells of."""
+    unit.add_events([Event(kit.new_id(IdPrefix.EVENT, now), type_, now, object_id, owner_id, data)])
+
+
+def raise_alarm(kit: Kit, unit: Unit, *, now: datetime, code: str, object_id: str, detail: str) -> None:
+    """An `alarm.raised` event with its audit row; the observer is told as well."""
+    record_event(
+        kit,
+        unit,
+        now=now,
+        type_="alarm.raised",
+        object_id=object_id,
+        owner_id=None,
+        data={"code": code, "object_id": object_id, "detail": detail},
+    )
+    record_audit(kit, unit, now=now, actor=SYSTEM_ACTOR, action="alarm.raised", object_id=object_id, detail={"code": code})
+    kit.observer.trouble(code, detail)
+
+
+def record_changes(
+    kit: Kit,
+    unit: Unit,
+    changes: Sequence[transactions.Change],
+    *,
+    now: datetime,
+    actor: str = SYSTEM_ACTOR,
+    head: BlockRef | None = None,
+) -> None:
+    """Saves what facts made of outgoing transactions: rows, books, audit and events, together."""
+    unit.save_transactions([change.transaction for change in changes])
+    unit.post([group for change in changes for group in change.postings])
+    unit.add_audit([_transaction_audit(kit, change, actor, now) for change in changes])
+    unit.add_events([_transaction_event(kit, change, now, head) for change in changes if change.event])
+
+
+def record_accepted(kit: Kit, unit: Unit, change: transactions.Change, *, now: datetime, actor: str) -> None:
+    """Saves a new outgoing transaction with its hold, audit row and events."""
+    unit.add_transaction(change.transaction)
+    unit.post(change.postings)
+    unit.add_audit([_transaction_audit(kit, change, actor, now)])
+    state = attrs.evolve(change, event=str(change.transaction.state))
+    unit.add_events([_transaction_event(kit, each, now, None) for each in (attrs.evolve(change, event="created"), state)])
+
+
+def record_deposits(
+    kit: Kit,
+    unit: Unit,
+    changes: Sequence[deposits.DepositChange],
+    *,
+    now: datetime,
+    owners: Mapping[str, str | None],
+    head: BlockRef,
+) -> None:
+    """Saves what facts made of deposits. `owners`: wallet id → owner id."""
+    unit.save_deposits([change.deposit for change in changes])
+    unit.post([group for change in changes for group in change.postings])
+    for change in changes:
+        record_deposit_notice(
+            kit, unit, change.deposit, event=change.event, now=now, owner_id=owners[change.deposit.wallet_id], head=head
+        )
+
+
+def record_deposit_notice(
+    kit: Kit, unit: Unit, deposit: deposits.Deposit, *, event: str, now: datetime, owner_id: str | None, head: BlockRef
+) -> None:
+    """The audit row and the event of one deposit's change."""
+    detail = {"state": str(deposit.state), "hash": deposit.key.transaction_hash, "block": deposit.block.hash}
+    record_audit(kit, unit, now=now, actor=SYSTEM_ACTOR, action=f"deposit.{event}", object_id=deposit.id, detail=detail)
+    data = deposit_resource(deposit, head=head)
+    record_event(kit, unit, now=now, type_=f"transaction.{event}", object_id=deposit.id, owner_id=owner_id, data=data)
+
+
+def _transaction_audit(kit: Kit, change: transactions.Change, actor: str, now: datetime) -> AuditEvent:
+    transaction = change.transaction
+    detail = {"state": str(transaction.state), "version": str(transaction.version)}
+    optional = {
+        "nonce": transaction.nonce,
+        "hash": transaction.hash,
+        "decision": transaction.decision_id,
+        "reason": transaction.reason,
+    }
+    detail |= {name: str(value) for name, value in optional.items() if value is not None}
+    action = f"transaction.{change.event or transaction.state}"
+    return AuditEvent(kit.new_id(IdPrefix.AUDIT, now), now, actor, action, transaction.id, detail)
+
+
+def _transaction_event(kit: Kit, change: transactions.Change, now: datetime, head: BlockRef | None) -> Event:
+    transaction = change.transaction
+    data = transaction_resource(transaction, head=head)
+    event_id = kit.new_id(IdPrefix.EVENT, now)
+    return Event(event_id, f"transaction.{change.event}", now, transaction.id, transaction.owner_id, data)

@@ -1,0 +1,66 @@
+"""How a worker saves what one step did to a batch of claimed transactions.
+
+A claim is a version. What somebody else changed since (the follower saw it in a block, its owner cancelled it) is left alone: that change
+has made it due again where it needs to be. What cannot go on is parked with a problem code and never holds up the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import attrs
+
+from custody_core.domain.transaction import Change, Transaction, park
+from custody_core.errors import KeyIntegrity
+from custody_core.ports import Unit
+from custody_core.services.kit import Kit, raise_alarm, record_changes
+
+PARKED_FOR = timedelta(seconds=10)
+"""How long a transaction that cannot go on is left alone."""
+
+ALARMING = frozenset({KeyIntegrity.code, "not-authorised", "nonce-foreign"})
+"""Reasons to park that a person has to look at."""
+
+
+@attrs.frozen
+class Parked:
+    """A transaction that cannot go on now: a problem code, and a sentence for the operator."""
+
+    transaction: Transaction
+    code: str
+    detail: str
+
+
+Outcome = Change | Parked
+Step = Callable[[Unit, Sequence[Transaction], datetime], Sequence[Outcome]]
+
+
+def save_step(kit: Kit, claimed: Sequence[Transaction], step: Step) -> list[Transaction]:
+    """Runs `step` on those of `claimed` that are still as claimed, and saves its outcomes in the same unit.
+
+    Returns the transactions that a fact changed, as they are now.
+    """
+    if not claimed:
+        return []
+
+    def work(unit: Unit) -> list[Transaction]:
+        now = kit.clock.now()
+        current = unit.transactions_by_id([each.id for each in claimed])
+        fresh = [each for each in claimed if current[each.id].version == each.version]
+        outcomes = step(unit, fresh, now)
+        changes = [outcome for outcome in outcomes if isinstance(outcome, Change)]
+        record_changes(kit, unit, changes, now=now)
+        _save_parked(kit, unit, [outcome for outcome in outcomes if isinstance(outcome, Parked)], now)
+        return [change.transaction for change in changes]
+
+    return kit.write(work)
+
+
+def _save_parked(kit: Kit, unit: Unit, parked: Sequence[Parked], now: datetime) -> None:
+    unit.save_transactions([park(each.transaction, reason=each.code, until=now + PARKED_FOR, now=now) for each in parked])
+    for each in parked:
+        if each.code in ALARMING and each.transaction.parked_reason != each.code:
+            raise_alarm(kit, unit, now=now, code=each.code, object_id=each.transaction.id, detail=each.detail)
+        else:
+            kit.observer.trouble(each.code, f"{each.transaction.id} waits: {each.detail}")

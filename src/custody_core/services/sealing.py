@@ -1,0 +1,85 @@
+"""The sealer: numbers committed audit rows and events, links the audit rows, and checks the links.
+
+One at a time does it (a lease). Rows are committed unnumbered, so that commits never wait for each other; how far the sealer is behind is
+the number of rows it finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from custody_core.domain.audit import GENESIS_HASH, AuditEvent, Event, first_broken, seal
+from custody_core.ports import Unit
+from custody_core.services.kit import Kit
+
+ROWS_PER_UNIT = 500
+
+
+@attrs.frozen
+class AuditVerdict:
+    """Whether the sealed audit chain follows from its beginning: how many rows were read, and the first sequence that does not."""
+
+    rows: int
+    first_broken: int | None
+
+
+class Audit:
+    """`custody.audit`."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+
+    def list(self, *, after_sequence: int = 0, limit: int = 100) -> Sequence[AuditEvent]:
+        """Sealed audit rows, in order."""
+        return self._kit.read(lambda unit: unit.audit(after_sequence=after_sequence, limit=limit))
+
+    def verify(self) -> AuditVerdict:
+        """Recomputes the chain from its beginning."""
+        sequence, last_hash = 0, GENESIS_HASH
+        while rows := self.list(after_sequence=sequence, limit=ROWS_PER_UNIT):
+            broken = first_broken(rows, last_sequence=sequence, last_hash=last_hash)
+            if broken is not None:
+                return AuditVerdict(broken - 1, broken)
+            sequence, last_hash = sequence + len(rows), rows[-1].hash or b""
+        head = self._kit.read(lambda unit: unit.audit_head())
+        if (head.sequence, head.hash) != (sequence, last_hash):
+            return AuditVerdict(sequence, sequence + 1)
+        return AuditVerdict(sequence, None)
+
+
+class Events:
+    """`custody.events`."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+
+    def list(self, *, after_sequence: int = 0, limit: int = 100) -> Sequence[Event]:
+        """Events in order, from the one after `after_sequence` on."""
+        return self._kit.read(lambda unit: unit.events(after_sequence=after_sequence, limit=limit))
+
+
+class Sealer:
+    """Numbers and links what is committed."""
+
+    def __init__(self, kit: Kit, *, holder: str) -> None:
+        self._kit = kit
+        self._holder = holder
+
+    def run(self) -> int:
+        """Seals all that is committed now; how many audit rows that were."""
+        sealed = 0
+        while rows := self._kit.write(self._seal_some):
+            sealed += rows
+        return sealed
+
+    def _seal_some(self, unit: Unit) -> int:
+        now = self._kit.clock.now()
+        if not unit.take_lease("seal", holder=self._holder, now=now, until=now + self._kit.limits.lease):
+            return 0
+        unit.number_events(ROWS_PER_UNIT)
+        rows = unit.unsealed_audit(ROWS_PER_UNIT)
+        head = unit.audit_head()
+        unit.save_sealed_audit(seal(rows, last_sequence=head.sequence, last_hash=head.hash))
+        return len(rows)

@@ -1,0 +1,116 @@
+"""The worker that carries accepted transactions to the chain.
+
+Order, by irreversibility, and what each order survives:
+
+1. reserve the nonce and plan the attempt, commit (`reserving.py`): a crash after this signs that same plan;
+2. sign, store the bytes and their hash, commit (`signing.py`): a crash before the commit signs the same bytes again; nothing was sent;
+3. only then broadcast: a crash, or an answer that is lost, sends the same bytes again, which is always safe;
+4. what became of it, the chain says: the follower (`scanning.py`) sees the attempt in a block. No answer to a broadcast is a failure.
+
+Every step takes a batch and saves it in one commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import attrs
+
+from custody_core.domain.fees import FeeQuote, replacement_fees
+from custody_core.domain.ids import IdPrefix
+from custody_core.domain.transaction import (
+    Act,
+    Attempt,
+    AttemptKind,
+    AttemptSent,
+    ReplacementPlanned,
+    Transaction,
+    decide,
+    due,
+)
+from custody_core.errors import FeeUnavailable
+from custody_core.ports import BroadcastOutcome, Chain, Keys, Unit
+from custody_core.services.kit import Kit
+from custody_core.services.reserving import reserve_nonces
+from custody_core.services.rounds import Outcome, save_step
+from custody_core.services.signing import sign_planned
+from custody_core.services.transactions import market_now
+
+BATCH_MAX = 200
+"""Transactions carried through one round."""
+
+_IN_THE_POOL = frozenset({BroadcastOutcome.ACCEPTED, BroadcastOutcome.KNOWN, BroadcastOutcome.NONCE_TOO_LOW})
+
+
+class Sender:
+    """Carries due transactions of one chain, round by round. Any number of processes may run one."""
+
+    def __init__(self, kit: Kit, keys: Keys) -> None:
+        self._kit = kit
+        self._keys = keys
+
+    def advance(self, chain_id: int) -> int:
+        """One round: claims what is due, reserves, signs, sends. How many transactions it took up."""
+        chain = self._kit.chain(chain_id)
+        now = self._kit.clock.now()
+        claimed = self._claim(chain_id, now)
+        by_act: dict[Act | None, list[Transaction]] = {act: [] for act in (*Act, None)}
+        for transaction in claimed:
+            by_act[due(attrs.evolve(transaction, due_at=now), now)].append(transaction)
+        reserved = reserve_nonces(self._kit, self._keys, chain, by_act[Act.RESERVE])
+        replaced, unchanged = self._plan_replacements(chain, by_act[Act.REPLACE])
+        signed = sign_planned(self._kit, self._keys, [*by_act[Act.SIGN], *reserved, *replaced])
+        self._broadcast(chain, [*by_act[Act.SEND], *unchanged, *signed])
+        return len(claimed)
+
+    def _claim(self, chain_id: int, now: datetime) -> Sequence[Transaction]:
+        state = self._kit.read(lambda unit: unit.chain(chain_id))
+        if state is None or state.halted_reason is not None:
+            return []
+        until = now + self._kit.limits.lease
+        return self._kit.write(lambda unit: unit.claim_due(chain_id=chain_id, now=now, until=until, limit=BATCH_MAX))
+
+    def _plan_replacements(self, chain: Chain, waiting: Sequence[Transaction]) -> tuple[list[Transaction], list[Transaction]]:
+        """Plans a dearer attempt for each that has waited too long or is to be cancelled.
+
+        Returns those that have a new plan, and those that stay as they are (no fees known, or at their cap) and are sent again.
+        """
+        if not waiting:
+            return [], []
+        try:
+            market = market_now(chain)
+        except FeeUnavailable:
+            return [], list(waiting)
+        plans = {each.id: self._replacement(each, market) for each in waiting}
+
+        def step(_unit: Unit, fresh: Sequence[Transaction], now: datetime) -> list[Outcome]:
+            return [decide(each, ReplacementPlanned(plan), now) for each in fresh if (plan := plans[each.id])]
+
+        replaced = save_step(self._kit, [each for each in waiting if plans[each.id]], step)
+        return replaced, [each for each in waiting if plans[each.id] is None]
+
+    def _replacement(self, transaction: Transaction, market: FeeQuote) -> Attempt | None:
+        earlier = [attempt.fees for attempt in transaction.attempts]
+        fees = replacement_fees(earlier, market, transaction.fee_tier, cap_wei=transaction.fee_per_gas_max_wei)
+        if fees is None:
+            return None
+        now = self._kit.clock.now()
+        kind = AttemptKind.CANCELLATION if transaction.cancel_requested_at else AttemptKind.PAYMENT
+        return Attempt(self._kit.new_id(IdPrefix.ATTEMPT, now), kind, fees, now)
+
+    def _broadcast(self, chain: Chain, signed: Sequence[Transaction]) -> None:
+        """Sends the newest bytes of each, then notes that it tried. What the node said decides nothing."""
+        sendable = [(each, attempt) for each in signed if (attempt := each.newest_attempt) and attempt.raw]
+        if not sendable:
+            return
+        answers = chain.broadcast([attempt.raw for _, attempt in sendable if attempt.raw])
+        for (transaction, _), answer in zip(sendable, answers, strict=True):
+            if answer.outcome not in _IN_THE_POOL:
+                self._kit.observer.trouble(f"broadcast-{answer.outcome}", f"{transaction.id} is sent again later: {answer.detail}")
+        attempt_ids = {transaction.id: attempt.id for transaction, attempt in sendable}
+
+        def step(_unit: Unit, fresh: Sequence[Transaction], now: datetime) -> list[Outcome]:
+            return [decide(each, AttemptSent(attempt_ids[each.id]), now) for each in fresh]
+
+        save_step(self._kit, [transaction for transaction, _ in sendable], step)

@@ -1,0 +1,276 @@
+"""Wallets: made ahead into a pool, handed out once, looked at ever after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
+
+import attrs
+
+from custody_core.domain import wallet as domain
+from custody_core.domain.addresses import Address, parse_address
+from custody_core.domain.chain import BlockRef, ChainState, Header
+from custody_core.domain.ids import IdPrefix, is_id
+from custody_core.domain.ledger import AccountKind
+from custody_core.domain.resources import Balance, OnChain, wallet_resource
+from custody_core.domain.tokens import Asset, native_asset
+from custody_core.domain.wallet import User, Wallet
+from custody_core.errors import ExternalIdExists, InvalidRequest, KeyPoolEmpty, NotFound, ValidationFailed
+from custody_core.ports import BlockTag, Found, Unit
+from custody_core.services import idempotency
+from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_audit, record_event
+
+LOCAL_ISSUER = "local"
+"""The issuer of owners that the embedding program names itself."""
+
+PAGE_MAX = 200
+ROUTE = "POST /wallets"
+
+_TEXT_MAX = 255
+_METADATA_MAX = 20
+
+
+class Wallets:
+    """`custody.wallets`."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+
+    def create(
+        self,
+        *,
+        owner: str,
+        idempotency_key: str,
+        label: str | None = None,
+        external_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Wallet:
+        """A wallet for `owner`, from the pool.
+
+        `owner` is a user's id (`usr_…`), or a name of your own for a local user, who is made when first named. The same key gives the
+        same wallet. Raises `IdempotencyKeyMissing`, `IdempotencyKeyReused`, `ExternalIdExists`, `KeyPoolEmpty`, `ValidationFailed`.
+        """
+        key = idempotency.require_key(idempotency_key)
+        body = {"label": label, "external_id": external_id, "metadata": dict(metadata or {})}
+        require_labels(label=label, external_id=external_id, metadata=body["metadata"])
+        fingerprint = idempotency.fingerprint_of(body)
+
+        def work(unit: Unit) -> Wallet | None:
+            now = self._kit.clock.now()
+            user = self._owner(unit, owner, now)
+            scope = idempotency.scope_of(user.id, ROUTE)
+            made = idempotency.made_before(unit, scope=scope, key=key, fingerprint=fingerprint)
+            if made is not None:
+                return unit.wallet(made)
+            if external_id is not None and unit.wallet_by_external_id(user.id, external_id):
+                raise ExternalIdExists("this owner has a wallet with this external id", pointer="/external_id")
+            pooled = unit.pooled_wallet()
+            if pooled is None:
+                return None
+            given = domain.give_owner(
+                pooled, owner_id=user.id, label=label, external_id=external_id, metadata=metadata or {}, now=now
+            )
+            unit.save_wallet(given)
+            idempotency.remember(unit, scope=scope, key=key, fingerprint=fingerprint, object_id=given.id, now=now)
+            record_audit(self._kit, unit, now=now, actor=user.id, action="wallet.created", object_id=given.id)
+            self._tell(unit, given, "wallet.created", now)
+            return given
+
+        wallet = self._kit.write(work, repeatable=True)
+        if wallet is None and self._kit.keys is not None:
+            self.fill_pool()
+            wallet = self._kit.write(work, repeatable=True)
+        if wallet is None:
+            raise KeyPoolEmpty("no wallet is ready; the scanner makes them ahead: see that it runs, or raise KEY_POOL_SIZE")
+        return wallet
+
+    def fill_pool(self) -> int:
+        """Makes keys until the pool holds `key_pool_size` wallets; how many it made. Every address is watched from this moment."""
+        keys = self._kit.keys
+        missing = self._kit.limits.key_pool_size - self._kit.read(lambda unit: unit.pool_size())
+        if keys is None or missing <= 0:
+            return 0
+        self.ensure_chains()
+        now = self._kit.clock.now()
+        sealed = keys.create([self._kit.new_id(IdPrefix.WALLET, now) for _ in range(missing)])
+
+        def work(unit: Unit) -> int:
+            unit.lock_pool()
+            first = unit.next_wallet_sequence()
+            made = [Wallet(key.wallet_id, key.address, first + index, now, now) for index, key in enumerate(sealed)]
+            unit.add_wallets(made, sealed)
+            for wallet in made:
+                record_audit(self._kit, unit, now=now, actor=SYSTEM_ACTOR, action="wallet.made", object_id=wallet.id)
+            return len(made)
+
+        return self._kit.write(work)
+
+    def ensure_chains(self) -> None:
+        """Gives every configured chain its row, which begins at the node's final block: following starts before any key exists.
+
+        A chain whose node does not answer is left for the next round.
+        """
+        known = {state.chain_id for state in self._kit.read(lambda unit: unit.chains())}
+        for chain_id, chain in self._kit.chains.items():
+            if chain_id in known:
+                continue
+            depth = self._kit.limits.confirmations.get(chain_id)
+            answer = chain.header(BlockTag.LATEST if depth is not None else BlockTag.FINALIZED)
+            if not isinstance(answer, Found):
+                self._kit.observer.trouble("node-unavailable", f"eip155:{chain_id}: its node does not say where to begin")
+                continue
+            header = answer.value
+            state = ChainState(chain_id, start=header.ref, cursor=header.ref, final=header.ref)
+            self._kit.write(partial(_add_chain, state=state, header=header))
+
+    def get(self, wallet_id: str, *, owner_id: str | None = None) -> Wallet:
+        """The wallet. With `owner_id` only that owner's; a foreign one is not found. Raises `NotFound`."""
+        return self._kit.read(lambda unit: visible_wallet(unit, wallet_id, owner_id))
+
+    def by_address(self, address: str, *, owner_id: str | None = None) -> Wallet:
+        """The wallet that has `address`. Raises `NotFound`, `InvalidAddress`."""
+        parsed = parse_address(address, pointer="/address")
+        wallet = self._kit.read(lambda unit: unit.wallets_by_address([parsed])).get(parsed)
+        if wallet is None or wallet.owner_id is None or (owner_id is not None and wallet.owner_id != owner_id):
+            raise NotFound("no wallet has this address")
+        return wallet
+
+    def list(self, *, owner_id: str | None = None, limit: int = 50, before_id: str | None = None) -> Sequence[Wallet]:
+        """Wallets, newest first. For the next page give the last one's id as `before_id`."""
+        require_limit(limit)
+        return self._kit.read(lambda unit: unit.wallets(owner_id=owner_id, limit=limit, before_id=before_id))
+
+    def freeze(self, wallet_id: str, *, reason: str, owner_id: str | None = None, actor: str = SYSTEM_ACTOR) -> Wallet:
+        """Stops the wallet from sending. Raises `NotFound`, `InvalidStateTransition`."""
+
+        def work(unit: Unit) -> Wallet:
+            now = self._kit.clock.now()
+            frozen = domain.freeze(visible_wallet(unit, wallet_id, owner_id, lock=True), reason=reason, now=now)
+            return self._save_state(unit, frozen, "wallet.frozen", actor, now)
+
+        return self._kit.write(work)
+
+    def unfreeze(self, wallet_id: str, *, owner_id: str | None = None, actor: str = SYSTEM_ACTOR) -> Wallet:
+        """Lets the wallet send again. Raises `NotFound`, `InvalidStateTransition`."""
+
+        def work(unit: Unit) -> Wallet:
+            now = self._kit.clock.now()
+            opened = domain.unfreeze(visible_wallet(unit, wallet_id, owner_id, lock=True), now=now)
+            return self._save_state(unit, opened, "wallet.unfrozen", actor, now)
+
+        return self._kit.write(work)
+
+    def balances(self, wallet_id: str, *, owner_id: str | None = None, live: bool = False) -> Sequence[Balance]:
+        """The wallet's balances on every followed chain: ether always, tokens once something arrived.
+
+        With `live` each line also holds what a node shows at the newest followed block, or None where it does not say. Raises `NotFound`.
+        """
+
+        def work(unit: Unit) -> tuple[Wallet, list[Balance], dict[int, BlockRef]]:
+            wallet = visible_wallet(unit, wallet_id, owner_id)
+            tokens = {(token.asset.chain_id, token.asset.key): token.asset for token in unit.tokens()}
+            amounts: dict[tuple[int, str], dict[AccountKind, int]] = {}
+            for account, amount in unit.balances(wallet_id).items():
+                amounts.setdefault((account.chain_id, account.asset), {})[account.kind] = amount
+            pending = unit.pending_in(wallet_id)
+            lines = []
+            for state in unit.chains():
+                assets = [native_asset(state.chain_id)]
+                seen = {key for chain_id, key in {*amounts, *pending} if chain_id == state.chain_id} - {assets[0].key}
+                assets += [tokens[state.chain_id, key] for key in sorted(seen)]
+                lines += [_balance(asset, state, amounts, pending) for asset in assets]
+            return wallet, lines, {state.chain_id: state.cursor for state in unit.chains()}
+
+        wallet, lines, heads = self._kit.read(work)
+        return [self._with_on_chain(wallet.address, line, heads[line.asset.chain_id]) for line in lines] if live else lines
+
+    def owner_named(self, owner: str) -> User:
+        """The user that `owner` names, as in `create`; a local one is made when first named. Raises `NotFound`."""
+        return self._kit.write(lambda unit: self._owner(unit, owner, self._kit.clock.now()), repeatable=True)
+
+    def _owner(self, unit: Unit, owner: str, now: datetime) -> User:
+        if is_id(owner, IdPrefix.USER):
+            user = unit.user(owner)
+            if user is None:
+                raise NotFound("no such user")
+            return user
+        if not _is_text(owner):
+            raise ValidationFailed("an owner is a user's id or a printable name of 1 to 255 characters", pointer="/owner")
+        user = unit.user_by_subject(LOCAL_ISSUER, owner)
+        if user is None:
+            user = User(self._kit.new_id(IdPrefix.USER, now), LOCAL_ISSUER, owner, now)
+            unit.add_user(user)
+        return user
+
+    def _save_state(self, unit: Unit, wallet: Wallet, event: str, actor: str, now: datetime) -> Wallet:
+        unit.save_wallet(wallet)
+        detail = {"reason": wallet.state_reason} if wallet.state_reason else {}
+        record_audit(self._kit, unit, now=now, actor=actor, action=event, object_id=wallet.id, detail=detail)
+        self._tell(unit, wallet, event, now)
+        return wallet
+
+    def _tell(self, unit: Unit, wallet: Wallet, event: str, now: datetime) -> None:
+        data = wallet_resource(wallet)
+        record_event(self._kit, unit, now=now, type_=event, object_id=wallet.id, owner_id=wallet.owner_id, data=data)
+
+    def _with_on_chain(self, address: Address, balance: Balance, head: BlockRef) -> Balance:
+        (answer,) = self._kit.chain(balance.asset.chain_id).balances([(address, balance.asset.contract)], head)
+        if not isinstance(answer, Found):
+            return balance
+        age_s = max(int((self._kit.clock.now() - head.timestamp).total_seconds()), 0)
+        return attrs.evolve(balance, on_chain=OnChain(answer.value, head, age_s))
+
+
+def visible_wallet(unit: Unit, wallet_id: str, owner_id: str | None, *, lock: bool = False) -> Wallet:
+    """The wallet, when it has an owner and the caller may see it. Absent and foreign answer the same `NotFound`."""
+    wallet = unit.wallet(wallet_id, lock=lock) if is_id(wallet_id, IdPrefix.WALLET) else None
+    if wallet is None or wallet.owner_id is None or (owner_id is not None and wallet.owner_id != owner_id):
+        raise NotFound("no such wallet")
+    return wallet
+
+
+def _add_chain(unit: Unit, state: ChainState, header: Header) -> None:
+    if unit.chain(state.chain_id) is None:
+        unit.add_chain(state, header)
+
+
+def require_limit(limit: int) -> None:
+    """Raises `InvalidRequest` unless a page of that size may be asked for."""
+    if not 1 <= limit <= PAGE_MAX:
+        raise InvalidRequest(f"a page has 1 to {PAGE_MAX} entries")
+
+
+def require_labels(*, label: str | None, external_id: str | None, metadata: object) -> None:
+    """Raises `ValidationFailed` for a label, external id or metadata that could not be shown back as it was given."""
+    for name, text in (("label", label), ("external_id", external_id)):
+        if text is not None and not _is_text(text):
+            raise ValidationFailed(f"{name} is printable text of 1 to {_TEXT_MAX} characters", pointer=f"/{name}")
+    if not isinstance(metadata, dict) or len(metadata) > _METADATA_MAX:
+        raise ValidationFailed(f"metadata holds at most {_METADATA_MAX} pairs", pointer="/metadata")
+    for name, text in metadata.items():
+        if not (isinstance(name, str) and isinstance(text, str) and 1 <= len(name) <= 64 and len(text) <= _TEXT_MAX):
+            raise ValidationFailed(
+                "metadata pairs are strings: a name of 1 to 64 characters, a text of at most 255", pointer="/metadata"
+            )
+
+
+def _is_text(text: object) -> bool:
+    return isinstance(text, str) and 1 <= len(text) <= _TEXT_MAX and text.isprintable()
+
+
+def _balance(
+    asset: Asset,
+    state: ChainState,
+    amounts: Mapping[tuple[int, str], Mapping[AccountKind, int]],
+    pending: Mapping[tuple[int, str], int],
+) -> Balance:
+    held = amounts.get((asset.chain_id, asset.key), {})
+    return Balance(
+        asset=asset,
+        available=held.get(AccountKind.AVAILABLE, 0),
+        reserved=held.get(AccountKind.RESERVED, 0),
+        quarantined=held.get(AccountKind.QUARANTINED, 0),
+        pending_in=pending.get((asset.chain_id, asset.key), 0),
+        as_of_block=state.final,
+    )
