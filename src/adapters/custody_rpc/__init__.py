@@ -1,0 +1,6 @@
+"""One chain through Ethereum JSON-RPC nodes: HTTP, envelopes, parsing, and the words in which nodes refuse."""
+
+from custody_rpc.chain import RpcChain
+from custody_rpc.transport import InvalidNodeUrl, Limits, Waiting
+
+__all__ = ["InvalidNodeUrl", "Limits", "RpcChain", "Waiting"]

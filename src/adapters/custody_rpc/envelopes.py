@@ -1,0 +1,149 @@
+"""JSON-RPC 2.0: calls into one body, one body into a reply per call.
+
+Rules of this file
+
+1. Every call has an id of its own, and a reply counts only for the call whose id it bears. Order means nothing.
+2. A call whose reply is missing, doubled, malformed or contradictory (neither or both of `result` and `error`) has no reply. The
+   others of its batch are not harmed.
+3. A batch is read in one pass straight into the wanted types. Only when that fails is it taken apart call by call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import count
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+import msgspec
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Request:
+    """One method with its parameters."""
+
+    method: str
+    params: Sequence[object]
+
+
+@attrs.frozen
+class Result(Generic[T]):
+    """The node's `result`; None where it said null."""
+
+    value: T | None
+
+
+class RpcError(msgspec.Struct, frozen=True):
+    """The node's `error`. Codes differ between nodes for one fault, and `data`, left unparsed, has any form and size."""
+
+    code: int = 0
+    message: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+@attrs.frozen
+class NoReply:
+    """Nothing usable came for this call."""
+
+    reason: str
+
+
+Reply = Result[T] | RpcError | NoReply
+
+MISSING: Final = NoReply("left the call without a reply")
+DOUBLED: Final = NoReply("replied twice to one call")
+CONTRADICTORY: Final = NoReply("sent neither or both of result and error")
+MALFORMED: Final = NoReply("sent a reply that is not of the expected form")
+NOT_JSON: Final = NoReply("sent something that is not a JSON-RPC answer")
+
+
+class _Envelope(msgspec.Struct, Generic[T]):
+    id: int | str | None = None
+    result: T | msgspec.UnsetType | None = msgspec.UNSET
+    error: RpcError | None = None
+
+
+class _IdOnly(msgspec.Struct):
+    id: int | str | None = None
+
+
+_ids = count(1)
+_encoder = msgspec.json.Encoder()
+
+
+def encode(requests: Sequence[Request]) -> tuple[bytes, list[int]]:
+    """The body (a bare object for one call, since some providers count or refuse batches) and the calls' ids."""
+    ids = [next(_ids) for _ in requests]
+    calls = [
+        {"jsonrpc": "2.0", "id": id_, "method": request.method, "params": request.params}
+        for id_, request in zip(ids, requests, strict=True)
+    ]
+    return _encoder.encode(calls if len(calls) > 1 else calls[0]), ids
+
+
+def decode(body: bytes | bytearray, ids: Sequence[int], result_type: type[T]) -> list[Reply[T]]:
+    """A reply for each of `ids`, in that order."""
+    try:
+        answer = _decoder(result_type).decode(body)
+    except msgspec.ValidationError:
+        replies = _replies_apart(body, result_type)
+    except (msgspec.DecodeError, RecursionError):
+        return [NOT_JSON for _ in ids]
+    else:
+        envelopes: list[_Envelope[T]] = answer if isinstance(answer, list) else [answer]
+        replies = [(envelope.id, _reply(envelope)) for envelope in envelopes]
+    return _by_id(replies, ids)
+
+
+def _decoder(result_type: object) -> msgspec.json.Decoder[Any]:
+    return _decoders(result_type)
+
+
+@cache
+def _decoders(result_type: Any) -> msgspec.json.Decoder[Any]:
+    one = _Envelope[result_type]
+    return msgspec.json.Decoder(list[one] | one)
+
+
+def _reply(envelope: _Envelope[T]) -> Reply[T]:
+    result = None if envelope.result is msgspec.UNSET else envelope.result
+    if envelope.error is not None:
+        return envelope.error if result is None else CONTRADICTORY
+    return CONTRADICTORY if envelope.result is msgspec.UNSET else Result(result)
+
+
+def _by_id(replies: Sequence[tuple[object, Reply[T]]], ids: Sequence[int]) -> list[Reply[T]]:
+    if len(replies) == 1 and replies[0][0] is None and isinstance(replies[0][1], RpcError):
+        return [replies[0][1] for _ in ids]  # the node could not, or would not, read the request at all
+    wanted, found = set(ids), dict[int, Reply[T]]()
+    for id_, reply in replies:
+        if type(id_) is int and id_ in wanted:
+            found[id_] = DOUBLED if id_ in found else reply
+    return [found.get(id_, MISSING) for id_ in ids]
+
+
+def _replies_apart(body: bytes | bytearray, result_type: type[T]) -> list[tuple[object, Reply[T]]]:
+    """Each reply by itself, so that one which is malformed harms no other."""
+    try:
+        parts = msgspec.json.decode(body, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        parts = [msgspec.Raw(body)]
+    replies: list[tuple[object, Reply[T]]] = []
+    for part in parts:
+        try:
+            envelope = msgspec.json.decode(part, type=_IdOnly)
+        except (msgspec.DecodeError, RecursionError):
+            continue  # it bears no id: it is nobody's reply
+        replies.append((envelope.id, _reply_apart(part, result_type)))
+    return replies
+
+
+def _reply_apart(part: msgspec.Raw, result_type: type[T]) -> Reply[T]:
+    try:
+        envelope = _decoder(result_type).decode(part)
+    except (msgspec.DecodeError, RecursionError):
+        return MALFORMED
+    return MALFORMED if isinstance(envelope, list) else _reply(envelope)

@@ -1,0 +1,195 @@
+"""Each question of the port, to one node, with the checks of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from custody_core.domain.addresses import Address, address_to_bytes
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, Log, Receipt
+from custody_core.domain.encoding import ERC20_BALANCE_OF_SELECTOR, transaction_hash
+from custody_core.domain.fees import TIER_PERCENTILES, FeeHistory
+from custody_core.ports import (
+    Absent,
+    AccountState,
+    Answer,
+    BlockTag,
+    BroadcastAnswer,
+    BroadcastOutcome,
+    Call,
+    Found,
+    Reverted,
+)
+from custody_rpc import node_errors, wire
+from custody_rpc.envelopes import NoReply, Reply, Request, Result, RpcError
+from custody_rpc.node import Node
+from custody_rpc.node_errors import ReadFault
+
+R = TypeVar("R")
+
+FULL_BLOCKS_PER_BATCH_MAX: Final = 20
+"""Some 10 MB of the largest mainnet blocks."""
+
+FEE_HISTORY_BLOCKS: Final = 20
+
+
+def chain_id(node: Node) -> Answer[int]:
+    return _present(node, node.answer(node.ask_one(Request("eth_chainId", ()), str), wire.quantity))
+
+
+def _at(at: int | BlockTag) -> str:
+    return at.value if isinstance(at, BlockTag) else hex(at)
+
+
+def _present(node: Node, answer: Answer[R]) -> Answer[R]:
+    """For methods that never answer null."""
+    return node.unknown("answered null") if isinstance(answer, Absent) else answer
+
+
+def _block_requests(numbers: Sequence[int | BlockTag], *, full: bool) -> list[Request]:
+    return [Request("eth_getBlockByNumber", (_at(number), full)) for number in numbers]
+
+
+def header(node: Node, at: int | BlockTag) -> Answer[Header]:
+    if not isinstance(at, BlockTag):
+        return headers(node, [at])[0]
+    reply = node.ask_one(_block_requests([at], full=False)[0], wire.WireHeader)
+    if isinstance(reply, RpcError) and node_errors.read_fault(reply) in {ReadFault.UNKNOWN_BLOCK, ReadFault.UNSUPPORTED}:
+        return Absent()
+    return node.answer(reply, wire.header)
+
+
+def headers(node: Node, numbers: Sequence[int]) -> list[Answer[Header]]:
+    replies = node.ask(_block_requests(numbers, full=False), wire.WireHeader)
+    return _linked(node, numbers, [node.answer(reply, wire.header) for reply in replies], lambda header: header)
+
+
+def blocks(node: Node, numbers: Sequence[int]) -> list[Answer[Block]]:
+    replies = node.ask(_block_requests(numbers, full=True), wire.WireBlock, batch_max=FULL_BLOCKS_PER_BATCH_MAX)
+    return _linked(node, numbers, [node.answer(reply, wire.block) for reply in replies], lambda block: block.header)
+
+
+def _linked(node: Node, numbers: Sequence[int], answers: Sequence[Answer[R]], header_of: Callable[[R], Header]) -> list[Answer[R]]:
+    """`answers`, with those unknown that have another height than was asked for, or another parent than the answer below them."""
+    checked: list[Answer[R]] = []
+    hashes: dict[int, Hash] = {}
+    for number, answer in zip(numbers, answers, strict=True):
+        if isinstance(answer, Found):
+            header = header_of(answer.value)
+            if header.number != number:
+                checked.append(node.unknown(f"sent block {header.number} when asked for {number}"))
+                continue
+            if hashes.get(number - 1, header.parent_hash) != header.parent_hash:
+                checked.append(node.unknown(f"sent blocks of two forks at {number - 1} and {number}"))
+                continue
+            hashes[number] = header.hash
+        checked.append(answer)
+    return checked
+
+
+def logs(node: Node, block_hash: Hash, topic: bytes, emitters: Sequence[bytes]) -> Answer[Sequence[Log]]:
+    wanted = {"blockHash": block_hash, "address": ["0x" + emitter.hex() for emitter in emitters], "topics": ["0x" + topic.hex()]}
+    reply = node.ask_one(Request("eth_getLogs", (wanted,)), list[wire.WireLog])
+    answer = _present(node, node.answer(reply, lambda logs: [wire.log(log) for log in logs]))
+    if not isinstance(answer, Found):
+        return answer
+    known, by_index = frozenset(emitters), dict[int, Log]()
+    for log in answer.value:
+        if log.block_hash != block_hash or log.topics[:1] != (topic,) or log.emitter not in known:
+            return node.unknown("sent a log that was not asked for")
+        if by_index.setdefault(log.log_index, log) != log:
+            return node.unknown("sent two different logs with one index")
+    return Found([by_index[index] for index in sorted(by_index)])
+
+
+def receipts(node: Node, hashes: Sequence[Hash]) -> list[Answer[Receipt]]:
+    replies = node.ask([Request("eth_getTransactionReceipt", (hash_,)) for hash_ in hashes], wire.WireReceipt)
+    answers = [node.answer(reply, wire.receipt) for reply in replies]
+    return [
+        node.unknown("sent the receipt of another transaction")
+        if isinstance(answer, Found) and answer.value.transaction_hash != hash_
+        else answer
+        for hash_, answer in zip(hashes, answers, strict=True)
+    ]
+
+
+def account(node: Node, address: Address, at: int | BlockTag) -> Answer[AccountState]:
+    methods = ("eth_getTransactionCount", "eth_getBalance")
+    replies = node.ask([Request(method, (address, _at(at))) for method in methods], str)
+    nonce, balance = (_present(node, node.answer(reply, wire.quantity)) for reply in replies)
+    if not isinstance(nonce, Found):
+        return nonce
+    if not isinstance(balance, Found):
+        return balance
+    return Found(AccountState(nonce.value, balance.value))
+
+
+def balances(node: Node, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
+    by_hash = {"blockHash": at.hash, "requireCanonical": True}  # EIP-1898
+    replies = node.ask([_balance_request(*holder, by_hash) for holder in holders], str)
+    if any(isinstance(reply, RpcError) and node_errors.read_fault(reply) is ReadFault.UNSUPPORTED for reply in replies):
+        return _balances_by_number(node, holders, at)
+    return _balance_answers(node, holders, replies)
+
+
+def _balances_by_number(node: Node, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
+    """For nodes without EIP-1898: the balances count if the block at that height was the same before and after."""
+    before = headers(node, [at.number])[0]
+    replies = node.ask([_balance_request(*holder, hex(at.number)) for holder in holders], str)
+    after = headers(node, [at.number])[0]
+    for answer in (before, after):
+        if not isinstance(answer, Found) or answer.value.hash != at.hash:
+            return [node.unknown(f"does not have block {at.number} as we know it") for _ in holders]
+    return _balance_answers(node, holders, replies)
+
+
+def _balance_request(holder: Address, token: Address | None, block: object) -> Request:
+    if token is None:
+        return Request("eth_getBalance", (holder, block))
+    calldata = ERC20_BALANCE_OF_SELECTOR + bytes(12) + address_to_bytes(holder)
+    return Request("eth_call", ({"to": token, "data": "0x" + calldata.hex()}, block))
+
+
+def _balance_answers(
+    node: Node, holders: Sequence[tuple[Address, Address | None]], replies: Sequence[Reply[str]]
+) -> list[Answer[int]]:
+    return [
+        _present(node, node.answer(reply, wire.quantity if token is None else _uint256))
+        for (_, token), reply in zip(holders, replies, strict=True)
+    ]
+
+
+def _uint256(text: str) -> int:
+    return int.from_bytes(wire.data(text, 32), "big")
+
+
+def fee_history(node: Node) -> Answer[FeeHistory]:
+    params = (hex(FEE_HISTORY_BLOCKS), BlockTag.LATEST, list(TIER_PERCENTILES.values()))
+    return _present(node, node.answer(node.ask_one(Request("eth_feeHistory", params), wire.WireFeeHistory), wire.fee_history))
+
+
+def estimate_gas(node: Node, call: Call) -> Answer[int | Reverted]:
+    tried = {"from": call.sender, "to": call.to, "value": hex(call.value_wei), "data": "0x" + call.data.hex()}
+    reply = node.ask_one(Request("eth_estimateGas", (tried, BlockTag.LATEST)), str)
+    if isinstance(reply, RpcError) and node_errors.read_fault(reply) is ReadFault.REVERTED:
+        return Found(Reverted(node_errors.revert_reason(reply)))
+    answer = _present(node, node.answer(reply, wire.quantity))
+    return node.unknown("estimates that a call costs no gas") if answer == Found(0) else answer
+
+
+def broadcast(node: Node, raws: Sequence[bytes]) -> list[BroadcastAnswer]:
+    requests = [Request("eth_sendRawTransaction", ("0x" + raw.hex(),)) for raw in raws]
+    replies = node.ask(requests, str, repeatable=False)
+    return [_broadcast_answer(node, raw, reply) for raw, reply in zip(raws, replies, strict=True)]
+
+
+def _broadcast_answer(node: Node, raw: bytes, reply: Reply[str]) -> BroadcastAnswer:
+    match reply:
+        case Result(value=str() as text) if text.lower() == "0x" + transaction_hash(raw).hex():
+            return BroadcastAnswer(BroadcastOutcome.ACCEPTED)
+        case Result():
+            return BroadcastAnswer(BroadcastOutcome.UNKNOWN, node.unknown("accepted it under another hash").reason)
+        case RpcError():
+            return BroadcastAnswer(node_errors.broadcast_outcome(reply), node.shown(reply.message))
+        case NoReply():
+            return BroadcastAnswer(BroadcastOutcome.UNKNOWN, reply.reason)

@@ -1,0 +1,178 @@
+"""JSON-RPC's values as ours.
+
+Rules of this file
+
+1. A quantity is `0x` and hex digits; nothing else is a number, and what is not a number is never 0.
+2. Data has an even number of digits and, where the protocol gives one, an exact length.
+3. A field that we need and do not get makes the whole value malformed. Fields that we do not need are not even read.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from custody_core.domain.chain import Block, BlockTransaction, Hash, Header, Log, Receipt
+from custody_core.domain.encoding import U256_MAX
+from custody_core.domain.fees import TIER_PERCENTILES, FeeHistory
+
+BLOOM_LENGTH: Final = 256
+TIMESTAMP_MAX_S: Final = 253_402_300_799  # the last second of the year 9999
+
+
+class Malformed(ValueError):
+    """A value is not what the Ethereum JSON-RPC specification makes it."""
+
+
+class WireHeader(msgspec.Struct, rename="camel"):
+    """A block without a need for its transactions."""
+
+    number: str
+    hash: str
+    parent_hash: str
+    timestamp: str
+    logs_bloom: str | None = None
+
+
+class WireTransaction(msgspec.Struct, rename="camel", gc=False):
+    """A transaction within a full block."""
+
+    hash: str
+    sender: str = msgspec.field(name="from")
+    nonce: str
+    value: str
+    to: str | None = None
+
+
+class WireBlock(WireHeader, rename="camel", kw_only=True):
+    """A full block."""
+
+    transactions: list[WireTransaction]
+
+
+class WireLog(msgspec.Struct, rename="camel"):
+    """A log of a mined transaction."""
+
+    block_hash: str
+    transaction_hash: str
+    log_index: str
+    address: str
+    topics: list[str]
+    data: str
+    removed: bool | None = None
+
+
+class WireReceipt(msgspec.Struct, rename="camel"):
+    """A receipt since Byzantium (status) and London (effective gas price)."""
+
+    transaction_hash: str
+    block_hash: str
+    block_number: str
+    status: str
+    gas_used: str
+    effective_gas_price: str
+
+
+class WireFeeHistory(msgspec.Struct, rename="camel"):
+    """The answer of `eth_feeHistory`. Nodes leave `reward` out, or null, where they have no blocks to look at."""
+
+    base_fee_per_gas: list[str]
+    reward: list[list[str]] | None = None
+
+
+def quantity(text: str, *, maximum: int = U256_MAX) -> int:
+    """The number. Python's own `int` would take signs, blanks, underscores and other scripts' digits."""
+    if text[:2] != "0x" or not text.isascii() or not text.isalnum():
+        raise Malformed("a quantity is 0x and hexadecimal digits")
+    try:
+        number = int(text, 16)
+    except ValueError:
+        raise Malformed("a quantity is 0x and hexadecimal digits") from None
+    if number > maximum:
+        raise Malformed("a quantity is too large")
+    return number
+
+
+def data(text: str, length: int | None = None) -> bytes:
+    """The bytes, exactly `length` of them where one is given."""
+    try:
+        raw = bytes.fromhex(text[2:])
+    except ValueError:
+        raise Malformed("data is 0x and pairs of hexadecimal digits") from None
+    # The second test also refuses blanks, which `fromhex` skips.
+    if text[:2] != "0x" or 2 * len(raw) + 2 != len(text) or (length is not None and len(raw) != length):
+        raise Malformed("data has another form or length than it must have")
+    return raw
+
+
+def hash_(text: str) -> Hash:
+    """A 32-byte hash."""
+    data(text, 32)
+    return Hash(text.lower())
+
+
+def header(wire: WireHeader) -> Header:
+    """The header of a block that is in the chain (a pending one has no hash)."""
+    return Header(
+        number=quantity(wire.number),
+        hash=hash_(wire.hash),
+        parent_hash=hash_(wire.parent_hash),
+        timestamp=datetime.fromtimestamp(quantity(wire.timestamp, maximum=TIMESTAMP_MAX_S), UTC),
+        logs_bloom=None if wire.logs_bloom is None else data(wire.logs_bloom, BLOOM_LENGTH),
+    )
+
+
+def block(wire: WireBlock) -> Block:
+    """The block with its transactions."""
+    return Block(header(wire), [_transaction(transaction) for transaction in wire.transactions])
+
+
+def _transaction(wire: WireTransaction) -> BlockTransaction:
+    return BlockTransaction(
+        hash=hash_(wire.hash),
+        sender=data(wire.sender, 20),
+        recipient=None if wire.to is None else data(wire.to, 20),
+        nonce=quantity(wire.nonce),
+        value=quantity(wire.value),
+    )
+
+
+def log(wire: WireLog) -> Log:
+    """The log."""
+    if wire.removed:
+        raise Malformed("a log of a canonical block is not removed")
+    return Log(
+        block_hash=hash_(wire.block_hash),
+        transaction_hash=hash_(wire.transaction_hash),
+        log_index=quantity(wire.log_index),
+        emitter=data(wire.address, 20),
+        topics=tuple(data(topic, 32) for topic in wire.topics),
+        data=data(wire.data),
+    )
+
+
+def receipt(wire: WireReceipt) -> Receipt:
+    """The receipt."""
+    status = quantity(wire.status)
+    if status not in {0, 1}:
+        raise Malformed("a receipt's status is 0 or 1 (EIP-658)")
+    return Receipt(
+        transaction_hash=hash_(wire.transaction_hash),
+        block_hash=hash_(wire.block_hash),
+        block_number=quantity(wire.block_number),
+        succeeded=status == 1,
+        gas_used=quantity(wire.gas_used),
+        effective_gas_price_wei=quantity(wire.effective_gas_price),
+    )
+
+
+def fee_history(wire: WireFeeHistory) -> FeeHistory:
+    """The fee history; without rewards it has no tips."""
+    if not wire.base_fee_per_gas:
+        raise Malformed("a fee history ends with the next block's base fee")
+    tips = [tuple(quantity(tip) for tip in block_tips) for block_tips in wire.reward or ()]
+    if any(len(block_tips) != len(TIER_PERCENTILES) for block_tips in tips):
+        raise Malformed("a fee history has one tip per percentile")
+    return FeeHistory(quantity(wire.base_fee_per_gas[-1]), tips)
