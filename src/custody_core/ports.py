@@ -385,7 +385,8 @@ class Unit(Protocol):
         ...
 
     def wallet_totals(self, chain_id: int, *, after_wallet_id: str, limit: int) -> Sequence[tuple[Wallet, Mapping[str, int]]]:
-        """By wallet id: every wallet (pooled and closed ones too), each with asset key → the sum of all of its accounts on that chain
+        """By wallet id: every wallet (pooled and closed ones too), each with asset key → the sum of all of its accounts on that
+        chain
         (its suspense included); an asset never posted to is left out.
         """
         ...

@@ -38,7 +38,7 @@ class DepositKind(StrEnum):
     """How the value came: in the transaction itself, or told by a token's `Transfer` event."""
 
     NATIVE = "native"
-    TOKEN = "token"
+    TOKEN = "token"  # noqa: S105 - a kind of deposit, not a secret
 
 
 @attrs.frozen

@@ -23,7 +23,7 @@ class IdPrefix(StrEnum):
     WALLET = "wal"
     TRANSACTION = "txn"
     ATTEMPT = "att"
-    TOKEN = "tok"
+    TOKEN = "tok"  # noqa: S105 - a prefix, not a secret
     POLICY = "pol"
     DECISION = "dec"
     EVENT = "evt"

@@ -35,7 +35,9 @@ class OnChain:
 
 @attrs.frozen
 class Balance:
-    """One asset of one wallet on one chain, in base units. `total` is what the books hold; `pending_in` is on its way and in none of them."""
+    """One asset of one wallet on one chain, in base units. `total` is what the books hold; `pending_in` is on its way and in
+    none of them.
+    """
 
     asset: Asset
     available: int

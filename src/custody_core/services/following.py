@@ -1,13 +1,15 @@
 """Following one chain: what to read next, and when to stand still.
 
-One process leads per chain (a lease); the chain row's version fences it, so that a leader that was paused cannot save over its successor.
+One process leads per chain (a lease); the chain row's version fences it, so that a leader that was paused cannot save over its
+successor.
 
 A round asks the node for its final block, its head and the blocks after our cursor, and then does one of four things:
 
 * the blocks link to the cursor: reads all that they need (receipts, logs), and commits them as one (`ingest.py`);
 * they do not link: finds the newest header that we and the node agree on, and takes back what lies above it;
 * the node disagrees at or below our final block: halts the chain; nothing is reversed by itself;
-* anything is unknown, contradictory or behind us: does nothing, and asks again next round. A block that cannot be read whole stops the
+* anything is unknown, contradictory or behind us: does nothing, and asks again next round. A block that cannot be read whole
+stops the
   cursor; it is never skipped.
 """
 
@@ -33,7 +35,7 @@ from custody_core.domain.chain import (
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
 from custody_core.domain.matching import BlockMatches, ManagedAddresses, bloom_admits, match_block
 from custody_core.domain.tokens import Asset
-from custody_core.ports import BlockTag, Found, Unit
+from custody_core.ports import Answer, BlockTag, Found, Unit
 from custody_core.services.ingest import BlockEvidence, Ingest
 from custody_core.services.kit import Kit, raise_alarm, record_audit
 
@@ -111,7 +113,9 @@ class Follower:
         return self._commit(state, [], tip, final)
 
     def _linked(self, cursor: BlockRef, answers: Sequence[Answer[Block]]) -> list[Block] | None:
-        """The blocks that were found and link on from `cursor`, up to the first that was not; None when the first is of another branch."""
+        """The blocks that were found and link on from `cursor`, up to the first that was not; None when the first is of
+        another branch.
+        """
         blocks: list[Block] = []
         for answer in answers:
             if not isinstance(answer, Found):
@@ -162,7 +166,9 @@ class Follower:
         return evidence
 
     def _transfer_logs(self, header: Header, tokens: Sequence[Asset]) -> tuple[Log, ...] | None:
-        """The `Transfer` logs of listed tokens in exactly that block; the node is not asked where the block's bloom rules them out."""
+        """The `Transfer` logs of listed tokens in exactly that block; the node is not asked where the block's bloom rules them
+        out.
+        """
         emitters = [bytes.fromhex(asset.contract[2:]) for asset in tokens if asset.contract]
         if not emitters or not bloom_admits(header.logs_bloom, topic=ERC20_TRANSFER_TOPIC, emitters=emitters):
             return ()
@@ -170,7 +176,9 @@ class Follower:
         return tuple(answer.value) if isinstance(answer, Found) else None
 
     def _rewind(self, state: ChainState) -> Round:
-        """Takes back what lies above the newest block that we and the node agree on; halts when that would be below the final one."""
+        """Takes back what lies above the newest block that we and the node agree on; halts when that would be below the final
+        one.
+        """
         chain_id = self._chain.chain_id
         stored = self._kit.read(lambda unit: unit.headers(chain_id, first=state.final.number, last=state.cursor.number))
         answers = self._chain.headers([header.number for header in stored])

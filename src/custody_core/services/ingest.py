@@ -26,7 +26,9 @@ from custody_core.services.kit import Kit, raise_alarm, record_changes, record_d
 
 @attrs.frozen
 class BlockEvidence:
-    """A block with everything that was needed to judge it: receipts of the transactions that concern us, logs of the listed tokens."""
+    """A block with everything that was needed to judge it: receipts of the transactions that concern us, logs of the listed
+    tokens.
+    """
 
     matches: BlockMatches
     receipts: Mapping[Hash, Receipt]

@@ -1,6 +1,7 @@
 """What every service holds: the ports, the limits, and the one way to run a unit.
 
-A unit is run again, whole and with fresh reads, when the database says `Conflict`. Units therefore do nothing but read, decide and write:
+A unit is run again, whole and with fresh reads, when the database says `Conflict`. Units therefore do nothing but read, decide
+and write:
 a call that leaves the process is made before or after, never within.
 """
 
@@ -73,7 +74,8 @@ class Kit:
     def write(self, work: Callable[[Unit], T], *, repeatable: bool = False) -> T:
         """Runs `work` in a transaction, again while the database says `Conflict`.
 
-        `repeatable`: the unit finds out by itself whether it has happened already, so it is also run again when the answer to COMMIT
+        `repeatable`: the unit finds out by itself whether it has happened already, so it is also run again when the answer to
+        COMMIT
         was lost.
         """
         for _ in range(UNIT_ATTEMPTS_MAX - 1):

@@ -29,7 +29,9 @@ class Policies:
         subject: str | None = None,
         actor: str = SYSTEM_ACTOR,
     ) -> Policy:
-        """Puts `document` in force for its layer and subject, in place of the one before. Raises `ValidationFailed` with a pointer."""
+        """Puts `document` in force for its layer and subject, in place of the one before. Raises `ValidationFailed` with a
+        pointer.
+        """
         parse_document(document)
         try:
             bound = Layer(layer)

@@ -3,9 +3,11 @@
 Order, by irreversibility, and what each order survives:
 
 1. reserve the nonce and plan the attempt, commit (`reserving.py`): a crash after this signs that same plan;
-2. sign, store the bytes and their hash, commit (`signing.py`): a crash before the commit signs the same bytes again; nothing was sent;
+2. sign, store the bytes and their hash, commit (`signing.py`): a crash before the commit signs the same bytes again; nothing was
+   sent;
 3. only then broadcast: a crash, or an answer that is lost, sends the same bytes again, which is always safe;
-4. what became of it, the chain says: the follower (`scanning.py`) sees the attempt in a block. No answer to a broadcast is a failure.
+4. what became of it, the chain says: the follower (`scanning.py`) sees the attempt in a block. No answer to a broadcast is a
+   failure.
 
 Every step takes a batch and saves it in one commit.
 """

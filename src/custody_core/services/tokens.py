@@ -24,7 +24,8 @@ class Tokens:
     def add(
         self, *, chain_id: int, address: str, alias: str, decimals: int, symbol: str = "", name: str = "", actor: str = SYSTEM_ACTOR
     ) -> Token:
-        """Lists the contract under `alias`. Listing the same contract again the same way changes nothing; a disabled one is listed again.
+        """Lists the contract under `alias`. Listing the same contract again the same way changes nothing; a disabled one is
+        listed again.
 
         Raises `InvalidAddress`, `ValidationFailed`, and `NotFound` for a chain that is not followed.
         """

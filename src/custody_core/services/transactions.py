@@ -1,12 +1,14 @@
 """Outgoing transactions as their owners see them: tried out, accepted once, looked at, cancelled.
 
-The order in `send` is fixed: what was sent before is answered first; the node is asked outside of any unit; then one unit locks the wallet,
-asks the policy, compares with what is available, and keeps the row, its hold, its key, its audit row and its event. Nothing is signed here.
+The order in `send` is fixed: what was sent before is answered first; the node is asked outside of any unit; then one unit locks
+the wallet,
+asks the policy, compares with what is available, and keeps the row, its hold, its key, its audit row and its event. Nothing is
+signed here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import attrs
@@ -103,8 +105,9 @@ class Preview:
 class Transactions:
     """`custody.transactions`."""
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(self, kit: Kit, *, step: Callable[[], None]) -> None:
         self._kit = kit
+        self._step = step
 
     def send(
         self,
@@ -124,8 +127,10 @@ class Transactions:
         """Accepts a transfer of `amount` base units; the worker signs and sends it. The same key answers the same transaction.
 
         Moves nothing and keeps nothing when it raises, with one exception: `PolicyDenied` names the `rejected` transaction it kept.
-        Raises `NotFound`, `InvalidAddress`, `InvalidAmount`, `UnsupportedAsset`, `ValidationFailed`, `InsufficientFunds`, `FeeAboveCap`,
-        `FeeUnavailable`, `NodeUnavailable`, `SimulationReverted`, `WalletFrozen`, `ChainHalted`, `ExternalIdExists`, `PolicyDenied`,
+        Raises `NotFound`, `InvalidAddress`, `InvalidAmount`, `UnsupportedAsset`, `ValidationFailed`, `InsufficientFunds`,
+        `FeeAboveCap`,
+        `FeeUnavailable`, `NodeUnavailable`, `SimulationReverted`, `WalletFrozen`, `ChainHalted`, `ExternalIdExists`,
+        `PolicyDenied`,
         `IdempotencyKeyMissing`, `IdempotencyKeyReused`; `TypeError` for an amount that is not an int.
         """
         key = idempotency.require_key(idempotency_key)
@@ -150,7 +155,9 @@ class Transactions:
         fee_per_gas_max_wei: int | None = None,
         owner_id: str | None = None,
     ) -> Preview:
-        """What `send` would do with the same arguments. Moves nothing. Raises what `send` raises, but for what it tells in its answer."""
+        """What `send` would do with the same arguments. Moves nothing. Raises what `send` raises, but for what it tells in its
+        answer.
+        """
         request = self._request(wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, None, None)
 
         def work(unit: Unit) -> tuple[Wallet, Asset, int, int, Evaluation]:
@@ -226,10 +233,10 @@ class Transactions:
 
         return self._kit.write(work)
 
-    def wait(self, transaction_id: str, *, until: str = "completed", timeout_s: float, step: object = None) -> Transaction:
+    def wait(self, transaction_id: str, *, until: str = "completed", timeout_s: float) -> Transaction:
         """The transaction once it has got as far as `until` (`broadcasting`, `confirming`, or `completed` for any final state).
 
-        `step` is called between looks, where nobody else does the background work. Raises `NotFound`, `WaitTimedOut`.
+        Where nobody else does the background work, waiting does it. Raises `NotFound`, `WaitTimedOut`.
         """
         if until not in WAITABLE:
             raise ValidationFailed(f"wait for one of {', '.join(WAITABLE)}", pointer="/until")
@@ -240,8 +247,7 @@ class Transactions:
                 return transaction
             if self._kit.clock.monotonic_s() >= deadline:
                 raise WaitTimedOut(f"the transaction is {transaction.state} after {timeout_s:g} s; it goes on, look again later")
-            if callable(step):
-                step()
+            self._step()
             self._kit.clock.sleep(_POLL_S)
 
     def _request(

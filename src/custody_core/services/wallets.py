@@ -48,7 +48,8 @@ class Wallets:
     ) -> Wallet:
         """A wallet for `owner`, from the pool.
 
-        `owner` is a user's id (`usr_…`), or a name of your own for a local user, who is made when first named. The same key gives the
+        `owner` is a user's id (`usr_…`), or a name of your own for a local user, who is made when first named. The same key
+        gives the
         same wallet. Raises `IdempotencyKeyMissing`, `IdempotencyKeyReused`, `ExternalIdExists`, `KeyPoolEmpty`, `ValidationFailed`.
         """
         key = idempotency.require_key(idempotency_key)
@@ -164,7 +165,8 @@ class Wallets:
     def balances(self, wallet_id: str, *, owner_id: str | None = None, live: bool = False) -> Sequence[Balance]:
         """The wallet's balances on every followed chain: ether always, tokens once something arrived.
 
-        With `live` each line also holds what a node shows at the newest followed block, or None where it does not say. Raises `NotFound`.
+        With `live` each line also holds what a node shows at the newest followed block, or None where it does not say. Raises
+        `NotFound`.
         """
 
         def work(unit: Unit) -> tuple[Wallet, list[Balance], dict[int, BlockRef]]:

@@ -1,0 +1,167 @@
+"""`Custody`: the object that an embedder holds. Everything the service can do is listed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
+
+import attrs
+
+from custody_core.domain.ids import ENTROPY_BYTES
+from custody_core.ports import Chain, Clock, Entropy, Keys, Observer, Store, Unit
+from custody_core.services.chains import Chains
+from custody_core.services.following import Follower, Round
+from custody_core.services.kit import Kit, Limits
+from custody_core.services.policies import Policies
+from custody_core.services.reconciliation import Reconciliation, reconcile
+from custody_core.services.sealing import Audit, Events, Sealer
+from custody_core.services.sending import Sender
+from custody_core.services.tokens import Tokens
+from custody_core.services.transactions import Transactions
+from custody_core.services.wallets import Wallets
+
+
+@runtime_checkable
+class JoinableStore(Protocol):
+    """A store that can work inside a transaction of the caller's. `connection` is what that store understands (SQLAlchemy's,
+    for SQL).
+    """
+
+    def joined(self, connection: object) -> Store:
+        """A store whose units are part of the caller's transaction and never commit it."""
+        ...
+
+
+@attrs.frozen
+class Tick:
+    """What one round of the background work came to: blocks followed to, per chain; transactions taken up; wallets made; rows
+    sealed.
+    """
+
+    followed: Mapping[int, Round]
+    advanced: int
+    wallets_made: int
+    sealed: int
+
+
+class Custody:
+    """A custodial wallet service, in this process.
+
+    `keys` is None in a process that must not hold key material: it cannot make, open or use a key, and its `tick` does none of
+    that.
+    Use as a context manager, or `close` it.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        chains: Mapping[int, Chain],
+        keys: Keys | None,
+        clock: Clock,
+        entropy: Entropy,
+        observer: Observer,
+        limits: Limits | None = None,
+    ) -> None:
+        self._store = _SwitchableStore(store)
+        self._kit = Kit(
+            store=self._store,
+            chains=dict(chains),
+            keys=keys,
+            clock=clock,
+            entropy=entropy,
+            observer=observer,
+            limits=limits or Limits(),
+        )
+        self.wallets = Wallets(self._kit)
+        self.transactions = Transactions(self._kit, step=self._step_for_waiting)
+        self.tokens = Tokens(self._kit)
+        self.policies = Policies(self._kit)
+        self.chains = Chains(self._kit)
+        self.events = Events(self._kit)
+        self.audit = Audit(self._kit)
+        holder = entropy.random_bytes(ENTROPY_BYTES).hex()
+        self._followers = {chain_id: Follower(self._kit, chain_id, holder=holder) for chain_id in chains}
+        self._sender = Sender(self._kit, keys) if keys is not None else None
+        self._sealer = Sealer(self._kit, holder=holder)
+        self.background_works = False
+        """Set by whoever runs `tick` elsewhere: waiting then only waits."""
+
+    def tick(self) -> Tick:
+        """One round of all the background work: follow every chain, carry due transactions, refill the pool, seal the audit
+        trail.
+        """
+        self.wallets.ensure_chains()
+        made = self.wallets.fill_pool()
+        followed = {chain_id: self.follow(chain_id) for chain_id in self._followers}
+        advanced = sum(self.advance(chain_id) for chain_id in self._followers)
+        return Tick(followed, advanced, made, self.seal())
+
+    def follow(self, chain_id: int) -> Round:
+        """Follows one chain to its head."""
+        return self._followers[chain_id].follow()
+
+    def advance(self, chain_id: int) -> int:
+        """Carries one chain's due transactions a step further; how many."""
+        return self._sender.advance(chain_id) if self._sender else 0
+
+    def seal(self) -> int:
+        """Numbers and links committed audit rows and events; how many audit rows."""
+        return self._sealer.run()
+
+    def reconcile(self) -> Reconciliation:
+        """Checks every promise that a running system can check."""
+        return reconcile(self._kit)
+
+    @contextmanager
+    def joined(self, connection: object) -> Iterator[Custody]:
+        """Everything done inside takes part in the caller's own database transaction, and is committed or not with it.
+
+        Holds for this thread (and context) only. Ask `preview` before: inside, the node is asked while your transaction is open.
+        """
+        with self._store.joined(connection):
+            yield self
+
+    def close(self) -> None:
+        """Lets go of connections."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _step_for_waiting(self) -> None:
+        if not self.background_works:
+            self.tick()
+
+
+class _SwitchableStore:
+    """The store, or within `joined` the caller's transaction in it."""
+
+    def __init__(self, store: Store) -> None:
+        self._own = store
+        self._joined: ContextVar[Store | None] = ContextVar("joined", default=None)
+
+    def transaction(self) -> AbstractContextManager[Unit]:
+        return (self._joined.get() or self._own).transaction()
+
+    def reading(self) -> AbstractContextManager[Unit]:
+        return (self._joined.get() or self._own).reading()
+
+    @contextmanager
+    def joined(self, connection: object) -> Iterator[None]:
+        if not isinstance(self._own, JoinableStore):
+            raise TypeError("this store cannot join a transaction of yours")
+        token = self._joined.set(self._own.joined(connection))
+        try:
+            yield
+        finally:
+            self._joined.reset(token)
+
+    def close(self) -> None:
+        self._own.close()
