@@ -1,0 +1,97 @@
+"""What a transaction does: plain transfers, tokens, and contracts that refuse. There is no EVM here.
+
+Gas is the intrinsic gas of a transaction (Yellow Paper, appendix G; EIP-2028) and a flat price for a contract's work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeAlias
+
+import attrs
+
+from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC, decode_erc20_transfer, keccak256
+
+CONTRACT_WORK_GAS: Final = 30_000
+BLOOM_LENGTH: Final = 256
+
+Holding: TypeAlias = tuple[bytes | None, bytes]
+"""What is held and by whom: a token's contract or None for ether, and an address of 20 bytes."""
+
+
+@attrs.frozen
+class TokenContract:
+    """An EIP-20 contract that does what it says."""
+
+
+@attrs.frozen
+class RevertingContract:
+    """A contract that refuses every call and all ether."""
+
+    reason: str | None = None
+
+
+Contract = TokenContract | RevertingContract
+
+
+@attrs.frozen
+class Event:
+    """A log before it has a place in a block."""
+
+    emitter: bytes
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
+@attrs.frozen
+class Effect:
+    """What a call does: gas, movements of holdings (from, to, amount) and events; or that it reverts, which leaves the gas."""
+
+    gas_used: int
+    reverted: bool = False
+    reason: str | None = None
+    moves: tuple[tuple[Holding, Holding, int], ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+def intrinsic_gas(data: bytes) -> int:
+    """The gas that a transaction costs before anything runs."""
+    zeros = data.count(0)
+    return 21_000 + 4 * zeros + 16 * (len(data) - zeros)
+
+
+def run(
+    contracts: Mapping[bytes, Contract], held: Callable[[Holding], int], *, sender: bytes, to: bytes, value: int, data: bytes
+) -> Effect:
+    """The effect of a call whose sender has the ether for it."""
+    gas = intrinsic_gas(data)
+    match contracts.get(to):
+        case None:
+            return Effect(gas, moves=(((None, sender), (None, to), value),))
+        case RevertingContract(reason=reason):
+            return Effect(gas + CONTRACT_WORK_GAS, reverted=True, reason=reason)
+        case TokenContract():
+            return _run_token(held, gas + CONTRACT_WORK_GAS, token=to, sender=sender, value=value, data=data)
+
+
+def _run_token(held: Callable[[Holding], int], gas: int, *, token: bytes, sender: bytes, value: int, data: bytes) -> Effect:
+    transfer = decode_erc20_transfer(data)
+    if transfer is None or value:
+        return Effect(gas, reverted=True)
+    recipient, amount = transfer
+    if held((token, sender)) < amount:
+        return Effect(gas, reverted=True, reason="balance too low")
+    topics = (ERC20_TRANSFER_TOPIC, bytes(12) + sender, bytes(12) + recipient)
+    event = Event(token, topics, amount.to_bytes(32, "big"))
+    return Effect(gas, moves=(((token, sender), (token, recipient), amount),), events=(event,))
+
+
+def logs_bloom(events: Iterable[Event]) -> bytes:
+    """The 2048-bit filter of a header (Yellow Paper, 4.3.1): three bits for each emitter and topic."""
+    bits = 0
+    for event in events:
+        for entry in (event.emitter, *event.topics):
+            digest = keccak256(entry)
+            for start in (0, 2, 4):
+                bits |= 1 << (int.from_bytes(digest[start : start + 2], "big") % 2048)
+    return bits.to_bytes(BLOOM_LENGTH, "big")
