@@ -70,7 +70,7 @@ class MemoryKeys:
             private_key = self._entropy.random_bytes(32)
             if 0 < int.from_bytes(private_key, "big") < SECP256K1_ORDER:
                 address = _address_of(private_key)
-                return _Entry(SealedKey(wallet_id, address, KEY_VERSION, _handle(address)), private_key)
+                return _Entry(SealedKey(wallet_id, address, KEY_VERSION, blake2b(address.encode()).digest()), private_key)
         return None
 
     def _open(self, key: SealedKey) -> _Entry:
@@ -81,11 +81,6 @@ class MemoryKeys:
                 wallet_id=key.wallet_id,
             )
         return entry
-
-
-def _handle(address: Address) -> bytes:
-    """As long as a real seal, so that what a store must hold is the same."""
-    return blake2b(address.encode("ascii"), digest_size=48).digest() + bytes(24)
 
 
 def _sign(entry: _Entry, digest: bytes) -> tuple[int, int, int]:
