@@ -100,6 +100,11 @@ class Custody:
         advanced = sum(self.advance(chain_id) for chain_id in self._followers)
         return Tick(followed, advanced, made, self.seal())
 
+    def make_ready(self) -> int:
+        """Gives new chains their row and makes wallets ahead; how many wallets."""
+        self.wallets.ensure_chains()
+        return self.wallets.fill_pool()
+
     def follow(self, chain_id: int) -> Round:
         """Follows one chain to its head."""
         return self._followers[chain_id].follow()

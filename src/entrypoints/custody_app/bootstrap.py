@@ -1,0 +1,201 @@
+"""The composition root: the only place that names concrete adapters.
+
+Order, so that a start that has to be refused has changed nothing:
+
+1. the nodes: each must be of its configured chain, and must know the `finalized` tag where no depth is set;
+2. the master key: the file must be there and sound, or there must be nothing yet that was sealed under another one;
+3. the database: opened, and only when asked to (`create`) made, migrated and given its first rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from custody_app.config import ChainSettings, ConfigurationError, Settings
+from custody_app.system import SystemClock, SystemEntropy
+from custody_core import Custody, Limits, NodeUnavailable, Policy
+from custody_core.errors import KeyIntegrity
+from custody_core.ports import BlockTag, Found, Observer, Unknown
+from custody_keys.key_file import MasterKeys, load_key_file, make_key_file
+from custody_keys.sealed import SealedKeys, check_value, matches_check_value
+from custody_rpc import InvalidNodeUrl, RpcChain
+from custody_sql import SqlStore
+
+KEY_CHECK = "key-check"
+"""The setting in the database that tells the right master key from a wrong one."""
+
+
+@attrs.frozen
+class Opened:
+    """A built service, and what had to be made for it."""
+
+    custody: Custody
+    settings: Settings
+    key_file_made: bool
+    starter_policy: Policy | None
+
+
+@contextmanager
+def open_service(
+    settings: Settings, *, observer: Observer, create: bool = False, with_keys: bool = True, chain_id_from_node: bool = False
+) -> Iterator[Opened]:
+    """Builds the service from its settings and closes it afterwards, in reverse order.
+
+    `create`: makes what is missing (tables, key file, starter policy). `with_keys=False`: a service that holds no key material and asks no
+    node before it starts, for looking things up. `chain_id_from_node`: a single chain's id is taken from its node, unless the database
+    already follows another.
+
+    Raises `ConfigurationError`, `NodeUnavailable`, `KeyFileError`, `KeyIntegrity`, `DatabaseUnavailable`.
+    """
+    if with_keys:
+        settings = _with_node_ids(settings) if chain_id_from_node else settings
+    chains = {chain.chain_id: _connect(chain, settings) for chain in settings.chains}
+    if with_keys:
+        for chain in settings.chains:
+            _require_right_node(chains[chain.chain_id], chain)
+    store = SqlStore(settings.database_url)
+    try:
+        sealed_under = _key_check(store) if with_keys else None
+        master, made = _master_keys(settings.key_file, sealed_under, create=create) if with_keys else (None, False)
+        try:
+            if create:
+                store.upgrade()
+            store.require_current()
+            yield _opened(settings, store, chains, master, observer, key_file_made=made, create=create)
+        finally:
+            if master is not None:
+                master.close()
+    finally:
+        store.close()
+        for connected in chains.values():
+            connected.close()
+
+
+def _opened(
+    settings: Settings,
+    store: SqlStore,
+    chains: dict[int, RpcChain],
+    master: MasterKeys | None,
+    observer: Observer,
+    *,
+    key_file_made: bool,
+    create: bool,
+) -> Opened:
+    entropy = SystemEntropy()
+    custody = Custody(
+        store=store,
+        chains=chains,
+        keys=SealedKeys(master, entropy) if master else None,
+        clock=SystemClock(),
+        entropy=entropy,
+        observer=observer,
+        limits=_limits(settings),
+    )
+    starter = None
+    if create and master is not None:
+        _require_known_chains(store, settings)
+        _keep_key_check(store, master)
+        starter = custody.policies.ensure_starter()
+    return Opened(custody, settings, key_file_made, starter)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        fee_per_gas_max_wei=settings.max_fee_per_gas_wei,
+        confirmations={chain.chain_id: chain.confirmations for chain in settings.chains},
+        dust_wei=settings.dust_wei,
+        key_pool_size=settings.key_pool_size,
+    )
+
+
+# The nodes
+
+
+def _connect(chain: ChainSettings, settings: Settings) -> RpcChain:
+    try:
+        return RpcChain(chain.chain_id, chain.rpc_urls, allow_http=settings.allow_http_rpc)
+    except InvalidNodeUrl as problem:
+        raise ConfigurationError(f"RPC_URL of chain {chain.name}: {problem}") from None
+
+
+def _with_node_ids(settings: Settings) -> Settings:
+    """`settings` with the single chain's id as its node states it."""
+    (chain,) = settings.chains
+    connected = _connect(chain, settings)
+    try:
+        answer = connected.node_chain_id()
+    finally:
+        connected.close()
+    if not isinstance(answer, Found):
+        raise _silent(chain, answer.reason if isinstance(answer, Unknown) else "it has no chain id")
+    return attrs.evolve(settings, chains=(attrs.evolve(chain, chain_id=answer.value),))
+
+
+def _require_right_node(connected: RpcChain, chain: ChainSettings) -> None:
+    answer = connected.node_chain_id()
+    if not isinstance(answer, Found):
+        raise _silent(chain, answer.reason if isinstance(answer, Unknown) else "it has no chain id")
+    if answer.value != chain.chain_id:
+        raise ConfigurationError(
+            f"the node of chain {chain.name} is on chain {answer.value}, the settings say {chain.chain_id}; "
+            f"set CUSTODY_CHAIN_ID={answer.value} if that is the chain you mean, else CUSTODY_RPC_URL"
+        )
+    if chain.confirmations is None and not isinstance(connected.header(BlockTag.FINALIZED), Found):
+        raise ConfigurationError(
+            f"the node of chain {chain.name} does not know the `finalized` tag; set CUSTODY_CONFIRMATIONS to the number of blocks "
+            "after which you take a block for final (12 or more on Ethereum)"
+        )
+
+
+def _silent(chain: ChainSettings, why: str) -> NodeUnavailable:
+    return NodeUnavailable(f"the node of chain {chain.name} does not answer ({why}); check CUSTODY_RPC_URL and that the node runs")
+
+
+# The master key
+
+
+def _key_check(store: SqlStore) -> bytes | None:
+    """What the database says about the master key; None where there is no database yet."""
+    if not store.exists():
+        return None
+    with store.reading() as unit:
+        return unit.setting(KEY_CHECK)
+
+
+def _master_keys(path: Path, sealed_under: bytes | None, *, create: bool) -> tuple[MasterKeys, bool]:
+    """The master keys, and whether the file was made just now. A new file is made only where nothing was sealed before."""
+    made = create and sealed_under is None and not path.exists()
+    if made:
+        make_key_file(path)
+    master = load_key_file(path)
+    if sealed_under is not None and not matches_check_value(master, sealed_under):
+        master.close()
+        raise KeyIntegrity(
+            "this key file is not the one that this database's keys are sealed under; set CUSTODY_KEY_FILE to the right one"
+        )
+    return master, made
+
+
+def _keep_key_check(store: SqlStore, master: MasterKeys) -> None:
+    with store.transaction() as unit:
+        if unit.setting(KEY_CHECK) is None:
+            unit.put_setting(KEY_CHECK, check_value(master))
+
+
+def _require_known_chains(store: SqlStore, settings: Settings) -> None:
+    """A database that follows chains is not given a first node of another one by mistake."""
+    with store.reading() as unit:
+        known = {state.chain_id for state in unit.chains()}
+    configured = {chain.chain_id for chain in settings.chains}
+    if known and not known & configured:
+        raise ConfigurationError(
+            f"this database follows {_names(sorted(known))}, the settings name only {_names(sorted(configured))}"
+        )
+
+
+def _names(chain_ids: Sequence[int]) -> str:
+    return ", ".join(f"eip155:{chain_id}" for chain_id in chain_ids)

@@ -1,0 +1,221 @@
+"""Every setting, with its unit and default.
+
+Settings come from the environment (prefix `CUSTODY_`) or from the TOML file that `CUSTODY_CONFIG` names, where they are written in lower case
+without the prefix; the environment wins. A setting that holds a secret may be given as a file instead, by the same name with `_FILE`.
+A setting that nobody knows is refused: a misspelt limit must not be a missing limit.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import attrs
+
+from custody_core.domain.fees import GWEI
+from custody_core.errors import CustodyError
+
+PREFIX = "CUSTODY_"
+
+SEPOLIA_CHAIN_ID = 11155111
+
+_NOT_SETTINGS = frozenset({"CONFIG", "ANVIL"})
+"""Variables with our prefix that are not settings: where the file is, and which dev chain the demo starts."""
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class ConfigurationError(CustodyError):
+    """A setting is missing, unknown or makes no sense; the text names it and the next step."""
+
+    code = "configuration"
+
+
+@attrs.frozen
+class ChainSettings:
+    """One followed chain. `confirmations` is the depth that counts as final, None for the node's `finalized` tag."""
+
+    name: str
+    chain_id: int
+    rpc_urls: tuple[str, ...] = attrs.field(repr=False)
+    confirmations: int | None = None
+
+
+@attrs.frozen
+class Settings:
+    """What an operator has set. `repr` shows no secret."""
+
+    database_url: str = attrs.field(default="sqlite:///custody.db", repr=False)
+    chains: tuple[ChainSettings, ...] = ()
+    key_file: Path = Path("custody.key")
+    scan_interval_s: float = 2.0
+    max_fee_per_gas_wei: int = 500 * GWEI
+    key_pool_size: int = 10
+    dust_wei: int = 0
+    allow_http_rpc: bool = False
+    explorer_url: str | None = None
+
+
+def load_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings of this environment. Raises `ConfigurationError`."""
+    given = {name[len(PREFIX) :]: text for name, text in environment.items() if name.startswith(PREFIX)}
+    file = _read_file(given["CONFIG"]) if given.get("CONFIG") else {}
+    chain_tables = file.pop("chains", {})
+    texts = {name.upper(): _as_text(name, value) for name, value in file.items()}
+    texts |= {name: text for name, text in given.items() if name not in _NOT_SETTINGS}
+    texts = _with_secrets_read(texts)
+    unknown = sorted(set(texts) - set(_READERS) - _CHAIN_NAMES)
+    if unknown:
+        raise ConfigurationError(f"there is no setting {PREFIX}{unknown[0]}; docs/reference/settings.md lists them all")
+    values = {name.lower(): read(name, texts[name]) for name, read in _READERS.items() if name in texts}
+    settings = attrs.evolve(Settings(), **values)
+    return attrs.evolve(settings, chains=_chains(texts, chain_tables, allow_http=settings.allow_http_rpc))
+
+
+def require_chains(settings: Settings) -> Settings:
+    """`settings`, when they name a node. Raises `ConfigurationError` with an example."""
+    if not settings.chains:
+        raise ConfigurationError(
+            f"no node is set: give {PREFIX}RPC_URL, for example {PREFIX}RPC_URL=https://your-node.example/v3/KEY for Sepolia, "
+            f"or {PREFIX}RPC_URL=http://127.0.0.1:8545 with {PREFIX}CHAIN_ID=31337 for a local dev chain"
+        )
+    return settings
+
+
+def _chains(texts: Mapping[str, str], tables: object, *, allow_http: bool) -> tuple[ChainSettings, ...]:
+    short_form = {name.lower(): text for name, text in texts.items() if name in _CHAIN_NAMES}
+    if not isinstance(tables, dict):
+        raise ConfigurationError("`chains` is a table of tables, as in [chains.sepolia]")
+    if tables and short_form:
+        raise ConfigurationError(
+            f"set either [chains.…] tables or {PREFIX}RPC_URL, {PREFIX}CHAIN_ID and {PREFIX}CONFIRMATIONS, not both"
+        )
+    if not tables and "rpc_url" not in short_form:
+        return ()
+    named = {str(name): _chain_texts(str(name), table) for name, table in tables.items()} or {"default": short_form}
+    chains = tuple(_chain(name, chain, allow_http=allow_http) for name, chain in named.items())
+    if len({chain.chain_id for chain in chains}) != len(chains):
+        raise ConfigurationError("two chains have the same CHAIN_ID")
+    return chains
+
+
+def _chain_texts(name: str, table: object) -> dict[str, str]:
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"[chains.{name}] is a table")
+    unknown = sorted(set(table) - {each.lower() for each in _CHAIN_NAMES})
+    if unknown:
+        raise ConfigurationError(f"[chains.{name}] has no setting {unknown[0]}")
+    return {str(key): _as_text(str(key), value) for key, value in table.items()}
+
+
+def _chain(name: str, texts: Mapping[str, str], *, allow_http: bool) -> ChainSettings:
+    urls = tuple(url.strip() for url in texts.get("rpc_url", "").split(",") if url.strip())
+    if not urls:
+        raise ConfigurationError(f"chain {name} has no RPC_URL")
+    for url in urls:
+        _require_safe_url(url, allow_http=allow_http)
+    depth = texts.get("confirmations", "finalized")
+    return ChainSettings(
+        name=name,
+        chain_id=_positive("CHAIN_ID", texts.get("chain_id", str(SEPOLIA_CHAIN_ID))),
+        rpc_urls=urls,
+        confirmations=None if depth == "finalized" else _positive("CONFIRMATIONS", depth),
+    )
+
+
+def _require_safe_url(url: str, *, allow_http: bool) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigurationError(f"{PREFIX}RPC_URL is an http or https address, such as https://your-node.example/v3/KEY")
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK and not allow_http:
+        raise ConfigurationError(
+            f"plain http to {parts.hostname} would show your transactions to the network; use https, "
+            f"or set {PREFIX}ALLOW_HTTP_RPC=true if that network is yours"
+        )
+
+
+def _read_file(path: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise ConfigurationError(f"{PREFIX}CONFIG names a file that cannot be read: {problem.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise ConfigurationError(f"the file that {PREFIX}CONFIG names is not TOML") from None
+
+
+def _with_secrets_read(texts: Mapping[str, str]) -> dict[str, str]:
+    read = dict(texts)
+    for name in _SECRET_NAMES:
+        path = read.pop(f"{name}_FILE", None)
+        if path is None:
+            continue
+        if name in read:
+            raise ConfigurationError(f"set either {PREFIX}{name} or {PREFIX}{name}_FILE, not both")
+        try:
+            read[name] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise ConfigurationError(f"the file that {PREFIX}{name}_FILE names cannot be read") from None
+    return read
+
+
+def _as_text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ConfigurationError(f"{name} is a single value")
+
+
+def _text(_name: str, text: str) -> str:
+    return text
+
+
+def _path(_name: str, text: str) -> Path:
+    return Path(text)
+
+
+def _positive(name: str, text: str) -> int:
+    number = _natural(name, text)
+    if number == 0:
+        raise ConfigurationError(f"{PREFIX}{name} is a whole number above 0")
+    return number
+
+
+def _natural(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigurationError(f"{PREFIX}{name} is a whole number, not {text[:40]!r}")
+    return int(text)
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.05 <= seconds <= 3600:
+        raise ConfigurationError(f"{PREFIX}{name} is a number of seconds between 0.05 and 3600")
+    return seconds
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ConfigurationError(f"{PREFIX}{name} is true or false")
+    return text == "true"
+
+
+_READERS: Mapping[str, Callable[[str, str], object]] = {
+    "DATABASE_URL": _text,
+    "KEY_FILE": _path,
+    "SCAN_INTERVAL_S": _seconds,
+    "MAX_FEE_PER_GAS_WEI": _positive,
+    "KEY_POOL_SIZE": _positive,
+    "DUST_WEI": _natural,
+    "ALLOW_HTTP_RPC": _boolean,
+    "EXPLORER_URL": _text,
+}
+
+_CHAIN_NAMES = frozenset({"RPC_URL", "CHAIN_ID", "CONFIRMATIONS"})
+
+_SECRET_NAMES = ("DATABASE_URL", "RPC_URL")

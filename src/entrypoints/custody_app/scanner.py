@@ -1,0 +1,77 @@
+"""The scanner process: APScheduler jobs that do all the background work, until they are told to stop.
+
+Each chain is followed by one job and served by another, so that a slow node of one chain never delays the sends of the next. A job never
+overlaps itself; one that fails is tried again at its next turn. On SIGTERM or SIGINT running jobs finish and the process ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from custody_core import Custody, CustodyError, OutcomeUnknown
+from custody_core.ports import Observer
+
+SENDING_INTERVAL_S = 0.25
+"""How often due transactions are looked for: what a send waits at most before it is on its way."""
+
+POOL_INTERVAL_S = 5.0
+SEALING_INTERVAL_S = 1.0
+
+
+class Scanner:
+    """The background work of one `Custody`, on a schedule, in threads."""
+
+    def __init__(self, custody: Custody, *, observer: Observer, scan_interval_s: float) -> None:
+        self._custody = custody
+        self._observer = observer
+        self._stopped = threading.Event()
+        chain_ids = custody.chain_ids
+        executor = ThreadPoolExecutor(max_workers=2 * len(chain_ids) + 2)
+        self._scheduler = BackgroundScheduler(
+            executors={"default": executor}, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        for chain_id in chain_ids:
+            self._every(scan_interval_s, f"follow eip155:{chain_id}", lambda chain_id=chain_id: custody.follow(chain_id))
+            self._every(SENDING_INTERVAL_S, f"send eip155:{chain_id}", lambda chain_id=chain_id: custody.advance(chain_id))
+        self._every(POOL_INTERVAL_S, "make wallets ahead", custody.make_ready)
+        self._every(SEALING_INTERVAL_S, "seal the audit trail", custody.seal)
+
+    def start(self) -> None:
+        """Begins. The pool and the chains are made ready first, so that the first job finds them."""
+        self._custody.make_ready()
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Lets running jobs finish and ends."""
+        self._stopped.set()
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+
+    def run_until_signal(self) -> None:
+        """Runs until SIGTERM or SIGINT. For the main thread of a process."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self.start()
+        self._stopped.wait()
+        self.stop()
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopped.set()
+
+    def _every(self, interval_s: float, name: str, work: Callable[[], object]) -> None:
+        self._scheduler.add_job(self._guarded, "interval", args=[name, work], seconds=interval_s, id=name, name=name)
+
+    def _guarded(self, name: str, work: Callable[[], object]) -> None:
+        """Runs one job. What went wrong is told in our own words; the rows still say what is due, so the next turn goes on from there."""
+        try:
+            work()
+        except (CustodyError, OutcomeUnknown) as problem:
+            self._observer.trouble(problem.code, f"{name}: {problem.detail}")
+        except Exception as problem:  # noqa: BLE001 - one job's fault must not end the others; its text may hold anything, its type may not
+            self._observer.trouble("internal", f"{name}: {type(problem).__name__}; it is tried again")
