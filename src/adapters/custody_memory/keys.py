@@ -6,12 +6,12 @@ does; signatures are real. The same entropy gives the same keys, handles and sig
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
 import attrs
-import wallycore
 
 from custody_core.domain.addresses import Address, address_from_bytes
 from custody_core.domain.authorisation import Authorised, transaction_to_sign
@@ -20,6 +20,12 @@ from custody_core.domain.encoding import SECP256K1_ORDER, keccak256, serialize_s
 from custody_core.domain.wallet import SealedKey
 from custody_core.errors import KeyIntegrity, SignerUnavailable
 from custody_core.ports import Entropy, SignedTransaction
+
+with (
+    warnings.catch_warnings()
+):  # where warnings are errors, the types that SWIG failed to make crash the interpreter (swig/swig#3061)
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import wallycore
 
 KEY_VERSION: Final = 1
 

@@ -86,4 +86,4 @@ def _outbids(new: FeeMarketTransaction, old: FeeMarketTransaction) -> bool:
         (new.max_fee_per_gas, old.max_fee_per_gas),
         (new.max_priority_fee_per_gas, old.max_priority_fee_per_gas),
     )
-    return all(bid > held and 100 * bid >= (100 + PRICE_BUMP_PERCENT) * held for bid, held in pairs)
+    return all(bid > held and bid >= held * (100 + PRICE_BUMP_PERCENT) // 100 for bid, held in pairs)

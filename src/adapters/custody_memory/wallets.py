@@ -54,6 +54,7 @@ class WalletRows:
         return sum(wallet.owner_id is None for wallet in self._tables.wallets)
 
     def pooled_wallet(self) -> Wallet | None:
+        self._tables.mode.require_writable()
         pooled = (wallet for wallet in self._tables.wallets if wallet.owner_id is None)
         return min(pooled, key=lambda wallet: wallet.sequence, default=None)
 

@@ -1,0 +1,1 @@
+"""The store on SQL: SQLite where the service is embedded, PostgreSQL where it is deployed."""

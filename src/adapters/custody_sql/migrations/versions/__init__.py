@@ -1,0 +1,1 @@
+"""One file per revision. What a released revision does is never changed."""

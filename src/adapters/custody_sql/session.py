@@ -1,0 +1,101 @@
+"""What all parts of a unit stand on: running statements on one connection, and naming what goes wrong."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, CursorResult, Executable, Row, Select, Table, Update, bindparam, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+from custody_core.errors import BrokenInvariant, Conflict
+from custody_sql.errors import translate
+
+T = TypeVar("T")
+
+LIST_MAX = 900
+"""The most values in one IN list: SQLite takes 999 parameters in its smallest build."""
+
+Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+class Session:
+    """One connection within one transaction. `refused` says that a statement failed: then only a rollback is left."""
+
+    def __init__(self, connection: Connection, *, writable: bool) -> None:
+        self.connection = connection
+        self.writable = writable
+        self.refused = False
+        self.pool_is_locked = False
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.connection.dialect.name == "sqlite"
+
+    def require_writable(self) -> None:
+        if not self.writable:
+            raise BrokenInvariant("this unit only reads")
+
+    def rows(self, query: Executable, values: Values | None = None) -> Sequence[Row[Any]]:
+        """The rows of a query."""
+        return self._run(query, values).all()
+
+    def row(self, query: Executable, values: Values | None = None) -> Row[Any] | None:
+        """The first row of a query, None without one."""
+        return self._run(query, values).first()
+
+    def rows_in(self, query: Select[Any], column: Any, wanted: Iterable[Any]) -> Iterator[Row[Any]]:
+        """The rows of `query` whose `column` is one of `wanted`, however many those are."""
+        for part in batches(wanted, LIST_MAX):
+            yield from self._run(query.where(column.in_(part)), None)
+
+    def write(self, statement: Executable, values: Values | None = None) -> int:
+        """Runs a statement, once for each mapping of `values`, and tells how many rows it changed altogether."""
+        self.require_writable()
+        if values is not None and not values:
+            return 0
+        return self._run(statement, values).rowcount
+
+    def write_all(self, statement: Executable, values: Sequence[Mapping[str, Any]]) -> None:
+        """Runs a statement that changes one row for each mapping. `Conflict` when one of them found none."""
+        if self.write(statement, values) != len(values):
+            self.refuse()
+
+    def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
+        """An INSERT that can say ON CONFLICT, in the database's own dialect."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def refuse(self) -> None:
+        """Raises `Conflict`, and sees to it that nothing of this unit is kept."""
+        self.refused = True
+        raise Conflict("somebody else changed this first")
+
+    def _run(self, statement: Executable, values: Values | None) -> CursorResult[Any]:
+        try:
+            return self.connection.execute(statement, values)
+        except DBAPIError as error:
+            self.refused = True
+            raise translate(error) from error
+
+
+def batches(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`values` in lists of at most `size`."""
+    rest = iter(values)
+    while part := list(itertools.islice(rest, size)):
+        yield part
+
+
+def versioned_update(table: Table, columns: Sequence[str], key: str = "id") -> Update:
+    """An UPDATE of one row to its next version: it changes nothing when the stored version is not the one before.
+
+    Give it `versioned(row)`.
+    """
+    is_the_one_before = (table.c[key] == bindparam("stored_key")) & (table.c.version == bindparam("stored_version"))
+    return update(table).where(is_the_one_before).values({name: bindparam(name) for name in columns if name != key})
+
+
+def versioned(key: object, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The values for a `versioned_update`."""
+    return {**row, "stored_key": key, "stored_version": row["version"] - 1}

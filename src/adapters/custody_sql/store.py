@@ -1,0 +1,172 @@
+"""The store on SQL.
+
+Rules of this file
+
+1. A unit is one database transaction, committed on a clean exit and rolled back on any exception. A unit in which a statement
+   failed is never committed, even when somebody caught the error.
+2. A COMMIT without an answer is `OutcomeUnknown`, never a failure.
+3. A joined store works inside its caller's transaction, by savepoints. It never commits and never rolls back what is not its own.
+4. Connections do not survive a fork: two processes on one connection would mix their transactions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from sqlalchemy import URL, Connection, Engine, RootTransaction
+from sqlalchemy.engine.base import NestedTransaction
+from sqlalchemy.exc import DBAPIError
+
+from custody_core.errors import BrokenInvariant, Conflict
+from custody_sql.engine import for_reading, for_writing, open_engine
+from custody_sql.errors import translate, translate_commit
+from custody_sql.session import Session
+from custody_sql.units.books import BookRows
+from custody_sql.units.chains import ChainRows
+from custody_sql.units.deposits import DepositRows
+from custody_sql.units.records import RecordRows
+from custody_sql.units.transactions import TransactionRows
+from custody_sql.units.wallets import WalletRows
+
+
+class SqlUnit(WalletRows, TransactionRows, DepositRows, ChainRows, BookRows, RecordRows):
+    """One transaction on a database (`custody_core.ports.Unit`)."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+
+class SqlStore:
+    """A `custody_core.ports.Store` on a database that `custody_sql.migrations.upgrade` has prepared.
+
+    Raises `DatabaseUnavailable` for a URL that cannot work, and later where the database cannot be used.
+    """
+
+    def __init__(self, url: str | URL) -> None:
+        self.engine: Engine = open_engine(url)
+        self._writing = for_writing(self.engine)
+        self._reading = for_reading(self.engine)
+        self._process_id = os.getpid()
+
+    @staticmethod
+    def joined(connection: Connection) -> JoinedStore:
+        """A store whose units are part of the caller's own transaction on `connection`."""
+        return JoinedStore(connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqlUnit]:
+        """A unit that writes (`custody_core.ports.Store.transaction`)."""
+        with self._begun(self._writing) as (connection, transaction):
+            session = Session(connection, writable=True)
+            with _undone_on_error(transaction):
+                yield SqlUnit(session)
+                _require_unrefused(session)
+            _commit(transaction)
+
+    @contextmanager
+    def reading(self) -> Iterator[SqlUnit]:
+        """A unit that only reads, all of it from one moment."""
+        with self._begun(self._reading) as (connection, transaction):
+            try:
+                yield SqlUnit(Session(connection, writable=False))
+            finally:
+                _roll_back(transaction)
+
+    def close(self) -> None:
+        """Lets go of connections. After a fork the parent's are left alone."""
+        self.engine.dispose(close=os.getpid() == self._process_id)
+
+    @contextmanager
+    def _begun(self, engine: Engine) -> Iterator[tuple[Connection, RootTransaction]]:
+        if os.getpid() != self._process_id:
+            raise BrokenInvariant("this store was opened before a fork; open one in each process")
+        try:
+            connection = engine.connect()
+        except DBAPIError as error:
+            raise translate(error) from error
+        with connection:
+            try:
+                transaction = connection.begin()
+            except DBAPIError as error:
+                raise translate(error) from error
+            yield connection, transaction
+
+
+class JoinedStore:
+    """A `custody_core.ports.Store` inside a transaction of its caller, who commits it or rolls it back."""
+
+    def __init__(self, connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            raise BrokenInvariant("a connection in autocommit mode has no transaction to take part in")
+        self._connection = connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqlUnit]:
+        """A unit that writes, kept when the caller commits."""
+        savepoint = self._savepoint()
+        session = Session(self._connection, writable=True)
+        with _undone_on_error(savepoint):
+            yield SqlUnit(session)
+            _require_unrefused(session)
+        try:
+            savepoint.commit()
+        except DBAPIError as error:
+            raise translate(error) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[SqlUnit]:
+        """A unit that only reads; of one moment as far as the caller's own transaction is."""
+        savepoint = self._savepoint()
+        try:
+            yield SqlUnit(Session(self._connection, writable=False))
+        finally:
+            _roll_back(savepoint)
+
+    def close(self) -> None:
+        """The connection is the caller's."""
+
+    def _savepoint(self) -> NestedTransaction:
+        connection = self._connection
+        try:
+            if not connection.in_transaction():
+                connection.begin()
+            if connection.dialect.name == "sqlite" and not _is_begun(connection):
+                # Python's sqlite3, left to itself, opens no transaction for a savepoint, and its release would then be a commit.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return connection.begin_nested()
+        except DBAPIError as error:
+            raise translate(error) from error
+
+
+def _is_begun(connection: Connection) -> bool:
+    return bool(getattr(connection.connection.driver_connection, "in_transaction", True))
+
+
+def _require_unrefused(session: Session) -> None:
+    if session.refused:
+        raise Conflict("a statement of this unit was refused, so none of it is kept")
+
+
+@contextmanager
+def _undone_on_error(transaction: RootTransaction | NestedTransaction) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _roll_back(transaction)
+        raise
+
+
+def _commit(transaction: RootTransaction) -> None:
+    try:
+        transaction.commit()
+    except DBAPIError as error:
+        _roll_back(transaction)
+        raise translate_commit(error) from error
+
+
+def _roll_back(transaction: RootTransaction | NestedTransaction) -> None:
+    """Rolls back. A connection that cannot say so any more takes its transaction with it."""
+    with suppress(DBAPIError):
+        transaction.rollback()

@@ -1,0 +1,137 @@
+"""Outgoing transactions with their attempts, and the nonces."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import attrs
+from sqlalchemy import Row, Select, func, insert, select, update
+
+from custody_core.domain.addresses import Address
+from custody_core.domain.chain import Hash
+from custody_core.domain.nonce import NonceLine
+from custody_core.domain.transaction import Attempt, Transaction
+from custody_sql.rows.chains import nonce_line_row, to_nonce_line
+from custody_sql.rows.transactions import CHANGING, attempt_rows, changing_row, to_attempt, to_transaction, transaction_row
+from custody_sql.session import LIST_MAX, Session, batches, versioned, versioned_update
+from custody_sql.tables import HOLDS_NONCE, IS_CONFIRMING, attempts, nonce_lines, transactions
+
+_SAVE = versioned_update(transactions, CHANGING)
+_ATTEMPT_KEY = ["transaction_id", "ordinal"]
+_ATTEMPT_CHANGES = ["id", "kind", "state", "raw", "hash", "first_sent_at"]
+
+
+class TransactionRows:
+    """The part of a unit that keeps outgoing transactions."""
+
+    _session: Session
+
+    def add_transaction(self, transaction: Transaction) -> None:
+        self._session.write(insert(transactions), transaction_row(transaction))
+        self._write_attempts([transaction])
+
+    def save_transactions(self, transactions_: Sequence[Transaction]) -> None:
+        rows = [versioned(transaction.id, changing_row(transaction)) for transaction in transactions_]
+        self._session.write_all(_SAVE, rows)
+        self._write_attempts(transactions_)
+
+    def transaction(self, transaction_id: str) -> Transaction | None:
+        return next(iter(self._select(select(transactions).where(transactions.c.id == transaction_id))), None)
+
+    def transactions_by_id(self, transaction_ids: Sequence[str]) -> Mapping[str, Transaction]:
+        rows = list(self._session.rows_in(select(transactions), transactions.c.id, transaction_ids))
+        return {transaction.id: transaction for transaction in self._with_attempts(rows)}
+
+    def transaction_by_external_id(self, owner_id: str, external_id: str) -> Transaction | None:
+        query = select(transactions).where(transactions.c.owner_id == owner_id, transactions.c.external_id == external_id)
+        return next(iter(self._select(query)), None)
+
+    def transactions(
+        self,
+        *,
+        owner_id: str | None,
+        wallet_id: str | None = None,
+        state: str | None = None,
+        limit: int,
+        before_id: str | None = None,
+    ) -> Sequence[Transaction]:
+        query = select(transactions).order_by(transactions.c.id.desc()).limit(limit)
+        if owner_id is not None:
+            query = query.where(transactions.c.owner_id == owner_id)
+        if wallet_id is not None:
+            query = query.where(transactions.c.wallet_id == wallet_id)
+        if state is not None:
+            query = query.where(transactions.c.state == str(state))
+        if before_id is not None:
+            query = query.where(transactions.c.id < before_id)
+        return self._select(query)
+
+    def claim_due(self, *, chain_id: int, now: datetime, until: datetime, limit: int) -> Sequence[Transaction]:
+        self._session.require_writable()
+        query = (
+            select(transactions)
+            .where(transactions.c.chain_id == chain_id, transactions.c.due_at <= now)
+            .order_by(transactions.c.due_at, transactions.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        due = self._select(query)
+        put_off = update(transactions).values(due_at=until, version=transactions.c.version + 1)
+        for ids in batches((transaction.id for transaction in due), LIST_MAX):
+            self._session.write(put_off.where(transactions.c.id.in_(ids)))
+        return [attrs.evolve(transaction, due_at=until, version=transaction.version + 1) for transaction in due]
+
+    def transactions_by_hash(self, chain_id: int, hashes: Sequence[Hash]) -> Mapping[Hash, Transaction]:
+        query = select(attempts.c.hash, attempts.c.transaction_id).where(attempts.c.chain_id == chain_id)
+        ids = {row.hash: row.transaction_id for row in self._session.rows_in(query, attempts.c.hash, hashes)}
+        found = self.transactions_by_id(sorted(set(ids.values())))
+        return {Hash(hash_): found[transaction_id] for hash_, transaction_id in ids.items()}
+
+    def confirming_transactions(
+        self, chain_id: int, *, above: int | None = None, up_to: int | None = None
+    ) -> Sequence[Transaction]:
+        height = transactions.c.inclusion_block_number
+        query = select(transactions).where(transactions.c.chain_id == chain_id, IS_CONFIRMING).order_by(height, transactions.c.id)
+        if above is not None:
+            query = query.where(height > above)
+        if up_to is not None:
+            query = query.where(height <= up_to)
+        return self._select(query)
+
+    def in_flight(self, chain_id: int, wallet_id: str) -> int:
+        count = select(func.count()).select_from(transactions)
+        query = count.where(transactions.c.wallet_id == wallet_id, transactions.c.chain_id == chain_id, HOLDS_NONCE)
+        row = self._session.row(query.where(transactions.c.nonce.is_not(None)))
+        return int(row[0]) if row else 0
+
+    def nonce_line(self, chain_id: int, address: Address) -> NonceLine | None:
+        row = self._session.row(select(nonce_lines).where(nonce_lines.c.chain_id == chain_id, nonce_lines.c.address == address))
+        return None if row is None else to_nonce_line(row)
+
+    def put_nonce_line(self, line: NonceLine) -> None:
+        put = self._session.insert(nonce_lines)
+        forward = put.on_conflict_do_update(
+            index_elements=["chain_id", "address"],
+            set_={"next_nonce": put.excluded.next_nonce},
+            where=nonce_lines.c.next_nonce <= put.excluded.next_nonce,
+        )
+        self._session.write_all(forward, [nonce_line_row(line)])
+
+    def _write_attempts(self, of: Iterable[Transaction]) -> None:
+        rows = [row for transaction in of for row in attempt_rows(transaction)]
+        put = self._session.insert(attempts)
+        changes = {name: put.excluded[name] for name in _ATTEMPT_CHANGES}
+        self._session.write(put.on_conflict_do_update(index_elements=_ATTEMPT_KEY, set_=changes), rows)
+
+    def _select(self, query: Select[Any]) -> list[Transaction]:
+        return self._with_attempts(self._session.rows(query))
+
+    def _with_attempts(self, rows: Sequence[Row[Any]]) -> list[Transaction]:
+        of: dict[str, list[Attempt]] = defaultdict(list)
+        in_order = select(attempts).order_by(attempts.c.transaction_id, attempts.c.ordinal)
+        for row in self._session.rows_in(in_order, attempts.c.transaction_id, [row.id for row in rows]):
+            of[row.transaction_id].append(to_attempt(row))
+        return [to_transaction(row, of[row.id]) for row in rows]

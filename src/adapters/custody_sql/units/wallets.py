@@ -1,0 +1,107 @@
+"""Users, wallets and their sealed keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import func, insert, select, text
+
+from custody_core.domain.addresses import Address
+from custody_core.domain.wallet import SealedKey, User, Wallet
+from custody_core.errors import BrokenInvariant
+from custody_sql.rows.wallets import sealed_key_row, to_sealed_key, to_user, to_wallet, user_row, wallet_row
+from custody_sql.session import Session, versioned, versioned_update
+from custody_sql.tables import sealed_keys, users, wallets
+
+_POOL_LOCK = 0x706F6F6C
+"""The key of PostgreSQL's advisory lock on the pool: "pool" in ASCII."""
+
+_SAVE_USER = versioned_update(users, ["disabled_at", "version"])
+_SAVE_WALLET = versioned_update(
+    wallets,
+    ["created_at", "updated_at", "state", "state_reason", "owner_id", "label", "external_id", "metadata", "version"],
+)
+
+
+class WalletRows:
+    """The part of a unit that keeps users and wallets."""
+
+    _session: Session
+
+    def user(self, user_id: str) -> User | None:
+        row = self._session.row(select(users).where(users.c.id == user_id))
+        return None if row is None else to_user(row)
+
+    def user_by_subject(self, issuer: str, subject: str) -> User | None:
+        row = self._session.row(select(users).where(users.c.issuer == issuer, users.c.subject == subject))
+        return None if row is None else to_user(row)
+
+    def add_user(self, user: User) -> None:
+        self._session.write(insert(users), user_row(user))
+
+    def save_user(self, user: User) -> None:
+        row = {"disabled_at": user.disabled_at, "version": user.version}
+        self._session.write_all(_SAVE_USER, [versioned(user.id, row)])
+
+    def lock_pool(self) -> None:
+        self._session.require_writable()
+        if not self._session.is_sqlite:  # there BEGIN IMMEDIATE has locked everything already
+            self._session.rows(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POOL_LOCK})
+        self._session.pool_is_locked = True
+
+    def next_wallet_sequence(self) -> int:
+        if not self._session.pool_is_locked:
+            raise BrokenInvariant("a wallet's sequence is given under the pool lock only")
+        row = self._session.row(select(func.max(wallets.c.sequence)))
+        return (row[0] if row and row[0] else 0) + 1
+
+    def add_wallets(self, wallets_: Sequence[Wallet], keys: Sequence[SealedKey]) -> None:
+        self._session.write(insert(wallets), [wallet_row(wallet) for wallet in wallets_])
+        self._session.write(insert(sealed_keys), [sealed_key_row(key) for key in keys])
+
+    def pool_size(self) -> int:
+        row = self._session.row(select(func.count()).select_from(wallets).where(wallets.c.owner_id.is_(None)))
+        return int(row[0]) if row else 0
+
+    def pooled_wallet(self) -> Wallet | None:
+        self._session.require_writable()
+        oldest = select(wallets).where(wallets.c.owner_id.is_(None)).order_by(wallets.c.sequence).limit(1)
+        row = self._session.row(oldest.with_for_update(skip_locked=True))
+        return None if row is None else to_wallet(row)
+
+    def wallet(self, wallet_id: str, *, lock: bool = False) -> Wallet | None:
+        query = select(wallets).where(wallets.c.id == wallet_id)
+        if lock:
+            self._session.require_writable()
+            query = query.with_for_update()
+        row = self._session.row(query)
+        return None if row is None else to_wallet(row)
+
+    def wallet_by_external_id(self, owner_id: str, external_id: str) -> Wallet | None:
+        row = self._session.row(select(wallets).where(wallets.c.owner_id == owner_id, wallets.c.external_id == external_id))
+        return None if row is None else to_wallet(row)
+
+    def wallets_by_address(self, addresses: Iterable[Address]) -> Mapping[Address, Wallet]:
+        found = self._session.rows_in(select(wallets), wallets.c.address, addresses)
+        return {Address(row.address): to_wallet(row) for row in found}
+
+    def save_wallet(self, wallet: Wallet) -> None:
+        row = wallet_row(wallet)
+        for fixed in ("id", "address", "sequence"):
+            del row[fixed]
+        self._session.write_all(_SAVE_WALLET, [versioned(wallet.id, row)])
+
+    def wallets(self, *, owner_id: str | None, limit: int, before_id: str | None = None) -> Sequence[Wallet]:
+        query = select(wallets).order_by(wallets.c.id.desc()).limit(limit)
+        query = query.where(wallets.c.owner_id.is_not(None) if owner_id is None else wallets.c.owner_id == owner_id)
+        if before_id is not None:
+            query = query.where(wallets.c.id < before_id)
+        return [to_wallet(row) for row in self._session.rows(query)]
+
+    def addresses_after(self, sequence: int, limit: int) -> Sequence[tuple[int, Address]]:
+        query = select(wallets.c.sequence, wallets.c.address).where(wallets.c.sequence > sequence)
+        return [(row.sequence, Address(row.address)) for row in self._session.rows(query.order_by(wallets.c.sequence).limit(limit))]
+
+    def sealed_keys(self, wallet_ids: Sequence[str]) -> Mapping[str, SealedKey]:
+        found = self._session.rows_in(select(sealed_keys), sealed_keys.c.wallet_id, wallet_ids)
+        return {row.wallet_id: to_sealed_key(row) for row in found}
