@@ -43,9 +43,9 @@ from custody_core.errors import (
     WaitTimedOut,
     WalletFrozen,
 )
+from custody_core.services.acceptance import Preview
 from custody_core.services.kit import Limits
 from custody_core.services.reconciliation import Check, Reconciliation
-from custody_core.services.transactions import Preview
 
 __all__ = [
     "Address",

@@ -90,12 +90,16 @@ class Custody:
         self.background_works = False
         """Set by whoever runs `tick` elsewhere: waiting then only waits."""
 
+    @property
+    def chain_ids(self) -> tuple[int, ...]:
+        """The configured chains."""
+        return tuple(self._followers)
+
     def tick(self) -> Tick:
-        """One round of all the background work: follow every chain, carry due transactions, refill the pool, seal the audit
+        """One round of all the background work: make wallets ahead, follow every chain, carry due transactions, seal the audit
         trail.
         """
-        self.wallets.ensure_chains()
-        made = self.wallets.fill_pool()
+        made = self.make_ready()
         followed = {chain_id: self.follow(chain_id) for chain_id in self._followers}
         advanced = sum(self.advance(chain_id) for chain_id in self._followers)
         return Tick(followed, advanced, made, self.seal())

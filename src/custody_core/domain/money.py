@@ -4,8 +4,8 @@ Rules of this file
 
 1. An amount is an `int` of base units (wei for ether) in 0 … 2^256-1. There is no float and no Decimal anywhere, not even on the
    way.
-2. Text from machines is base units only: `^(0|[1-9][0-9]{0,77})$`, ASCII digits. Text from people ("10.5") is turned into base units
-   by `parse_units`, exactly or not at all.
+2. Text from machines is base units only: `^(0|[1-9][0-9]{0,77})$` in ASCII digits. Text from people ("10.5") is turned into base
+   units by `parse_units`, exactly or not at all.
 3. A bool is not an amount, although Python thinks it is an int.
 """
 

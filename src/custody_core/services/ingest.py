@@ -11,7 +11,7 @@ from datetime import datetime
 import attrs
 
 from custody_core.domain import deposit as deposits
-from custody_core.domain import transaction as transactions
+from custody_core.domain import facts, lifecycle
 from custody_core.domain.addresses import address_from_bytes
 from custody_core.domain.chain import BlockRef, BlockTransaction, ChainState, Hash, Log, Receipt
 from custody_core.domain.deposit import Deposit, DepositKey, DepositState
@@ -75,7 +75,7 @@ class Ingest:
         changes = [deposits.decide(each, deposits.Orphaned(), now) for each in orphaned]
         record_deposits(self._kit, unit, changes, now=now, owners=_owners(unit, orphaned), head=ancestor)
         dropped = unit.confirming_transactions(chain_id, above=ancestor.number)
-        reorged = [transactions.decide(each, transactions.DroppedByReorg(), now) for each in dropped]
+        reorged = [lifecycle.decide(each, facts.DroppedByReorg(), now) for each in dropped]
         record_changes(self._kit, unit, reorged, now=now, head=ancestor)
 
     def _take_in(self, unit: Unit, evidence: BlockEvidence, now: datetime) -> None:
@@ -166,7 +166,7 @@ def _owners(unit: Unit, of: Sequence[Deposit]) -> dict[str, str | None]:
     return {wallet_id: wallet.owner_id if wallet else None for wallet_id, wallet in wallets.items()}
 
 
-def _seen(transaction: Transaction, receipt: Receipt, block: BlockRef, now: datetime) -> transactions.Change:
+def _seen(transaction: Transaction, receipt: Receipt, block: BlockRef, now: datetime) -> lifecycle.Change:
     attempt = transaction.attempt_by_hash(receipt.transaction_hash)
     if attempt is None:
         raise AssertionError("a transaction was found by a hash that it does not have")
@@ -177,16 +177,16 @@ def _seen(transaction: Transaction, receipt: Receipt, block: BlockRef, now: date
         gas_used=receipt.gas_used,
         effective_gas_price_wei=receipt.effective_gas_price_wei,
     )
-    return transactions.decide(transaction, transactions.SeenInBlock(inclusion), now)
+    return lifecycle.decide(transaction, facts.SeenInBlock(inclusion), now)
 
 
-def _settled(transaction: Transaction, now: datetime) -> transactions.Change:
+def _settled(transaction: Transaction, now: datetime) -> lifecycle.Change:
     """The final fact of a transaction whose block is final."""
     inclusion = transaction.inclusion
     mined = next((each for each in transaction.attempts if inclusion and each.id == inclusion.attempt_id), None)
     if inclusion is None or mined is None:
         raise AssertionError("a confirming transaction has the block that holds it")
     if mined.kind is AttemptKind.CANCELLATION:
-        return transactions.decide(transaction, transactions.FinalCancellation(), now)
-    fact = transactions.FinalSuccess() if inclusion.succeeded else transactions.FinalRevert()
-    return transactions.decide(transaction, fact, now)
+        return lifecycle.decide(transaction, facts.FinalCancellation(), now)
+    fact = facts.FinalSuccess() if inclusion.succeeded else facts.FinalRevert()
+    return lifecycle.decide(transaction, fact, now)

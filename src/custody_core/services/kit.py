@@ -14,7 +14,7 @@ from typing import TypeVar
 import attrs
 
 from custody_core.domain import deposit as deposits
-from custody_core.domain import transaction as transactions
+from custody_core.domain import lifecycle
 from custody_core.domain.audit import AuditEvent, Event
 from custody_core.domain.chain import BlockRef
 from custody_core.domain.fees import GWEI
@@ -133,7 +133,7 @@ def raise_alarm(kit: Kit, unit: Unit, *, now: datetime, code: str, object_id: st
 def record_changes(
     kit: Kit,
     unit: Unit,
-    changes: Sequence[transactions.Change],
+    changes: Sequence[lifecycle.Change],
     *,
     now: datetime,
     actor: str = SYSTEM_ACTOR,
@@ -146,7 +146,7 @@ def record_changes(
     unit.add_events([_transaction_event(kit, change, now, head) for change in changes if change.event])
 
 
-def record_accepted(kit: Kit, unit: Unit, change: transactions.Change, *, now: datetime, actor: str) -> None:
+def record_accepted(kit: Kit, unit: Unit, change: lifecycle.Change, *, now: datetime, actor: str) -> None:
     """Saves a new outgoing transaction with its hold, audit row and events."""
     unit.add_transaction(change.transaction)
     unit.post(change.postings)
@@ -183,7 +183,7 @@ def record_deposit_notice(
     record_event(kit, unit, now=now, type_=f"transaction.{event}", object_id=deposit.id, owner_id=owner_id, data=data)
 
 
-def _transaction_audit(kit: Kit, change: transactions.Change, actor: str, now: datetime) -> AuditEvent:
+def _transaction_audit(kit: Kit, change: lifecycle.Change, actor: str, now: datetime) -> AuditEvent:
     transaction = change.transaction
     detail = {"state": str(transaction.state), "version": str(transaction.version)}
     optional = {
@@ -197,7 +197,7 @@ def _transaction_audit(kit: Kit, change: transactions.Change, actor: str, now: d
     return AuditEvent(kit.new_id(IdPrefix.AUDIT, now), now, actor, action, transaction.id, detail)
 
 
-def _transaction_event(kit: Kit, change: transactions.Change, now: datetime, head: BlockRef | None) -> Event:
+def _transaction_event(kit: Kit, change: lifecycle.Change, now: datetime, head: BlockRef | None) -> Event:
     transaction = change.transaction
     data = transaction_resource(transaction, head=head)
     event_id = kit.new_id(IdPrefix.EVENT, now)

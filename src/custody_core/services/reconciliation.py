@@ -9,33 +9,28 @@ that could not be made (the node does not answer) is a violation of its own: "do
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import TypeVar
 
 import attrs
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import BlockRef
-from custody_core.domain.deposit import Deposit, DepositState
+from custody_core.domain.deposit import DepositState
 from custody_core.domain.encoding import MalformedSignature, MalformedTransaction, decode_signed
 from custody_core.domain.fees import REPLACEMENT_DENOMINATOR, REPLACEMENT_NUMERATOR
-from custody_core.domain.ledger import WALLET_KINDS, Account, Reason
+from custody_core.domain.ledger import WALLET_KINDS, Reason
 from custody_core.domain.money import UINT256_MAX
-from custody_core.domain.policy import Verdict
 from custody_core.domain.resources import chain_text
 from custody_core.domain.tokens import NATIVE_ALIAS
-from custody_core.domain.transaction import AttemptKind, AttemptState, State, Transaction
-from custody_core.domain.wallet import Wallet
-from custody_core.ports import Found, Unit
+from custody_core.domain.transaction import AttemptKind, AttemptState, State
+from custody_core.ports import Found
+from custody_core.services.books import PAGE, Books, read_books
 from custody_core.services.kit import Kit
 from custody_core.services.sealing import Audit
 
-PAGE = 200
 VIOLATIONS_MAX = 100
 """How many violations of one check are told; more than that is one broken thing, told often enough."""
-
-T = TypeVar("T")
 
 
 @attrs.frozen
@@ -65,26 +60,9 @@ class Reconciliation:
         return all(check.ok for check in self.checks)
 
 
-@attrs.frozen
-class _Books:
-    """Everything that is checked, read in one moment."""
-
-    groups: Sequence[tuple[str, Reason, int | None]]
-    sums: Mapping[Account, int]
-    unbalanced: Sequence[str]
-    balances: Mapping[Account, int]
-    transactions: Sequence[Transaction]
-    deposits: Sequence[Deposit]
-    missing_decisions: Sequence[str]
-    header_breaks: Sequence[str]
-    deposit_blocks_gone: Sequence[str]
-    finals: Mapping[int, BlockRef]
-    totals: Mapping[int, Sequence[tuple[Wallet, Mapping[str, int]]]]
-
-
 def reconcile(kit: Kit) -> Reconciliation:
     """Runs every check. Reads in one moment of the store; asks the nodes after that."""
-    books = kit.read(_read_books)
+    books = kit.read(read_books)
     audit = Audit(kit).verify()
     checks = (
         Check("INV-1", "the books equal the chain at the final block", _cut(_solvency(kit, books))),
@@ -105,76 +83,7 @@ def reconcile(kit: Kit) -> Reconciliation:
     return Reconciliation(checks, books.finals)
 
 
-def _read_books(unit: Unit) -> _Books:
-    sums: dict[Account, int] = defaultdict(int)
-    groups: list[tuple[str, Reason, int | None]] = []
-    unbalanced: list[str] = []
-    position = 0
-    while page := unit.posting_groups(after=position, limit=PAGE):
-        for position, group in page:  # noqa: B007 - the last position is where the next page begins
-            groups.append((group.reference, group.reason, group.height))
-            by_asset: dict[str, int] = defaultdict(int)
-            for posting in group.postings:
-                sums[posting.account] += posting.delta
-                by_asset[posting.account.asset] += posting.delta
-            if any(by_asset.values()):
-                unbalanced.append(f"{group.reference}/{group.reason}")
-    transactions = list(_pages(lambda before: unit.transactions(owner_id=None, limit=PAGE, before_id=before)))
-    deposits = list(_pages(lambda before: unit.deposits(owner_id=None, limit=PAGE, before_id=before)))
-    chains = unit.chains()
-    headers = {each.chain_id: unit.headers(each.chain_id, first=each.start.number, last=each.cursor.number) for each in chains}
-    hashes = {(chain_id, header.number): header.hash for chain_id, line in headers.items() for header in line}
-    return _Books(
-        groups=groups,
-        sums=sums,
-        unbalanced=unbalanced,
-        balances={account: unit.balance(account) for account in sums},
-        transactions=transactions,
-        deposits=deposits,
-        missing_decisions=_without_decision(unit, transactions),
-        header_breaks=[
-            f"{chain_text(chain_id)}: block {after.number} does not follow from block {before.number}"
-            for chain_id, line in headers.items()
-            for before, after in pairwise(line)
-            if after.parent_hash != before.hash or after.number != before.number + 1
-        ],
-        deposit_blocks_gone=[
-            f"{each.id} names block {each.block.number} {each.block.hash}, which is not in our chain"
-            for each in deposits
-            if each.state is not DepositState.ORPHANED and hashes.get((each.key.chain_id, each.block.number)) != each.block.hash
-        ],
-        finals={each.chain_id: each.final for each in chains},
-        totals={each.chain_id: list(_all_totals(unit, each.chain_id)) for each in chains},
-    )
-
-
-def _pages(page: Callable[[str | None], Sequence[T]]) -> Iterator[T]:
-    before: str | None = None
-    while rows := page(before):
-        yield from rows
-        before = getattr(rows[-1], "id")  # noqa: B009 - transactions and deposits share nothing but their id
-
-
-def _all_totals(unit: Unit, chain_id: int) -> Iterator[tuple[Wallet, Mapping[str, int]]]:
-    after = ""
-    while rows := unit.wallet_totals(chain_id, after_wallet_id=after, limit=PAGE):
-        yield from rows
-        after = rows[-1][0].id
-
-
-def _without_decision(unit: Unit, transactions: Sequence[Transaction]) -> list[str]:
-    reserved = [each for each in transactions if each.nonce is not None]
-    decisions = unit.decisions([each.decision_id for each in reserved if each.decision_id])
-    missing = []
-    for each in reserved:
-        decision = decisions.get(each.decision_id or "")
-        covers = decision and decision.evaluation.verdict is Verdict.ALLOW and decision.nonce == each.nonce
-        if not covers or decision is None or decision.transaction_id != each.id:
-            missing.append(f"{each.id} holds nonce {each.nonce} without a decision that allows it")
-    return missing
-
-
-def _solvency(kit: Kit, books: _Books) -> Iterator[str]:
+def _solvency(kit: Kit, books: Books) -> Iterator[str]:
     for chain_id, wallets in books.totals.items():
         final = books.finals[chain_id]
         chain = kit.chains.get(chain_id)
@@ -187,22 +96,22 @@ def _solvency(kit: Kit, books: _Books) -> Iterator[str]:
             holders = [(wallet.address, None if asset == NATIVE_ALIAS else Address(asset)) for wallet, asset, _ in batch]
             for (wallet, asset, total), answer in zip(batch, chain.balances(holders, final), strict=True):
                 if not isinstance(answer, Found):
-                    yield f"{chain_text(chain_id)}: the node does not say what {wallet.address} held of {asset} at block {final.number}"
+                    yield f"{chain_text(chain_id)}: the node does not say what {wallet.address} held at block {final.number}"
                 elif answer.value != total:
                     yield (
-                        f"{chain_text(chain_id)}: {wallet.id} {wallet.address} holds {answer.value} of {asset} at block {final.number}, "
-                        f"the books say {total}"
+                        f"{chain_text(chain_id)}: {wallet.id} {wallet.address} holds {answer.value} of {asset} at block "
+                        f"{final.number}, the books say {total}"
                     )
 
 
-def _double_entry(books: _Books) -> Iterator[str]:
+def _double_entry(books: Books) -> Iterator[str]:
     yield from (f"{name} does not sum to zero" for name in books.unbalanced)
     for account, total in books.sums.items():
         if books.balances[account] != total:
             yield f"{account}: the balance is {books.balances[account]}, its postings sum to {total}"
 
 
-def _credits(books: _Books) -> Iterator[str]:
+def _credits(books: Books) -> Iterator[str]:
     yield from books.deposit_blocks_gone
     posted = {reference for reference, reason, _ in books.groups if reason in {Reason.DEPOSIT_CREDITED, Reason.DEPOSIT_QUARANTINED}}
     settled = {each.id for each in books.deposits if each.state in {DepositState.COMPLETED, DepositState.QUARANTINED}}
@@ -216,18 +125,18 @@ def _credits(books: _Books) -> Iterator[str]:
             yield f"{each.id} is still confirming below the final block {final}"
 
 
-def _non_negative(books: _Books) -> Iterator[str]:
+def _non_negative(books: Books) -> Iterator[str]:
     for account, balance in books.balances.items():
         if account.kind in WALLET_KINDS and balance < 0:
             yield f"{account} is {balance}"
 
 
-def _integers(books: _Books) -> Iterator[str]:
+def _integers(books: Books) -> Iterator[str]:
     amounts = [(each.id, each.amount) for each in books.transactions] + [(each.id, each.key.amount) for each in books.deposits]
     yield from (f"{id_}: {amount!r}" for id_, amount in amounts if type(amount) is not int or not 0 < amount <= UINT256_MAX)
 
 
-def _same_payment(books: _Books) -> Iterator[str]:
+def _same_payment(books: Books) -> Iterator[str]:
     for each in books.transactions:
         for attempt in each.attempts:
             if attempt.raw is None:
@@ -246,7 +155,7 @@ def _same_payment(books: _Books) -> Iterator[str]:
                 yield f"{attempt.id} of {each.id} is not the {attempt.kind} that it should be"
 
 
-def _nonces(books: _Books) -> Iterator[str]:
+def _nonces(books: Books) -> Iterator[str]:
     lines: dict[tuple[int, str], list[int]] = defaultdict(list)
     for each in books.transactions:
         if each.nonce is not None:
@@ -257,7 +166,7 @@ def _nonces(books: _Books) -> Iterator[str]:
             yield f"{chain_text(chain_id)}: {address} used nonces {ordered[0]} … {ordered[-1]} with a gap or twice"
 
 
-def _write_ahead(books: _Books) -> Iterator[str]:
+def _write_ahead(books: Books) -> Iterator[str]:
     for each in books.transactions:
         for attempt in each.attempts:
             if attempt.state is not AttemptState.PLANNED and (attempt.raw is None or attempt.hash is None):
@@ -266,14 +175,14 @@ def _write_ahead(books: _Books) -> Iterator[str]:
             yield f"{each.id} has attempts and no nonce"
 
 
-def _terminal(books: _Books) -> Iterator[str]:
+def _terminal(books: Books) -> Iterator[str]:
     for each in books.transactions:
         on_chain = each.state in {State.COMPLETED, State.REVERTED} or (each.state is State.CANCELLED and each.nonce is not None)
         if on_chain and (each.inclusion is None or each.inclusion.block.number > books.finals[each.chain_id].number):
             yield f"{each.id} is {each.state} without a final block"
 
 
-def _fees(books: _Books) -> Iterator[str]:
+def _fees(books: Books) -> Iterator[str]:
     for each in books.transactions:
         for attempt in each.attempts:
             if attempt.fees.max_fee_per_gas_wei > each.fee_per_gas_max_wei:
@@ -287,7 +196,7 @@ def _fees(books: _Books) -> Iterator[str]:
                 yield f"{after.id} of {each.id} does not raise both fee fields by 12.5 %"
 
 
-def _chain_binding(books: _Books) -> Iterator[str]:
+def _chain_binding(books: Books) -> Iterator[str]:
     for each in books.transactions:
         for attempt in each.attempts:
             try:

@@ -16,17 +16,19 @@ from datetime import datetime
 import attrs
 
 from custody_core.domain.addresses import Address
+from custody_core.domain.facts import NonceReserved, Refused
 from custody_core.domain.fees import FeeQuote, first_fees
 from custody_core.domain.ids import IdPrefix
+from custody_core.domain.lifecycle import decide
 from custody_core.domain.nonce import IN_FLIGHT_MAX, NonceLine, open_line, reserve
-from custody_core.domain.policy import Decision, Evaluation, Policy, Verdict, evaluate
-from custody_core.domain.transaction import Attempt, AttemptKind, NonceReserved, Refused, State, Transaction, decide
+from custody_core.domain.policy import Decision, Evaluation, Policy, PolicyInput, Verdict, evaluate
+from custody_core.domain.transaction import Attempt, AttemptKind, State, Transaction
 from custody_core.domain.wallet import Wallet, WalletState
 from custody_core.errors import CustodyError, FeeUnavailable, KeyIntegrity
 from custody_core.ports import BlockTag, Chain, Found, Keys, Unit
 from custody_core.services.kit import Kit
+from custody_core.services.market import market_now
 from custody_core.services.rounds import Outcome, Parked, save_step
-from custody_core.services.transactions import market_now, policy_inputs
 
 
 @attrs.frozen
@@ -93,7 +95,7 @@ class _Reservation:
     def _one(self, transaction: Transaction, wallet: Wallet | None, policies: Sequence[Policy]) -> Outcome:
         if wallet is None or wallet.state is not WalletState.OPEN:
             return decide(transaction, Refused("the wallet may not send any more"), self._now)
-        evaluation = evaluate(policies, policy_inputs(transaction))
+        evaluation = evaluate(policies, _policy_inputs(transaction))
         if evaluation.verdict is not Verdict.ALLOW:
             return decide(transaction, Refused("the policy in force does not allow it"), self._now)
         parked = self._obstacle(transaction)
@@ -146,3 +148,18 @@ class _Reservation:
         if transaction.wallet_id not in self._in_flight:
             self._in_flight[transaction.wallet_id] = self._unit.in_flight(transaction.chain_id, transaction.wallet_id)
         return self._in_flight[transaction.wallet_id]
+
+
+def _policy_inputs(transaction: Transaction) -> PolicyInput:
+    """What the policy is asked about an accepted transaction."""
+    return PolicyInput(
+        chain_id=transaction.chain_id,
+        type=transaction.type,
+        wallet_id=transaction.wallet_id,
+        owner_id=transaction.owner_id,
+        sender=transaction.sender,
+        to=transaction.to,
+        asset=transaction.asset.alias,
+        contract=transaction.asset.contract,
+        amount=transaction.amount,
+    )

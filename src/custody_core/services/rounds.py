@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from custody_core.domain.transaction import Change, Transaction, park
+from custody_core.domain.lifecycle import Change, park
+from custody_core.domain.transaction import Transaction
 from custody_core.errors import KeyIntegrity
 from custody_core.ports import Unit
 from custody_core.services.kit import Kit, raise_alarm, record_changes

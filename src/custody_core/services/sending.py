@@ -19,25 +19,18 @@ from datetime import datetime
 
 import attrs
 
+from custody_core.domain.facts import AttemptSent, ReplacementPlanned
 from custody_core.domain.fees import FeeQuote, replacement_fees
 from custody_core.domain.ids import IdPrefix
-from custody_core.domain.transaction import (
-    Act,
-    Attempt,
-    AttemptKind,
-    AttemptSent,
-    ReplacementPlanned,
-    Transaction,
-    decide,
-    due,
-)
+from custody_core.domain.lifecycle import Act, decide, due
+from custody_core.domain.transaction import Attempt, AttemptKind, Transaction
 from custody_core.errors import FeeUnavailable
 from custody_core.ports import BroadcastOutcome, Chain, Keys, Unit
 from custody_core.services.kit import Kit
+from custody_core.services.market import market_now
 from custody_core.services.reserving import reserve_nonces
 from custody_core.services.rounds import Outcome, save_step
 from custody_core.services.signing import sign_planned
-from custody_core.services.transactions import market_now
 
 BATCH_MAX = 200
 """Transactions carried through one round."""

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from custody_core.domain.authorisation import NotAuthorised, authorise
+from custody_core.domain.facts import BytesStored
+from custody_core.domain.lifecycle import decide
 from custody_core.domain.policy import Decision
-from custody_core.domain.transaction import BytesStored, Transaction, decide
+from custody_core.domain.transaction import Transaction
 from custody_core.domain.wallet import SealedKey
 from custody_core.errors import CustodyError
 from custody_core.ports import Keys, SignedTransaction, Unit

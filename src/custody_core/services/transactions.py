@@ -1,53 +1,19 @@
-"""Outgoing transactions as their owners see them: tried out, accepted once, looked at, cancelled.
-
-The order in `send` is fixed: what was sent before is answered first; the node is asked outside of any unit; then one unit locks
-the wallet,
-asks the policy, compares with what is available, and keeps the row, its hold, its key, its audit row and its event. Nothing is
-signed here.
-"""
+"""Transactions as their owners see them: accepted (`acceptance.py`), looked at, waited for, cancelled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
 
-import attrs
-
-from custody_core.domain import transaction as domain
-from custody_core.domain.addresses import Address, address_to_bytes, parse_address, require_recipient
 from custody_core.domain.deposit import Deposit
-from custody_core.domain.encoding import erc20_transfer_calldata
-from custody_core.domain.fees import FeeQuote, Fees, FeeTier, default_cap, first_fees, gas_limit_for, quote
+from custody_core.domain.facts import CancelAsked
 from custody_core.domain.ids import IdPrefix, is_id
-from custody_core.domain.ledger import WalletAccounts
-from custody_core.domain.money import require_amount
-from custody_core.domain.policy import Decision, Evaluation, PolicyInput, Verdict, evaluate
-from custody_core.domain.resources import chain_text
-from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_asset
-from custody_core.domain.transaction import State, Transaction
-from custody_core.domain.wallet import Wallet, WalletState
-from custody_core.errors import (
-    ChainHalted,
-    ExternalIdExists,
-    FeeAboveCap,
-    FeeUnavailable,
-    InsufficientFunds,
-    InvalidStateTransition,
-    NodeUnavailable,
-    NotFound,
-    PolicyDenied,
-    SimulationReverted,
-    UnsupportedAsset,
-    ValidationFailed,
-    WaitTimedOut,
-    WalletFrozen,
-)
-from custody_core.ports import Call, Chain, Found, Reverted, Unit
-from custody_core.services import idempotency
-from custody_core.services.kit import Kit, record_accepted, record_changes
-from custody_core.services.wallets import require_labels, require_limit, visible_wallet
-
-ROUTE = "POST /transactions"
+from custody_core.domain.lifecycle import TRANSITIONS, decide
+from custody_core.domain.transaction import Transaction
+from custody_core.errors import InvalidStateTransition, NotFound, ValidationFailed, WaitTimedOut
+from custody_core.ports import Unit
+from custody_core.services.acceptance import Acceptance
+from custody_core.services.kit import Kit, record_changes
+from custody_core.services.wallets import require_limit, visible_wallet
 
 WAITABLE = ("broadcasting", "confirming", "completed")
 """States that can be waited for, in the order in which they come; `completed` waits for any final state."""
@@ -55,134 +21,12 @@ WAITABLE = ("broadcasting", "confirming", "completed")
 _POLL_S = 0.2
 
 
-@attrs.frozen
-class SendRequest:
-    """What was asked for, read and checked as far as that goes without the wallet."""
-
-    wallet_id: str
-    to: Address
-    amount: int
-    asset: str
-    chain_id: int
-    tier: FeeTier
-    fee_per_gas_max_wei: int | None
-    external_id: str | None
-    metadata: Mapping[str, str]
-
-    @property
-    def body(self) -> Mapping[str, object]:
-        """What an idempotency key is bound to."""
-        return {**attrs.asdict(self, recurse=False), "amount": str(self.amount), "metadata": dict(self.metadata)}
-
-
-@attrs.frozen
-class Estimate:
-    """What the node says about a send before it is accepted."""
-
-    gas_limit: int
-    market: FeeQuote
-    fee_per_gas_max_wei: int
-    fees: Fees
-
-
-@attrs.frozen
-class Preview:
-    """What a send would cost and whether it would be accepted now. `fee_hold_wei` is the most that gas can cost."""
-
-    asset: Asset
-    amount: int
-    gas_limit: int
-    fees_by_tier: Mapping[FeeTier, Fees]
-    fee_per_gas_max_wei: int
-    fee_hold_wei: int
-    available: int
-    available_native_wei: int
-    sufficient: bool
-    verdict: Verdict
-    rules: tuple[str, ...]
-
-
-class Transactions:
-    """`custody.transactions`."""
+class Transactions(Acceptance):
+    """`custody.transactions`. `step` does a round of the background work while somebody waits, where nobody else does it."""
 
     def __init__(self, kit: Kit, *, step: Callable[[], None]) -> None:
-        self._kit = kit
+        super().__init__(kit)
         self._step = step
-
-    def send(
-        self,
-        wallet_id: str,
-        *,
-        to: str,
-        amount: int,
-        idempotency_key: str,
-        asset: str = NATIVE_ALIAS,
-        chain_id: int | None = None,
-        tier: FeeTier | str = FeeTier.NORMAL,
-        fee_per_gas_max_wei: int | None = None,
-        external_id: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        owner_id: str | None = None,
-    ) -> Transaction:
-        """Accepts a transfer of `amount` base units; the worker signs and sends it. The same key answers the same transaction.
-
-        Moves nothing and keeps nothing when it raises, with one exception: `PolicyDenied` names the `rejected` transaction it kept.
-        Raises `NotFound`, `InvalidAddress`, `InvalidAmount`, `UnsupportedAsset`, `ValidationFailed`, `InsufficientFunds`,
-        `FeeAboveCap`,
-        `FeeUnavailable`, `NodeUnavailable`, `SimulationReverted`, `WalletFrozen`, `ChainHalted`, `ExternalIdExists`,
-        `PolicyDenied`,
-        `IdempotencyKeyMissing`, `IdempotencyKeyReused`; `TypeError` for an amount that is not an int.
-        """
-        key = idempotency.require_key(idempotency_key)
-        request = self._request(wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, external_id, metadata)
-        before = self._kit.read(lambda unit: self._before(unit, request, key, owner_id))
-        if isinstance(before, Transaction):
-            return _answered(before)
-        wallet, resolved = before
-        estimate = self._estimate(request, resolved, wallet.address)
-        accepted = self._kit.write(lambda unit: self._accept(unit, request, resolved, estimate, key, owner_id), repeatable=True)
-        return _answered(accepted)
-
-    def preview(
-        self,
-        wallet_id: str,
-        *,
-        to: str,
-        amount: int,
-        asset: str = NATIVE_ALIAS,
-        chain_id: int | None = None,
-        tier: FeeTier | str = FeeTier.NORMAL,
-        fee_per_gas_max_wei: int | None = None,
-        owner_id: str | None = None,
-    ) -> Preview:
-        """What `send` would do with the same arguments. Moves nothing. Raises what `send` raises, but for what it tells in its
-        answer.
-        """
-        request = self._request(wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, None, None)
-
-        def work(unit: Unit) -> tuple[Wallet, Asset, int, int, Evaluation]:
-            wallet = visible_wallet(unit, wallet_id, owner_id)
-            resolved = self._asset(unit, request)
-            require_recipient(request.to, sender=wallet.address, token=resolved.contract)
-            available, native = _available(unit, wallet.id, resolved)
-            return wallet, resolved, available, native, evaluate(unit.active_policies(), _inputs(request, wallet, resolved))
-
-        wallet, resolved, available, native, evaluation = self._kit.read(work)
-        estimate = self._estimate(request, resolved, wallet.address)
-        hold = estimate.gas_limit * estimate.fee_per_gas_max_wei
-        return Preview(
-            asset=resolved,
-            amount=request.amount,
-            gas_limit=estimate.gas_limit,
-            fees_by_tier={each: first_fees(estimate.market, each, cap_wei=estimate.fee_per_gas_max_wei) for each in FeeTier},
-            fee_per_gas_max_wei=estimate.fee_per_gas_max_wei,
-            fee_hold_wei=hold,
-            available=available,
-            available_native_wei=native,
-            sufficient=_shortfall(request.amount, hold, resolved, available, native) is None,
-            verdict=evaluation.verdict,
-            rules=evaluation.rules,
-        )
 
     def get(self, transaction_id: str, *, owner_id: str | None = None) -> Transaction | Deposit:
         """The transaction, outgoing or incoming. A foreign one is not found. Raises `NotFound`."""
@@ -225,9 +69,9 @@ class Transactions:
             transaction = visible_outgoing(unit, transaction_id, owner_id)
             if transaction.cancel_requested_at is not None:
                 return transaction
-            if domain.CancelAsked not in domain.TRANSITIONS[transaction.state]:
+            if CancelAsked not in TRANSITIONS[transaction.state]:
                 raise InvalidStateTransition(f"the transaction is {transaction.state}; it cannot be cancelled any more")
-            change = domain.decide(transaction, domain.CancelAsked(), now)
+            change = decide(transaction, CancelAsked(), now)
             record_changes(self._kit, unit, [change], now=now, actor=actor or transaction.owner_id)
             return change.transaction
 
@@ -250,166 +94,6 @@ class Transactions:
             self._step()
             self._kit.clock.sleep(_POLL_S)
 
-    def _request(
-        self,
-        wallet_id: str,
-        to: str,
-        amount: int,
-        asset: str,
-        chain_id: int | None,
-        tier: FeeTier | str,
-        fee_per_gas_max_wei: int | None,
-        external_id: str | None,
-        metadata: Mapping[str, str] | None,
-    ) -> SendRequest:
-        require_amount(amount)
-        labels = dict(metadata or {})
-        require_labels(label=None, external_id=external_id, metadata=labels)
-        if fee_per_gas_max_wei is not None:
-            require_amount(fee_per_gas_max_wei, pointer="/fee/fee_per_gas_max_wei")
-        try:
-            wanted_tier = FeeTier(tier)
-        except ValueError:
-            raise ValidationFailed("a fee tier is slow, normal or fast", pointer="/fee/tier") from None
-        return SendRequest(
-            wallet_id=wallet_id,
-            to=parse_address(to),
-            amount=amount,
-            asset=asset,
-            chain_id=self._chain_id(chain_id),
-            tier=wanted_tier,
-            fee_per_gas_max_wei=fee_per_gas_max_wei,
-            external_id=external_id,
-            metadata=labels,
-        )
-
-    def _chain_id(self, chain_id: int | None) -> int:
-        if chain_id is not None:
-            return self._kit.chain(chain_id).chain_id
-        if len(self._kit.chains) != 1:
-            raise ValidationFailed("this service follows several chains; say which one", pointer="/chain")
-        return next(iter(self._kit.chains))
-
-    def _asset(self, unit: Unit, request: SendRequest) -> Asset:
-        if request.asset == NATIVE_ALIAS:
-            return native_asset(request.chain_id)
-        for token in unit.tokens(request.chain_id):
-            if token.asset.alias == request.asset and token.state is TokenState.LISTED:
-                return token.asset
-        raise UnsupportedAsset(
-            f"{chain_text(request.chain_id)} lists no such token; `custody token list` shows them", pointer="/asset"
-        )
-
-    def _before(self, unit: Unit, request: SendRequest, key: str, owner_id: str | None) -> Transaction | tuple[Wallet, Asset]:
-        """What can be said before the node is asked: the earlier answer, or the wallet and asset; cheap refusals first."""
-        wallet = visible_wallet(unit, request.wallet_id, owner_id)
-        earlier = _earlier(unit, request, wallet, key)
-        if earlier is not None:
-            return earlier
-        asset = self._asset(unit, request)
-        require_recipient(request.to, sender=wallet.address, token=asset.contract)
-        _require_may_send(unit, wallet, request)
-        available, native = _available(unit, wallet.id, asset)
-        _require_funds(request.amount, 0, asset, available, native)
-        return wallet, asset
-
-    def _estimate(self, request: SendRequest, asset: Asset, sender: Address) -> Estimate:
-        chain = self._kit.chain(request.chain_id)
-        market = market_now(chain)
-        ceiling = self._kit.limits.fee_per_gas_max_wei
-        if request.fee_per_gas_max_wei is not None and request.fee_per_gas_max_wei > ceiling:
-            raise FeeAboveCap(
-                "this is above what the service may pay per gas", pointer="/fee/fee_per_gas_max_wei", cap_wei=str(ceiling)
-            )
-        cap = request.fee_per_gas_max_wei or default_cap(market, request.tier, ceiling_wei=ceiling)
-        gas = self._estimate_gas(chain, request, asset, sender)
-        return Estimate(gas_limit_for(gas), market, cap, first_fees(market, request.tier, cap_wei=cap))
-
-    def _estimate_gas(self, chain: Chain, request: SendRequest, asset: Asset, sender: Address) -> int:
-        if asset.contract is None:
-            call = Call(sender, request.to, request.amount)
-        else:
-            call = Call(sender, asset.contract, 0, erc20_transfer_calldata(address_to_bytes(request.to), request.amount))
-        match chain.estimate_gas(call):
-            case Found(value=Reverted(reason=reason)):
-                raise SimulationReverted(f"this transfer would revert: {reason or 'no reason given'}", reason=reason or "")
-            case Found(value=int(gas)):
-                return gas
-            case _:
-                raise NodeUnavailable("the node does not say what this transfer needs; try again")
-
-    def _accept(
-        self, unit: Unit, request: SendRequest, asset: Asset, estimate: Estimate, key: str, owner_id: str | None
-    ) -> Transaction:
-        now = self._kit.clock.now()
-        wallet = visible_wallet(unit, request.wallet_id, owner_id, lock=True)
-        earlier = _earlier(unit, request, wallet, key)
-        if earlier is not None:
-            return earlier
-        _require_may_send(unit, wallet, request)
-        evaluation = evaluate(unit.active_policies(), _inputs(request, wallet, asset))
-        transaction = self._new(request, wallet, asset, estimate, evaluation, now)
-        if transaction.state is not State.REJECTED:
-            available, native = _available(unit, wallet.id, asset)
-            _require_funds(request.amount, transaction.fee_hold_wei, asset, available, native)
-        record_accepted(self._kit, unit, domain.accept(transaction, now), now=now, actor=transaction.owner_id)
-        unit.add_decisions([self._decision(transaction, evaluation, now)])
-        idempotency.remember(
-            unit,
-            scope=idempotency.scope_of(transaction.owner_id, ROUTE),
-            key=key,
-            fingerprint=idempotency.fingerprint_of(request.body),
-            object_id=transaction.id,
-            now=now,
-        )
-        return transaction
-
-    def _new(
-        self, request: SendRequest, wallet: Wallet, asset: Asset, estimate: Estimate, evaluation: Evaluation, now: datetime
-    ) -> Transaction:
-        allowed = evaluation.verdict is Verdict.ALLOW
-        return Transaction(
-            id=self._kit.new_id(IdPrefix.TRANSACTION, now),
-            wallet_id=wallet.id,
-            owner_id=wallet.owner_id or "",
-            asset=asset,
-            sender=wallet.address,
-            to=request.to,
-            amount=request.amount,
-            gas_limit=estimate.gas_limit,
-            fee_tier=request.tier,
-            fee_per_gas_max_wei=estimate.fee_per_gas_max_wei,
-            state=State.QUEUED if allowed else State.REJECTED,
-            created_at=now,
-            updated_at=now,
-            policy_verdict=str(evaluation.verdict),
-            policy_ids=evaluation.policy_ids,
-            policy_rules=evaluation.rules,
-            due_at=now if allowed else None,
-            reason=None if allowed else "the policy does not allow it",
-            external_id=request.external_id,
-            metadata=request.metadata,
-        )
-
-    def _decision(self, transaction: Transaction, evaluation: Evaluation, now: datetime) -> Decision:
-        return Decision(
-            id=self._kit.new_id(IdPrefix.DECISION, now),
-            transaction_id=transaction.id,
-            evaluation=evaluation,
-            nonce=None,
-            fee_per_gas_max_wei=transaction.fee_per_gas_max_wei,
-            gas_limit=transaction.gas_limit,
-            decided_at=now,
-        )
-
-
-def market_now(chain: Chain) -> FeeQuote:
-    """The chain's fees now. Raises `FeeUnavailable` where no node gives any that make sense."""
-    answer = chain.fee_history()
-    if not isinstance(answer, Found):
-        raise FeeUnavailable("the node gives no fees; try again")
-    return quote(answer.value)
-
 
 def visible_transaction(unit: Unit, transaction_id: str, owner_id: str | None) -> Transaction | Deposit:
     """The transaction of either direction, when the caller may see it. Absent and foreign answer the same `NotFound`."""
@@ -430,94 +114,6 @@ def visible_outgoing(unit: Unit, transaction_id: str, owner_id: str | None) -> T
     if isinstance(found, Deposit):
         raise InvalidStateTransition("this transaction is incoming")
     return found
-
-
-def policy_inputs(transaction: Transaction) -> PolicyInput:
-    """What the policy is asked about an accepted transaction."""
-    return PolicyInput(
-        chain_id=transaction.chain_id,
-        type=transaction.type,
-        wallet_id=transaction.wallet_id,
-        owner_id=transaction.owner_id,
-        sender=transaction.sender,
-        to=transaction.to,
-        asset=transaction.asset.alias,
-        contract=transaction.asset.contract,
-        amount=transaction.amount,
-    )
-
-
-def _inputs(request: SendRequest, wallet: Wallet, asset: Asset) -> PolicyInput:
-    return PolicyInput(
-        chain_id=request.chain_id,
-        type="transfer",
-        wallet_id=wallet.id,
-        owner_id=wallet.owner_id or "",
-        sender=wallet.address,
-        to=request.to,
-        asset=asset.alias,
-        contract=asset.contract,
-        amount=request.amount,
-    )
-
-
-def _answered(transaction: Transaction) -> Transaction:
-    """What the caller is told. A transaction that was born rejected is told as `PolicyDenied`, every time."""
-    if transaction.state is State.REJECTED and transaction.policy_verdict == Verdict.DENY:
-        raise PolicyDenied("the policy does not allow this transfer", transaction_id=transaction.id, rules=transaction.policy_rules)
-    return transaction
-
-
-def _earlier(unit: Unit, request: SendRequest, wallet: Wallet, key: str) -> Transaction | None:
-    """The transaction that this key made, or None. Raises `ExternalIdExists` when the external id is taken by another request."""
-    owner_id = wallet.owner_id or ""
-    scope, fingerprint = idempotency.scope_of(owner_id, ROUTE), idempotency.fingerprint_of(request.body)
-    made = idempotency.made_before(unit, scope=scope, key=key, fingerprint=fingerprint)
-    if made is not None:
-        return unit.transaction(made)
-    if request.external_id is not None and unit.transaction_by_external_id(owner_id, request.external_id):
-        raise ExternalIdExists("this owner has a transaction with this external id", pointer="/external_id")
-    return None
-
-
-def _require_may_send(unit: Unit, wallet: Wallet, request: SendRequest) -> None:
-    if wallet.state is not WalletState.OPEN:
-        raise WalletFrozen(f"the wallet is {wallet.state}: {wallet.state_reason or 'no reason given'}")
-    state = unit.chain(request.chain_id)
-    if state is None:
-        raise NodeUnavailable("this chain is not followed yet: its node has not answered")
-    if state.halted_reason is not None:
-        raise ChainHalted(f"{chain_text(request.chain_id)} is halted: {state.halted_reason}; see `custody chain status`")
-
-
-def _available(unit: Unit, wallet_id: str, asset: Asset) -> tuple[int, int]:
-    """What may be spent: of the asset, and of the native asset."""
-    available = unit.balance(WalletAccounts(asset.chain_id, asset.key, wallet_id).available)
-    if asset.is_native:
-        return available, available
-    return available, unit.balance(WalletAccounts(asset.chain_id, NATIVE_ALIAS, wallet_id).available)
-
-
-def _shortfall(amount: int, hold: int, asset: Asset, available: int, native: int) -> tuple[str, int, int] | None:
-    """(asset, available, required) of what is short, or None."""
-    required = amount + hold if asset.is_native else amount
-    if available < required:
-        return asset.alias, available, required
-    if native < hold:
-        return NATIVE_ALIAS, native, hold
-    return None
-
-
-def _require_funds(amount: int, hold: int, asset: Asset, available: int, native: int) -> None:
-    short = _shortfall(amount, hold, asset, available, native)
-    if short is not None:
-        alias, have, required = short
-        raise InsufficientFunds(
-            f"the wallet has {have} base units of {alias} available; this send needs {required}, the most that gas can cost included",
-            asset=alias,
-            available=str(have),
-            required=str(required),
-        )
 
 
 def _has_reached(transaction: Transaction, until: str) -> bool:

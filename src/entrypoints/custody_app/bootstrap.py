@@ -45,8 +45,10 @@ def open_service(
 ) -> Iterator[Opened]:
     """Builds the service from its settings and closes it afterwards, in reverse order.
 
-    `create`: makes what is missing (tables, key file, starter policy). `with_keys=False`: a service that holds no key material and asks no
-    node before it starts, for looking things up. `chain_id_from_node`: a single chain's id is taken from its node, unless the database
+    `create`: makes what is missing (tables, key file, starter policy). `with_keys=False`: a service that holds no key material
+    and asks no
+    node before it starts, for looking things up. `chain_id_from_node`: a single chain's id is taken from its node, unless the
+    database
     already follows another.
 
     Raises `ConfigurationError`, `NodeUnavailable`, `KeyFileError`, `KeyIntegrity`, `DatabaseUnavailable`.

@@ -19,7 +19,8 @@ def open_in_memory(
 ) -> Iterator[Custody]:
     """The same `Custody` over in-memory adapters, on a chain that you script.
 
-    Make the `MemoryChain` yourself to fund addresses, mine, reorganise and fail it; make the `ManualClock` yourself to let time pass.
+    Make the `MemoryChain` yourself to fund addresses, mine, reorganise and fail it; make the `ManualClock` yourself to let time
+    pass.
     The same seed gives the same ids and keys. Call `custody.tick()` for each round of the background work.
     """
     followed, entropy = chain or MemoryChain(), SeededEntropy(seed)

@@ -1,7 +1,9 @@
 """Every setting, with its unit and default.
 
-Settings come from the environment (prefix `CUSTODY_`) or from the TOML file that `CUSTODY_CONFIG` names, where they are written in lower case
-without the prefix; the environment wins. A setting that holds a secret may be given as a file instead, by the same name with `_FILE`.
+Settings come from the environment (prefix `CUSTODY_`) or from the TOML file that `CUSTODY_CONFIG` names, where they are written
+in lower case
+without the prefix; the environment wins. A setting that holds a secret may be given as a file instead, by the same name with
+`_FILE`.
 A setting that nobody knows is refused: a misspelt limit must not be a missing limit.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
@@ -69,9 +72,9 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     unknown = sorted(set(texts) - set(_READERS) - _CHAIN_NAMES)
     if unknown:
         raise ConfigurationError(f"there is no setting {PREFIX}{unknown[0]}; docs/reference/settings.md lists them all")
-    values = {name.lower(): read(name, texts[name]) for name, read in _READERS.items() if name in texts}
-    settings = attrs.evolve(Settings(), **values)
-    return attrs.evolve(settings, chains=_chains(texts, chain_tables, allow_http=settings.allow_http_rpc))
+    values: dict[str, Any] = {name.lower(): read(name, texts[name]) for name, read in _READERS.items() if name in texts}
+    chains = _chains(texts, chain_tables, allow_http=values.get("allow_http_rpc", False))
+    return Settings(chains=chains, **values)
 
 
 def require_chains(settings: Settings) -> Settings:

@@ -28,7 +28,8 @@ def open_custody(
 ) -> Iterator[Custody]:
     """A `Custody` on this database, node and key file; closed at the end of the `with` block.
 
-    On first use it makes the key file (mode 0600, never overwriting one), the tables, and a starter policy. `chain_id` is the node's own
+    On first use it makes the key file (mode 0600, never overwriting one), the tables, and a starter policy. `chain_id` is the
+    node's own
     where it is left out. With `background` the work is done by a thread; without it, call `custody.tick()`, or let
     `custody.transactions.wait` do it. `settings` are more settings by their documented names, in lower case.
 

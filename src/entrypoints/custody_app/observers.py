@@ -24,7 +24,9 @@ class QuietObserver:
 
 
 class LogObserver:
-    """One JSON line for each thing worth reading: new trouble at once, trouble that goes on once a minute, progress when it is long."""
+    """One JSON line for each thing worth reading: new trouble at once, trouble that goes on once a minute, progress when it is
+    long.
+    """
 
     REPEAT_AFTER_S = 60.0
     PROGRESS_FROM = 100

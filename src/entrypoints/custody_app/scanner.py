@@ -1,6 +1,7 @@
 """The scanner process: APScheduler jobs that do all the background work, until they are told to stop.
 
-Each chain is followed by one job and served by another, so that a slow node of one chain never delays the sends of the next. A job never
+Each chain is followed by one job and served by another, so that a slow node of one chain never delays the sends of the next. A
+job never
 overlaps itself; one that fails is tried again at its next turn. On SIGTERM or SIGINT running jobs finish and the process ends.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -37,8 +39,8 @@ class Scanner:
             executors={"default": executor}, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
         for chain_id in chain_ids:
-            self._every(scan_interval_s, f"follow eip155:{chain_id}", lambda chain_id=chain_id: custody.follow(chain_id))
-            self._every(SENDING_INTERVAL_S, f"send eip155:{chain_id}", lambda chain_id=chain_id: custody.advance(chain_id))
+            self._every(scan_interval_s, f"follow eip155:{chain_id}", partial(custody.follow, chain_id))
+            self._every(SENDING_INTERVAL_S, f"send eip155:{chain_id}", partial(custody.advance, chain_id))
         self._every(POOL_INTERVAL_S, "make wallets ahead", custody.make_ready)
         self._every(SEALING_INTERVAL_S, "seal the audit trail", custody.seal)
 
@@ -68,7 +70,9 @@ class Scanner:
         self._scheduler.add_job(self._guarded, "interval", args=[name, work], seconds=interval_s, id=name, name=name)
 
     def _guarded(self, name: str, work: Callable[[], object]) -> None:
-        """Runs one job. What went wrong is told in our own words; the rows still say what is due, so the next turn goes on from there."""
+        """Runs one job. What went wrong is told in our own words; the rows still say what is due, so the next turn goes on
+        from there.
+        """
         try:
             work()
         except (CustodyError, OutcomeUnknown) as problem:

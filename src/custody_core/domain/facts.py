@@ -1,0 +1,114 @@
+"""What can happen to an outgoing transaction, as values. What each makes of it is `lifecycle.py`."""
+
+from __future__ import annotations
+
+import attrs
+
+from custody_core.domain.chain import Hash
+from custody_core.domain.transaction import Attempt, Inclusion
+
+
+@attrs.frozen
+class Approved:
+    """The quorum is met."""
+
+
+@attrs.frozen
+class Refused:
+    """A policy or a person said no."""
+
+    reason: str
+
+
+@attrs.frozen
+class ApprovalExpired:
+    """The quorum was not met in time."""
+
+
+@attrs.frozen
+class CancelAsked:
+    """The owner wants it back."""
+
+
+@attrs.frozen
+class NonceReserved:
+    """A nonce was reserved and the first attempt planned, under the policy decision named."""
+
+    nonce: int
+    decision_id: str
+    attempt: Attempt
+
+
+@attrs.frozen
+class ReplacementPlanned:
+    """A dearer attempt at the same nonce was planned."""
+
+    attempt: Attempt
+
+
+@attrs.frozen
+class BytesStored:
+    """The newest attempt was signed; these are its bytes."""
+
+    attempt_id: str
+    raw: bytes
+    hash: Hash
+
+
+@attrs.frozen
+class AttemptSent:
+    """The newest attempt's bytes went out; whether anyone has them is not known."""
+
+    attempt_id: str
+
+
+@attrs.frozen
+class SeenInBlock:
+    """A canonical block holds one of the attempts."""
+
+    inclusion: Inclusion
+
+
+@attrs.frozen
+class DroppedByReorg:
+    """The block that held the attempt is no longer canonical."""
+
+
+@attrs.frozen
+class FinalSuccess:
+    """The payment's block is final and its receipt says success."""
+
+
+@attrs.frozen
+class FinalRevert:
+    """The payment's block is final and its receipt says that it reverted."""
+
+
+@attrs.frozen
+class FinalCancellation:
+    """The cancellation's block is final."""
+
+
+@attrs.frozen
+class NonceTakenForGood:
+    """A final block holds a transaction that is not ours at this nonce."""
+
+    hash: Hash
+
+
+Fact = (
+    Approved
+    | Refused
+    | ApprovalExpired
+    | CancelAsked
+    | NonceReserved
+    | ReplacementPlanned
+    | BytesStored
+    | AttemptSent
+    | SeenInBlock
+    | DroppedByReorg
+    | FinalSuccess
+    | FinalRevert
+    | FinalCancellation
+    | NonceTakenForGood
+)
