@@ -14,6 +14,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -53,12 +54,34 @@ def for_reading(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
+def has_file(engine: Engine) -> bool:
+    """Whether there is something to connect to, as far as that can be told without connecting."""
+    return engine.dialect.name != "sqlite" or Path(engine.url.database or "").exists()
+
+
+def make_file(engine: Engine) -> None:
+    """Makes an empty SQLite database, readable by its owner alone, where there is none. Raises `DatabaseUnavailable`."""
+    if engine.dialect.name == "sqlite":
+        try:
+            Path(engine.url.database or "").touch(mode=0o600)
+        except OSError:
+            raise DatabaseUnavailable(
+                "the database file cannot be made; check DATABASE_URL, that its folder exists, and its permissions"
+            ) from None
+
+
 def _open_sqlite(url: URL) -> Engine:
-    if not url.database or url.database == ":memory:":
-        raise DatabaseUnavailable("the SQLite database is a file, as in sqlite:///custody.db; for tests there is open_in_memory()")
+    if not url.database or url.database.startswith((":memory:", "file:")) or url.query:
+        raise DatabaseUnavailable("the SQLite database is a plain file, as in sqlite:///custody.db; for tests: open_in_memory()")
     # An absolute path still names the same file when the process changes its directory.
-    absolute = url.set(database=str(Path(url.database).absolute()))
-    engine = _open(absolute, connect_args={"timeout": BUSY_TIMEOUT_S})
+    path = Path(url.database).absolute()
+    # mode=rw: a mistyped path is an error, not a new and empty database.
+    location = f"file:{quote(str(path))}?mode=rw"
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(location, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+
+    engine = _open(url.set(database=str(path)), creator=connect)
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin)
     return engine

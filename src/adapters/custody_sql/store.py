@@ -19,8 +19,9 @@ from sqlalchemy import URL, Connection, Engine, RootTransaction
 from sqlalchemy.engine.base import NestedTransaction
 from sqlalchemy.exc import DBAPIError
 
-from custody_core.errors import BrokenInvariant, Conflict
-from custody_sql.engine import for_reading, for_writing, open_engine
+from custody_core.errors import BrokenInvariant, Conflict, DatabaseUnavailable
+from custody_sql import migrations
+from custody_sql.engine import for_reading, for_writing, has_file, make_file, open_engine
 from custody_sql.errors import translate, translate_commit
 from custody_sql.session import Session
 from custody_sql.units.books import BookRows
@@ -39,7 +40,7 @@ class SqlUnit(WalletRows, TransactionRows, DepositRows, ChainRows, BookRows, Rec
 
 
 class SqlStore:
-    """A `custody_core.ports.Store` on a database that `custody_sql.migrations.upgrade` has prepared.
+    """A `custody_core.ports.Store` on a database that `upgrade` has prepared.
 
     Raises `DatabaseUnavailable` for a URL that cannot work, and later where the database cannot be used.
     """
@@ -50,9 +51,32 @@ class SqlStore:
         self._reading = for_reading(self.engine)
         self._process_id = os.getpid()
 
+    def exists(self) -> bool:
+        """Whether the database has been prepared by any version. Makes nothing. Raises `DatabaseUnavailable`."""
+        return has_file(self.engine) and migrations.check(self.engine).current is not None
+
+    def upgrade(self) -> None:
+        """Prepares the database, or brings it up to date; several processes may do so at once. Raises `DatabaseUnavailable`."""
+        make_file(self.engine)
+        migrations.upgrade(self.engine)
+
+    def require_current(self) -> None:
+        """Raises `DatabaseUnavailable` unless the database is prepared for exactly this version."""
+        if not has_file(self.engine):
+            raise DatabaseUnavailable("there is no database yet; run `custody init`, or check DATABASE_URL")
+        state = migrations.check(self.engine)
+        if state.current is None:
+            raise DatabaseUnavailable("the database is empty; run `custody init`, or check DATABASE_URL")
+        if state.current > state.expected:
+            raise DatabaseUnavailable("the database was prepared by a newer version; update this one")
+        if not state.is_current:
+            raise DatabaseUnavailable("the database was prepared by an older version; run `custody db upgrade`")
+
     @staticmethod
-    def joined(connection: Connection) -> JoinedStore:
-        """A store whose units are part of the caller's own transaction on `connection`."""
+    def joined(connection: object) -> JoinedStore:
+        """A store whose units are part of the caller's own transaction on `connection`, a `sqlalchemy.Connection`."""
+        if not isinstance(connection, Connection):
+            raise TypeError(f"joined takes a sqlalchemy.Connection, not {type(connection).__name__}")
         return JoinedStore(connection)
 
     @contextmanager
