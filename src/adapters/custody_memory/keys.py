@@ -21,9 +21,9 @@ from custody_core.domain.wallet import SealedKey
 from custody_core.errors import KeyIntegrity, SignerUnavailable
 from custody_core.ports import Entropy, SignedTransaction
 
-with (
-    warnings.catch_warnings()
-):  # where warnings are errors, the types that SWIG failed to make crash the interpreter (swig/swig#3061)
+# Its SWIG types warn while they are made. Where warnings are errors (many test suites) they are not made, and Python crashes
+# when it ends (swig/swig#3061).
+with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import wallycore
 
