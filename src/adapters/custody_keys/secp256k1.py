@@ -11,11 +11,10 @@ Rules of this file
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
-
-import wallycore
 
 from custody_core.domain.encoding import (
     LOW_S_MAX,
@@ -24,6 +23,12 @@ from custody_core.domain.encoding import (
     keccak256,
     require_canonical_signature,
 )
+
+# Its SWIG types warn while they are made. Where warnings are errors (many test suites) they are not made, and Python crashes when
+# it ends (swig/swig#3061).
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import wallycore
 
 _FLAGS: Final[int] = wallycore.EC_FLAG_ECDSA | wallycore.EC_FLAG_RECOVERABLE
 #: A recoverable signature begins with 27 + recovery id + 4, Bitcoin's mark of a compressed public key.

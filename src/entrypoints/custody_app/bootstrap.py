@@ -23,7 +23,7 @@ from custody_core.ports import BlockTag, Found, Observer, Unknown
 from custody_keys.key_file import MasterKeys, load_key_file, make_key_file
 from custody_keys.sealed import SealedKeys, check_value, matches_check_value
 from custody_rpc import InvalidNodeUrl, RpcChain
-from custody_sql import SqlStore
+from custody_sql.store import SqlStore
 
 KEY_CHECK = "key-check"
 """The setting in the database that tells the right master key from a wrong one."""
