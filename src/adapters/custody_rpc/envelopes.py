@@ -53,6 +53,9 @@ class NoReply:
 
 Reply = Result[T] | RpcError | NoReply
 
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not JSON of the wanted type, not UTF-8, or nested beyond reason."""
+
 MISSING: Final = NoReply("left the call without a reply")
 DOUBLED: Final = NoReply("replied twice to one call")
 CONTRADICTORY: Final = NoReply("sent neither or both of result and error")
@@ -88,9 +91,9 @@ def decode(body: bytes | bytearray, ids: Sequence[int], result_type: type[T]) ->
     """A reply for each of `ids`, in that order."""
     try:
         answer = _decoder(result_type).decode(body)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeDecodeError):
         replies = _replies_apart(body, result_type)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return [NOT_JSON for _ in ids]
     else:
         envelopes: list[_Envelope[T]] = answer if isinstance(answer, list) else [answer]
@@ -129,13 +132,13 @@ def _replies_apart(body: bytes | bytearray, result_type: type[T]) -> list[tuple[
     """Each reply by itself, so that one which is malformed harms no other."""
     try:
         parts = msgspec.json.decode(body, type=list[msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         parts = [msgspec.Raw(body)]
     replies: list[tuple[object, Reply[T]]] = []
     for part in parts:
         try:
             envelope = msgspec.json.decode(part, type=_IdOnly)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             continue  # it bears no id: it is nobody's reply
         replies.append((envelope.id, _reply_apart(part, result_type)))
     return replies
@@ -144,6 +147,6 @@ def _replies_apart(body: bytes | bytearray, result_type: type[T]) -> list[tuple[
 def _reply_apart(part: msgspec.Raw, result_type: type[T]) -> Reply[T]:
     try:
         envelope = _decoder(result_type).decode(part)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return MALFORMED
     return MALFORMED if isinstance(envelope, list) else _reply(envelope)

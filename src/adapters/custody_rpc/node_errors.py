@@ -20,7 +20,7 @@ import msgspec
 
 from custody_core.domain.encoding import decode_revert_reason
 from custody_core.ports import BroadcastOutcome
-from custody_rpc.envelopes import RpcError
+from custody_rpc.envelopes import UNREADABLE, RpcError
 
 Kind = TypeVar("Kind", bound=StrEnum)
 
@@ -130,6 +130,7 @@ BROADCAST_PATTERNS: Final[Sequence[tuple[BroadcastOutcome, tuple[str, ...]]]] = 
             "wrong chain id",
             "with an invalid chainid",  # hardhat
             "transaction type not supported",  # geth
+            "only replay protected",  # geth
             "invalid transaction type",  # hardhat
             "notsupportedtxtype",  # nethermind
             "invalid sender",  # geth, erigon
@@ -192,7 +193,7 @@ READ_PATTERNS: Final[Sequence[tuple[ReadFault, tuple[str, ...]]]] = (
             "world state unavailable",  # besu
             "state not available",
             "no state available",  # nethermind
-            "hash is not currently canonical",  # EIP-1898
+            "is not currently canonical",  # geth (EIP-1898)
             "block is not canonical",
         ),
     ),
@@ -272,7 +273,7 @@ def _revert_data(data: msgspec.Raw) -> bytes:
         return b""
     try:
         parsed = msgspec.json.decode(data, type=str | _WithData | None)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return b""
     text = parsed.data if isinstance(parsed, _WithData) else parsed or ""
     matched = _HEX.fullmatch(text)
