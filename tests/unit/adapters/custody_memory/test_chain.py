@@ -8,6 +8,8 @@ from datetime import timedelta
 import attrs
 import pytest
 from eth_account import Account
+from hypothesis import given
+from hypothesis import strategies as st
 
 from custody_core.domain.addresses import Address, address_from_bytes
 from custody_core.domain.chain import Hash
@@ -218,3 +220,36 @@ def test_failures_are_counted_by_method(chain: MemoryChain) -> None:
     for _ in range(2):
         assert [type(answer) for answer in chain.blocks([0, 1])] == [Unknown, Unknown]
     assert [type(answer) for answer in chain.blocks([0, 1])] == [Found, Found]
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("send"), st.integers(1, 5)),
+            st.tuples(st.just("mine"), st.integers(1, 3)),
+            st.tuples(st.just("reorg"), st.integers(1, 6)),
+            st.tuples(st.just("forget"), st.integers(1, 6)),
+        ),
+        max_size=30,
+    )
+)
+def test_whatever_happens_the_chain_is_one_and_its_balances_follow_from_its_blocks(script: list[tuple[str, int]]) -> None:
+    chain = MemoryChain()
+    for act, size in script:
+        if act == "send":
+            chain.send_ether(STRANGER, size)
+        elif act == "mine":
+            chain.mine(size)
+        elif chain.head.number > 0:
+            chain.reorg(min(size, chain.head.number), pooled=act == "reorg")
+    blocks = [found(answer) for answer in chain.blocks(range(chain.head.number + 1))]
+    received, nonces = 0, []
+    for parent, block in zip([None, *blocks], blocks, strict=False):
+        assert parent is None or block.header.parent_hash == parent.header.hash
+        received += sum(transaction.value for transaction in block.transactions)
+        nonces += [transaction.nonce for transaction in block.transactions]
+        assert chain.balances([(STRANGER, None)], block.header.ref) == [Found(received)]
+        receipts = [found(answer) for answer in chain.receipts([transaction.hash for transaction in block.transactions])]
+        assert all(receipt.block_hash == block.header.hash for receipt in receipts)
+    assert nonces == list(range(len(nonces)))
+    assert all(answer == Absent() for answer in chain.receipts(chain.pool))
