@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.devnode import DevNode, anvil_program
 from tests.support.faultproxy import FaultProxy
+from tests.support.service import Service, running_service
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +30,17 @@ def proxy(node: DevNode) -> Iterator[FaultProxy]:
     """A faultless proxy before `node`; add faults with `proxy.on(…)`."""
     with FaultProxy(node.rpc_url) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def service(tmp_path: Path, node: DevNode) -> Iterator[Service]:
+    """The service on SQLite and `node`."""
+    with running_service(tmp_path, node) as service:
+        yield service
+
+
+@pytest.fixture
+def proxied(tmp_path: Path, node: DevNode, proxy: FaultProxy) -> Iterator[Service]:
+    """The service on SQLite, with `proxy` between it and `node`."""
+    with running_service(tmp_path, node, rpc_url=proxy.url) as service:
+        yield service
