@@ -87,6 +87,10 @@ lock: setup ## renew requirements/*.txt from pyproject.toml (UPGRADE=--upgrade f
 	@$(COMPILE) -o requirements/runtime.txt pyproject.toml
 	@$(COMPILE) -o requirements/dev.txt -c requirements/runtime.txt --extra dev pyproject.toml
 
+.PHONY: docs
+docs: setup ## write the generated pages of docs again (a test says when they are old)
+	@$(BIN)/python tools/docs/states.py
+
 .PHONY: contracts
 contracts: setup ## compile the test contracts again (only when a .sol file changed)
 	@$(BIN)/python tools/contracts/compile.py

@@ -1,0 +1,109 @@
+"""Examples of the README and the guides run as they are printed, against a real node."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from custody_app import open_custody
+from custody_core import ether
+from tests.support.devnode import DEV_ACCOUNTS, DevNode
+from tests.support.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("src", "src/adapters", "src/entrypoints")
+EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PRINTED_NODE = "http://127.0.0.1:8545"
+ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}\b")
+
+
+def example() -> str:
+    blocks = EXAMPLE.findall((ROOT / "README.md").read_text("utf-8"))
+    assert len(blocks) == 1, "the README has one Python example"
+    code: str = blocks[0]
+    return code
+
+
+def start(folder: Path, node: DevNode) -> subprocess.Popen[str]:
+    """The example, on `node` instead of the printed one, its files in `folder`."""
+    code = example()
+    assert PRINTED_NODE in code
+    path = os.pathsep.join(str(ROOT / source) for source in SOURCES)
+    command = [sys.executable, "-c", code.replace(PRINTED_NODE, node.rpc_url)]
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def fund(running: subprocess.Popen[str], node: DevNode) -> str:
+    """Waits for the example to ask for ether and sends it, finally. Gives the address."""
+    assert running.stdout is not None
+    asked = running.stdout.readline()
+    found = ADDRESS.search(asked)
+    assert found, (asked, running.communicate(timeout=30))
+    node.mined(node.send_from_dev_account(found.group(), ether("1")))
+    node.finalize()
+    return found.group()
+
+
+def ended(running: subprocess.Popen[str]) -> str:
+    output, errors = running.communicate(timeout=60)
+    assert running.returncode == 0, errors
+    return output.strip()
+
+
+@pytest.mark.slow
+def test_the_example_of_the_readme_receives_and_sends_once(node: DevNode, tmp_path: Path) -> None:
+    recipient = DEV_ACCOUNTS[1].address
+    assert recipient in example()
+    before = node.balance(recipient)
+
+    running = start(tmp_path, node)
+    wallet_address = fund(running, node)
+    state, transaction_hash = ended(running).split()
+
+    assert state == "confirming"
+    assert until(lambda: node.balance(recipient) - before, what="the recipient has it", timeout_s=10) == ether("0.05")
+    sent = node.transaction(transaction_hash)
+    assert sent is not None
+    assert sent["from"] == wallet_address.lower()
+    assert (tmp_path / "custody.key").stat().st_mode & 0o777 == 0o600
+
+    # Again, as the README says: same keys, same wallet, same payment. Enough is left for the example to go on.
+    node.finalize()
+    asked, told = ended(start(tmp_path, node)).splitlines()
+    assert wallet_address in asked
+    assert told.split()[1] == transaction_hash
+    assert node.balance(recipient) - before == ether("0.05")
+
+
+def test_the_guides_example_commits_an_order_and_its_payout_together(node: DevNode, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "embed-the-library.md").read_text("utf-8")
+    found = re.search(r"^```python joined\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert found
+    url, key_file = f"sqlite:///{tmp_path / 'shop.db'}", tmp_path / "custody.key"
+    engine = create_engine(url)
+    with open_custody(database_url=url, rpc_url=node.rpc_url, key_file=key_file) as custody:
+        wallet = custody.wallets.create(owner="shop", idempotency_key="wallet")
+        node.mined(node.send_from_dev_account(wallet.address, ether("1")))
+        node.finalize()
+        custody.tick()
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE orders (id TEXT PRIMARY KEY, state TEXT NOT NULL, payout TEXT)"))
+            connection.execute(text("INSERT INTO orders VALUES ('1001', 'open', NULL)"))
+        names = {"custody": custody, "engine": engine, "wallet": wallet, "recipient": DEV_ACCOUNTS[1].address}
+
+        # The same block, undone by its caller: neither the order nor the payout is left, and the key is free.
+        undone = f"{found[1]}    raise InterruptedError"
+        with pytest.raises(InterruptedError):
+            exec(undone, dict(names))  # noqa: S102 - the page is ours
+        assert custody.transactions.list(direction="outgoing") == []
+
+        exec(found[1], names)  # noqa: S102 - the page is ours
+        (payout,) = custody.transactions.list(direction="outgoing")
+        with engine.begin() as connection:
+            assert connection.execute(text("SELECT state, payout FROM orders")).one() == ("paid", payout.id)
+    engine.dispose()
