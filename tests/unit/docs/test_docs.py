@@ -1,5 +1,6 @@
 """The documentation says what is so: links lead somewhere, and pages that list things list all of them."""
 
+import json
 import re
 import tomllib
 from collections import Counter
@@ -11,6 +12,7 @@ import attrs
 import pytest
 
 from custody_app import config
+from custody_core.domain.policy import STARTER_DOCUMENT, parse_document
 from tools.docs import states
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -127,3 +129,10 @@ def test_every_dependency_has_its_reason_in_a_decision_record() -> None:
     names = {re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower() for requirement in requirements} - {"custody-core"}
     records = "\n".join(path.read_text("utf-8") for path in (ROOT / "docs" / "adr").glob("0*.md")).lower()
     assert {name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", records)} == set()
+
+
+def test_the_documented_policies_are_ones_that_are_understood() -> None:
+    page = (REFERENCE / "policy.md").read_text("utf-8")
+    documents = [json.loads(code) for language, code in FENCED.findall(page) if language == "json"]
+    assert all(parse_document(document) for document in documents)
+    assert documents[-1] == STARTER_DOCUMENT
