@@ -55,6 +55,10 @@ class SqlStore:
         """Whether the database has been prepared by any version. Makes nothing. Raises `DatabaseUnavailable`."""
         return has_file(self.engine) and migrations.check(self.engine).current is not None
 
+    def schema(self) -> migrations.SchemaState:
+        """Which revision the database has, and which this version expects. Makes nothing. Raises `DatabaseUnavailable`."""
+        return migrations.check(self.engine) if has_file(self.engine) else migrations.SchemaState(None, migrations.EXPECTED)
+
     def upgrade(self) -> None:
         """Prepares the database, or brings it up to date; several processes may do so at once. Raises `DatabaseUnavailable`."""
         make_file(self.engine)

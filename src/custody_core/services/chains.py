@@ -34,8 +34,11 @@ class Chains:
 
     def list(self) -> Sequence[ChainStatus]:
         """Every followed chain, with what its node shows now."""
-        states = self._kit.read(lambda unit: unit.chains())
-        return [ChainStatus(state, self._head(state.chain_id)) for state in states]
+        return [ChainStatus(state, self._head(state.chain_id)) for state in self.states()]
+
+    def states(self) -> Sequence[ChainState]:
+        """Every followed chain as our books have it; asks no node."""
+        return self._kit.read(lambda unit: unit.chains())
 
     def resume(self, chain_id: int, *, actor: str = SYSTEM_ACTOR) -> ChainState:
         """Lets a halted chain go on: an operator has looked, and the node's final block is the one in our books again.

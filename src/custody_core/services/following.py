@@ -61,6 +61,7 @@ class Follower:
         self._chain = kit.chain(chain_id)
         self._holder = holder
         self._managed = ManagedAddresses()
+        self._has_led = False
 
     def follow(self, *, rounds_max: int = 1_000_000) -> Round:
         """Rounds until the head is reached or nothing can be done; what the last one came to."""
@@ -80,15 +81,28 @@ class Follower:
             return Round.HALTED
         return self._step(state)
 
+    def step_down(self) -> None:
+        """Ends our lease now, where we had one; another's is left alone."""
+        now = self._kit.clock.now()
+        if self._has_led:
+            self._kit.write(lambda unit: unit.take_lease(self._lease, holder=self._holder, now=now, until=now))
+        self._has_led = False
+
+    @property
+    def _lease(self) -> str:
+        return f"follow:{self._chain.chain_id}"
+
     def _lead(self) -> ChainState | None:
         now = self._kit.clock.now()
-        name, until = f"follow:{self._chain.chain_id}", now + self._kit.limits.lease
+        until = now + self._kit.limits.lease
 
-        def work(unit: Unit) -> ChainState | None:
-            leads = unit.take_lease(name, holder=self._holder, now=now, until=until)
-            return unit.chain(self._chain.chain_id) if leads else None
+        def work(unit: Unit) -> tuple[bool, ChainState | None]:
+            leads = unit.take_lease(self._lease, holder=self._holder, now=now, until=until)
+            return leads, unit.chain(self._chain.chain_id) if leads else None
 
-        return self._kit.write(work)
+        leads, state = self._kit.write(work)
+        self._has_led = self._has_led or leads
+        return state
 
     def _step(self, state: ChainState) -> Round:
         head, final = self._chain.header(BlockTag.LATEST), self._final_header()

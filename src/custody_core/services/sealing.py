@@ -16,6 +16,7 @@ from custody_core.ports import Unit
 from custody_core.services.kit import Kit
 
 ROWS_PER_UNIT = 500
+LEASE = "seal"
 
 
 @attrs.frozen
@@ -67,6 +68,14 @@ class Sealer:
     def __init__(self, kit: Kit, *, holder: str) -> None:
         self._kit = kit
         self._holder = holder
+        self._has_led = False
+
+    def step_down(self) -> None:
+        """Ends our lease now, where we had one; another's is left alone."""
+        now = self._kit.clock.now()
+        if self._has_led:
+            self._kit.write(lambda unit: unit.take_lease(LEASE, holder=self._holder, now=now, until=now))
+        self._has_led = False
 
     def run(self) -> int:
         """Seals all that is committed now; how many audit rows that were."""
@@ -77,8 +86,9 @@ class Sealer:
 
     def _seal_some(self, unit: Unit) -> int:
         now = self._kit.clock.now()
-        if not unit.take_lease("seal", holder=self._holder, now=now, until=now + self._kit.limits.lease):
+        if not unit.take_lease(LEASE, holder=self._holder, now=now, until=now + self._kit.limits.lease):
             return 0
+        self._has_led = True
         unit.number_events(ROWS_PER_UNIT)
         rows = unit.unsealed_audit(ROWS_PER_UNIT)
         head = unit.audit_head()

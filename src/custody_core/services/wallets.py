@@ -89,7 +89,7 @@ class Wallets:
     def fill_pool(self) -> int:
         """Makes keys until the pool holds `key_pool_size` wallets; how many it made. Every address is watched from this moment."""
         keys = self._kit.keys
-        missing = self._kit.limits.key_pool_size - self._kit.read(lambda unit: unit.pool_size())
+        missing = self._kit.limits.key_pool_size - self.pool_size()
         if keys is None or missing <= 0:
             return 0
         self.ensure_chains()
@@ -106,6 +106,10 @@ class Wallets:
             return len(made)
 
         return self._kit.write(work)
+
+    def pool_size(self) -> int:
+        """How many wallets are ready to be handed out."""
+        return self._kit.read(lambda unit: unit.pool_size())
 
     def ensure_chains(self) -> None:
         """Gives every configured chain its row, which begins at the node's final block: following starts before any key exists.

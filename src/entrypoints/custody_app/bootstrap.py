@@ -10,14 +10,14 @@ Order, so that a start that has to be refused has changed nothing:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
 
 from custody_app.config import ChainSettings, ConfigurationError, Settings
 from custody_app.system import SystemClock, SystemEntropy
-from custody_core import Custody, Limits, NodeUnavailable, Policy
+from custody_core import Custody, CustodyError, Limits, NodeUnavailable, Policy
 from custody_core.errors import KeyIntegrity
 from custody_core.ports import BlockTag, Found, Observer, Unknown
 from custody_keys.key_file import MasterKeys, load_key_file, make_key_file
@@ -35,39 +35,47 @@ class Opened:
 
     custody: Custody
     settings: Settings
+    database_made: bool
     key_file_made: bool
     starter_policy: Policy | None
 
 
 @contextmanager
 def open_service(
-    settings: Settings, *, observer: Observer, create: bool = False, with_keys: bool = True, chain_id_from_node: bool = False
+    settings: Settings,
+    *,
+    observer: Observer,
+    create: bool = False,
+    with_keys: bool = True,
+    with_nodes: bool = True,
+    chain_id_from_node: bool = False,
 ) -> Iterator[Opened]:
     """Builds the service from its settings and closes it afterwards, in reverse order.
 
-    `create`: makes what is missing (tables, key file, starter policy). `with_keys=False`: a service that holds no key material
-    and asks no
-    node before it starts, for looking things up. `chain_id_from_node`: a single chain's id is taken from its node, unless the
-    database
-    already follows another.
+    `create` makes what is missing: tables, key file, starter policy. With `with_keys=False` it holds no key material; with
+    `with_nodes=False` no node has to answer before it starts, which is for looking things up. `chain_id_from_node`: a single
+    chain's id is taken from its node, unless the database already follows another.
 
     Raises `ConfigurationError`, `NodeUnavailable`, `KeyFileError`, `KeyIntegrity`, `DatabaseUnavailable`.
     """
-    if with_keys:
-        settings = _with_node_ids(settings) if chain_id_from_node else settings
+    if chain_id_from_node:
+        settings = _with_node_ids(settings)
     chains = {chain.chain_id: _connect(chain, settings) for chain in settings.chains}
-    if with_keys:
+    if with_nodes:
         for chain in settings.chains:
             _require_right_node(chains[chain.chain_id], chain)
     store = SqlStore(settings.database_url)
     try:
+        missing = create and not store.exists()
         sealed_under = _key_check(store) if with_keys else None
         master, made = _master_keys(settings.key_file, sealed_under, create=create) if with_keys else (None, False)
         try:
             if create:
                 store.upgrade()
             store.require_current()
-            yield _opened(settings, store, chains, master, observer, key_file_made=made, create=create)
+            with _built(settings, store, chains, master, observer) as custody:
+                starter = _first_rows(custody, store, settings, master) if create and master else None
+                yield Opened(custody, settings, missing, made, starter)
         finally:
             if master is not None:
                 master.close()
@@ -77,16 +85,37 @@ def open_service(
             connected.close()
 
 
-def _opened(
-    settings: Settings,
-    store: SqlStore,
-    chains: dict[int, RpcChain],
-    master: MasterKeys | None,
-    observer: Observer,
-    *,
-    key_file_made: bool,
-    create: bool,
-) -> Opened:
+@contextmanager
+def open_database(settings: Settings) -> Iterator[SqlStore]:
+    """The database alone, whatever its revision. Raises `DatabaseUnavailable`."""
+    store = SqlStore(settings.database_url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def open_node(chain: ChainSettings, settings: Settings) -> Iterator[RpcChain]:
+    """One chain's node alone. Raises `NodeUnavailable`, and `ConfigurationError` where it is not that chain's."""
+    connected = _connect(chain, settings)
+    try:
+        _require_right_node(connected, chain)
+        yield connected
+    finally:
+        connected.close()
+
+
+def check_key_file(settings: Settings, store: SqlStore) -> None:
+    """Raises `KeyFileError` or `KeyIntegrity` unless the key file is sound and the one that the database was sealed under."""
+    master, _ = _master_keys(settings.key_file, _key_check(store), create=False)
+    master.close()
+
+
+@contextmanager
+def _built(
+    settings: Settings, store: SqlStore, chains: dict[int, RpcChain], master: MasterKeys | None, observer: Observer
+) -> Iterator[Custody]:
     entropy = SystemEntropy()
     custody = Custody(
         store=store,
@@ -97,12 +126,18 @@ def _opened(
         observer=observer,
         limits=_limits(settings),
     )
-    starter = None
-    if create and master is not None:
-        _require_known_chains(store, settings)
-        _keep_key_check(store, master)
-        starter = custody.policies.ensure_starter()
-    return Opened(custody, settings, key_file_made, starter)
+    try:
+        yield custody
+    finally:
+        with suppress(CustodyError):  # the leases end by themselves; this only spares the next process the wait
+            custody.step_down()
+
+
+def _first_rows(custody: Custody, store: SqlStore, settings: Settings, master: MasterKeys) -> Policy | None:
+    """What a new database needs; the policy that it was given, None where one was in force."""
+    _require_known_chains(store, settings)
+    _keep_key_check(store, master)
+    return custody.policies.ensure_starter()
 
 
 def _limits(settings: Settings) -> Limits:

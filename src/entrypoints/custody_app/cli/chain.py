@@ -1,0 +1,46 @@
+"""`custody chain`: how far each chain is followed, and letting a halted one go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from custody_app.cli.opening import books, chain_number
+from custody_app.cli.output import json_option, show, table
+from custody_app.cli.resources import chain_resource
+from custody_core import ChainState, NotFound
+from custody_core.services.chains import ChainStatus
+
+
+@click.group("chain")
+def command() -> None:
+    """See how far each chain is followed; resume a halted one."""
+
+
+@command.command("status")
+@json_option
+def status(as_json: bool) -> None:
+    """Show each followed chain: its node's head, how far we are, what is final, and what halts it."""
+    with books() as custody:
+        chains: list[Any] = [chain_resource(each) for each in custody.chains.list()]
+    rows = [
+        [each["id"], each["head"], each["followed"]["number"], each["final"]["number"], each["lag_blocks"], each["halted_reason"]]
+        for each in chains
+    ]
+    heads = ["chain", "head", "followed", "final", "lag", "halted"]
+    show({"data": chains}, as_json=as_json, text=table(heads, rows, nothing="no chain is followed yet; `custody init` begins"))
+
+
+@command.command("resume")
+@click.argument("chain")
+@json_option
+def resume(chain: str, as_json: bool) -> None:
+    """Let a halted chain go on, once its node shows the final block of our books again. CHAIN is eip155:ID."""
+    chain_id = chain_number(chain)
+    if chain_id is None:
+        raise NotFound("no such chain")
+    with books() as custody:
+        resumed: ChainState = custody.chains.resume(chain_id)
+    resource = chain_resource(ChainStatus(resumed, None))
+    show(resource, as_json=as_json, text=f"{resource['id']} goes on from block {resumed.cursor.number}")

@@ -1,0 +1,68 @@
+"""`custody init`: everything a new service needs. Safe to run twice."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from custody_app.bootstrap import Opened
+from custody_app.cli.opening import everything
+from custody_app.cli.output import json_option, mark, say, show
+from custody_app.cli.resources import policy_resource
+from custody_app.observers import QuietObserver
+from custody_core import NodeUnavailable
+from custody_core.domain.resources import Resource, chain_text
+
+
+@click.command("init")
+@json_option
+def command(as_json: bool) -> None:
+    """Make what is missing: the database, the master key file (mode 0600, never overwritten), a starter policy, and wallets ahead.
+
+    Nothing that is there already is changed.
+    """
+    observer = QuietObserver()
+    with everything(observer, create=True) as opened:
+        wallets_made = opened.custody.make_ready()
+        if not opened.custody.chains.states():
+            raise NodeUnavailable("the node does not say which block is final; see that it is in sync, then run this again")
+        result = _result(opened, wallets_made)
+        show(result, as_json=as_json, text=_text(opened, result))
+    if opened.key_file_made and not as_json:
+        say("Back up the master key file now, apart from the database: without it no wallet opens.")
+
+
+def _result(opened: Opened, wallets_made: int) -> Resource:
+    policies = opened.custody.policies.active()
+    return {
+        "database": {"made": opened.database_made},
+        "key_file": {"path": str(opened.settings.key_file), "made": opened.key_file_made},
+        "chains": [chain_text(state.chain_id) for state in opened.custody.chains.states()],
+        "policies": {"made": opened.starter_policy is not None, "active": [policy_resource(each) for each in policies]},
+        "wallets_ready": {"made": wallets_made, "count": opened.custody.wallets.pool_size()},
+    }
+
+
+def _text(opened: Opened, result: Resource) -> str:
+    starter = opened.starter_policy
+    shown: Any = result
+    lines = [
+        _line("database", "made" if opened.database_made else "was there"),
+        _line("master key", f"{opened.settings.key_file}: {'made, mode 0600' if opened.key_file_made else 'was there'}"),
+        _line("chains", ", ".join(shown["chains"])),
+        _line("policy", "starter policy published" if starter else "one is in force already"),
+        _line("wallets", f"{shown['wallets_ready']['count']} ready to be handed out"),
+    ]
+    if starter:
+        lines += [
+            "",
+            "The starter policy (`custody policy publish FILE` replaces it):",
+            json.dumps(dict(starter.document), indent=2),
+        ]
+    return "\n".join(lines)
+
+
+def _line(name: str, text: str) -> str:
+    return f"{mark(True)} {name.ljust(10)}  {text}"

@@ -1,0 +1,83 @@
+"""`custody token`: which token contracts count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from custody_app.cli.opening import books, chain_number, settings_now
+from custody_app.cli.output import fields, json_option, show, table
+from custody_core import Custody, NotFound, ValidationFailed
+from custody_core.domain.resources import Resource, token_resource
+
+
+@click.group("token")
+def command() -> None:
+    """Say which token contracts count. An unlisted token never becomes a balance."""
+
+
+@command.command("add")
+@click.argument("address")
+@click.option("--alias", required=True, help="what amounts and policies call it, such as usdc")
+@click.option("--decimals", required=True, type=int, help="its decimals, from its issuer; never read again from the contract")
+@click.option("--chain", metavar="eip155:ID", help="which chain, where several are followed")
+@click.option("--symbol", default="", help="for display")
+@click.option("--name", default="", help="for display")
+@json_option
+def add(address: str, alias: str, decimals: int, chain: str | None, symbol: str, name: str, as_json: bool) -> None:
+    """List the ERC-20 contract at ADDRESS. Listing it again the same way changes nothing."""
+    chain_id = chain_number(chain) or _only_chain()
+    with books() as custody:
+        token = custody.tokens.add(chain_id=chain_id, address=address, alias=alias, decimals=decimals, symbol=symbol, name=name)
+    resource = token_resource(token)
+    show(resource, as_json=as_json, text=_text(resource))
+
+
+@command.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List all tokens that were ever listed."""
+    with books() as custody:
+        tokens = [token_resource(token) for token in custody.tokens.list()]
+    rows = [[each["id"], each["chain"], each["alias"], each["address"], each["decimals"], each["state"]] for each in tokens]
+    text = table(["token", "chain", "alias", "address", "decimals", "state"], rows, nothing="no tokens are listed")
+    show({"data": tokens}, as_json=as_json, text=text)
+
+
+@command.command("disable")
+@click.argument("token")
+@json_option
+def disable(token: str, as_json: bool) -> None:
+    """Stop sends of a token; it keeps its history. TOKEN is its id, or its alias where only one chain has it."""
+    with books() as custody:
+        resource = token_resource(custody.tokens.disable(_token_id(custody, token)))
+    show(resource, as_json=as_json, text=_text(resource))
+
+
+def _only_chain() -> int:
+    chains = settings_now().chains
+    if len(chains) != 1:
+        raise ValidationFailed("say which chain the token is on: --chain eip155:…", pointer="/chain")
+    return chains[0].chain_id
+
+
+def _token_id(custody: Custody, named: str) -> str:
+    matching = [token.id for token in custody.tokens.list() if named in {token.id, token.asset.alias}]
+    if len(matching) != 1:
+        raise NotFound("no such token, or several; give the id that `custody token list` shows")
+    return matching[0]
+
+
+def _text(resource: Resource) -> str:
+    token: Any = resource
+    return fields(
+        {
+            "token": token["id"],
+            "chain": token["chain"],
+            "alias": token["alias"],
+            "address": token["address"],
+            "decimals": token["decimals"],
+            "state": token["state"],
+        }
+    )
