@@ -19,10 +19,12 @@ from custody_core.domain.fees import GWEI, Fees, FeeTier
 from custody_core.domain.ids import IdPrefix, make_id
 from custody_core.domain.ledger import PostingGroup, Reason, WalletAccounts, moves
 from custody_core.domain.money import ether
+from custody_core.domain.nonce import NonceLine
 from custody_core.domain.policy import STARTER_DOCUMENT, Decision, Evaluation, Layer, Policy, PolicyInput, Verdict
 from custody_core.domain.tokens import Asset, Token, TokenState, native_asset
 from custody_core.domain.transaction import Attempt, AttemptKind, AttemptState, Inclusion, State, Transaction
 from custody_core.domain.wallet import SealedKey, User, Wallet
+from custody_core.ports import IdempotencyRecord
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 """When tests take place, unless they say otherwise. It has microseconds, so that a store that drops them is noticed."""
@@ -258,5 +260,22 @@ def event(type_: str = "wallet.created", **changes: Any) -> Event:
         object_id="wal_1",
         owner_id=None,
         data={"amount": "1", "n": [1, None]},
+    )
+    return attrs.evolve(made, **changes)
+
+
+def nonce_line(next_nonce: int = 0, **changes: Any) -> NonceLine:
+    """The nonce line of an address that nothing else has."""
+    return attrs.evolve(NonceLine(CHAIN_ID, address(), next_nonce), **changes)
+
+
+def idempotency(key: str | None = None, **changes: Any) -> IdempotencyRecord:
+    """A key that was used to make something."""
+    made = IdempotencyRecord(
+        scope="usr_1 POST /v1/transactions",
+        key=key or f"key-{number()}",
+        fingerprint=b"\x05" * 32,
+        object_id=identifier(IdPrefix.TRANSACTION),
+        created_at=NOW,
     )
     return attrs.evolve(made, **changes)

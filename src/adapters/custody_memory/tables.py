@@ -46,6 +46,7 @@ class Mode:
 
     def refuse(self, detail: str) -> NoReturn:
         """Raises `Conflict`, and remembers it: like a database's, the transaction can only be rolled back now."""
+        self.require_writable()
         self.refused = True
         raise Conflict(detail)
 

@@ -69,6 +69,7 @@ class Session:
 
     def refuse(self) -> None:
         """Raises `Conflict`, and sees to it that nothing of this unit is kept."""
+        self.require_writable()
         self.refused = True
         raise Conflict("somebody else changed this first")
 

@@ -1,0 +1,110 @@
+"""Migrations make exactly the tables that the code works on."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, text
+
+from custody_core.errors import DatabaseUnavailable
+from custody_sql import SqlStore, migrations
+from custody_sql.engine import make_file, open_engine
+from custody_sql.tables import metadata
+from tests.unit.contracts.store.given import at_once
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Engine:
+    engine = open_engine(f"sqlite:///{tmp_path / 'empty.db'}")
+    make_file(engine)
+    return engine
+
+
+def _schema(engine: Engine, *, kinds: tuple[str, ...] = ("table", "index")) -> dict[str, str | None]:
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT type, name, sql FROM sqlite_master"))
+        return {row.name: row.sql for row in rows if row.type in kinds and row.name != "alembic_version"}
+
+
+def test_migrations_make_what_the_tables_say(empty: Engine, tmp_path: Path) -> None:
+    migrations.upgrade(empty)
+    described = open_engine(f"sqlite:///{tmp_path / 'described.db'}")
+    make_file(described)
+    metadata.create_all(described)
+    made, wanted = _schema(empty), _schema(described)
+    del made["sqlite_autoindex_alembic_version_1"]
+    assert {name: _normal(sql) for name, sql in made.items()} == {name: _normal(sql) for name, sql in wanted.items()}
+
+
+def _normal(sql: str | None) -> list[str]:
+    """The lines of a definition in any order: constraints may be listed as they come."""
+    return sorted(line.strip().rstrip(",") for line in (sql or "").splitlines())
+
+
+def test_the_code_expects_the_newest_revision() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == migrations.EXPECTED
+
+
+def test_upgrading_twice_changes_nothing(empty: Engine) -> None:
+    assert migrations.check(empty) == migrations.SchemaState(None, migrations.EXPECTED)
+    assert migrations.upgrade(empty).is_current
+    before = _schema(empty, kinds=("table", "index", "trigger"))
+    assert migrations.upgrade(empty).is_current
+    assert _schema(empty, kinds=("table", "index", "trigger")) == before
+    assert migrations.check(empty).is_current
+
+
+def test_two_processes_may_upgrade_at_once(empty: Engine) -> None:
+    other = open_engine(empty.url)
+    states = at_once(lambda: migrations.upgrade(empty), lambda: migrations.upgrade(other))
+    assert all(state.is_current for state in states)
+
+
+def test_an_upgrade_that_fails_leaves_the_database_as_it_was(empty: Engine) -> None:
+    with empty.begin() as connection:
+        connection.execute(text("CREATE TABLE events (mine INTEGER)"))
+    with pytest.raises(DatabaseUnavailable):
+        migrations.upgrade(empty)
+    assert list(_schema(empty)) == ["events"]
+
+
+def test_a_store_is_used_only_when_it_is_of_this_version(tmp_path: Path) -> None:
+    store = SqlStore(f"sqlite:///{tmp_path / 'custody.db'}")
+    assert not store.exists()
+    with pytest.raises(DatabaseUnavailable, match="no database yet"):
+        store.require_current()
+    with pytest.raises(DatabaseUnavailable), store.reading() as unit:
+        unit.tokens()
+    assert list(tmp_path.iterdir()) == []  # asking made nothing
+
+    make_file(store.engine)
+    assert not store.exists()
+    with pytest.raises(DatabaseUnavailable, match="is empty"):
+        store.require_current()
+    with pytest.raises(DatabaseUnavailable, match="not prepared"), store.reading() as unit:
+        unit.tokens()
+
+    migrations.upgrade(store.engine, revision="0001")
+    assert store.exists()
+    with pytest.raises(DatabaseUnavailable, match="older version"):
+        store.require_current()
+
+    store.upgrade()
+    store.require_current()
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseUnavailable, match="newer version"):
+        store.require_current()
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    store = SqlStore(f"sqlite:///{tmp_path / 'custody.db'}")
+    store.upgrade()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
