@@ -59,7 +59,7 @@ class RecordRows:
         return AuditHead(sequence, newest.hash or b"") if newest else AuditHead(0, GENESIS_HASH)
 
     def unsealed_audit(self, limit: int) -> Sequence[AuditEvent]:
-        return sorted(self._tables.unsealed_audit, key=lambda row: row.id)[:limit]
+        return list(self._tables.unsealed_audit)[:limit]
 
     def save_sealed_audit(self, rows: Sequence[AuditEvent]) -> None:
         for row in rows:
@@ -76,7 +76,7 @@ class RecordRows:
 
     def number_events(self, limit: int) -> int:
         self._tables.mode.require_writable()
-        unnumbered = sorted(self._tables.unnumbered_events, key=lambda row: row.id)[:limit]
+        unnumbered = list(self._tables.unnumbered_events)[:limit]
         for row in unnumbered:
             self._tables.unnumbered_events.discard(row.id)
             self._tables.events.append(attrs.evolve(row, sequence=len(self._tables.events) + 1))

@@ -343,7 +343,8 @@ idempotency_keys = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("position", RowNumber, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
     Column("occurred_at", Moment, nullable=False),
     Column("actor", Text, nullable=False),
     Column("action", Text, nullable=False),
@@ -352,20 +353,21 @@ audit = Table(
     Column("sequence", BigInteger, unique=True),
     Column("hash", LargeBinary),
     CheckConstraint("(sequence IS NULL) = (hash IS NULL)", name="sealed"),
-    _partial("ix_audit_unsealed", "id", where="sequence IS NULL"),
+    _partial("ix_audit_unsealed", "position", where="sequence IS NULL"),
 )
 
 events = Table(
     "events",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("position", RowNumber, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
     Column("type", Text, nullable=False),
     Column("occurred_at", Moment, nullable=False),
     Column("object_id", Text, nullable=False),
     Column("owner_id", Text),
     Column("data", JSON, nullable=False),
     Column("sequence", BigInteger, unique=True),
-    _partial("ix_events_unnumbered", "id", where="sequence IS NULL"),
+    _partial("ix_events_unnumbered", "position", where="sequence IS NULL"),
 )
 
 leases = Table(

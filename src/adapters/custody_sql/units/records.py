@@ -29,7 +29,7 @@ from custody_sql.tables import IS_ACTIVE, audit, decisions, events, idempotency_
 _SEAL = (
     update(audit)
     .where(audit.c.id == bindparam("row_id"), audit.c.sequence.is_(None))
-    .values({column.name: bindparam(column.name) for column in audit.c if column is not audit.c.id})
+    .values({column.name: bindparam(column.name) for column in audit.c if column.name not in {"id", "position"}})
 )
 _NUMBER = (
     update(events).where(events.c.id == bindparam("row_id"), events.c.sequence.is_(None)).values(sequence=bindparam("sequence"))
@@ -81,7 +81,7 @@ class RecordRows:
         return AuditHead(row.sequence, bytes(row.hash)) if row else AuditHead(0, GENESIS_HASH)
 
     def unsealed_audit(self, limit: int) -> Sequence[AuditEvent]:
-        query = select(audit).where(audit.c.sequence.is_(None)).order_by(audit.c.id).limit(limit)
+        query = select(audit).where(audit.c.sequence.is_(None)).order_by(audit.c.position).limit(limit)
         return [to_audit(row) for row in self._session.rows(query)]
 
     def save_sealed_audit(self, rows: Sequence[AuditEvent]) -> None:
@@ -99,7 +99,7 @@ class RecordRows:
         self._session.require_writable()
         newest = self._session.row(select(func.max(events.c.sequence)))
         first = (newest[0] if newest and newest[0] else 0) + 1
-        unnumbered = select(events.c.id).where(events.c.sequence.is_(None)).order_by(events.c.id).limit(limit)
+        unnumbered = select(events.c.id).where(events.c.sequence.is_(None)).order_by(events.c.position).limit(limit)
         ids = [row.id for row in self._session.rows(unnumbered)]
         self._session.write_all(_NUMBER, [{"row_id": id_, "sequence": sequence} for sequence, id_ in enumerate(ids, first)])
         return len(ids)

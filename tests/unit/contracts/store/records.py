@@ -67,10 +67,10 @@ class RecordContract:
 
         assert sorted(given.at_once(use, use)) == ["conflict", "used"]
 
-    def test_audit_rows_are_sealed_in_the_order_of_their_ids(self, store: Store) -> None:
-        first, second, third = (make.audit_event() for _ in range(3))
-        given.write(store, lambda unit: unit.add_audit([second]))
-        given.write(store, lambda unit: unit.add_audit([third, first]))
+    def test_audit_rows_are_sealed_in_the_order_in_which_they_were_added(self, store: Store) -> None:
+        third, first, second = (make.audit_event() for _ in range(3))
+        given.write(store, lambda unit: unit.add_audit([first]))
+        given.write(store, lambda unit: unit.add_audit([second, third]))
         with store.reading() as unit:
             assert unit.audit_head() == AuditHead(0, GENESIS_HASH)
             assert unit.unsealed_audit(2) == [first, second]
@@ -114,7 +114,7 @@ class RecordContract:
         with pytest.raises(BrokenInvariant):
             given.write(store, lambda unit: unit.save_sealed_audit([forged]))
 
-    def test_events_get_their_numbers_in_the_order_of_their_ids(self, store: Store) -> None:
+    def test_events_get_their_numbers_in_the_order_in_which_they_were_added(self, store: Store) -> None:
         owner = given.user(store)
         first, second, third = (
             make.event(),
@@ -125,7 +125,7 @@ class RecordContract:
         given.write(store, lambda unit: unit.add_events([second]))
         assert given.read(store, lambda unit: unit.events(after_sequence=0, limit=9)) == []
         assert [given.write(store, lambda unit: unit.number_events(2)) for _ in range(3)] == [2, 1, 0]
-        numbered = [attrs.evolve(event, sequence=number) for number, event in enumerate((first, second, third), 1)]
+        numbered = [attrs.evolve(event, sequence=number) for number, event in enumerate((third, first, second), 1)]
         with store.reading() as unit:
             assert unit.events(after_sequence=0, limit=9) == numbered
             assert unit.events(after_sequence=1, limit=1) == numbered[1:2]

@@ -15,6 +15,7 @@ def upgrade() -> None:
     """The tables of the first version."""
     op.create_table(
         "audit",
+        sa.Column("position", types.RowNumber, nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("occurred_at", types.Moment(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
@@ -24,13 +25,14 @@ def upgrade() -> None:
         sa.Column("sequence", sa.BigInteger(), nullable=True),
         sa.Column("hash", sa.LargeBinary(), nullable=True),
         sa.CheckConstraint("(sequence IS NULL) = (hash IS NULL)", name=op.f("ck_audit_sealed")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+        sa.PrimaryKeyConstraint("position", name=op.f("pk_audit")),
+        sa.UniqueConstraint("id", name=op.f("uq_audit_id")),
         sa.UniqueConstraint("sequence", name=op.f("uq_audit_sequence")),
     )
     op.create_index(
         "ix_audit_unsealed",
         "audit",
-        ["id"],
+        ["position"],
         unique=False,
         sqlite_where=sa.text("sequence IS NULL"),
         postgresql_where=sa.text("sequence IS NULL"),
@@ -53,6 +55,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "events",
+        sa.Column("position", types.RowNumber, nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("occurred_at", types.Moment(), nullable=False),
@@ -60,13 +63,14 @@ def upgrade() -> None:
         sa.Column("owner_id", sa.Text(), nullable=True),
         sa.Column("data", sa.JSON(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+        sa.PrimaryKeyConstraint("position", name=op.f("pk_events")),
+        sa.UniqueConstraint("id", name=op.f("uq_events_id")),
         sa.UniqueConstraint("sequence", name=op.f("uq_events_sequence")),
     )
     op.create_index(
         "ix_events_unnumbered",
         "events",
-        ["id"],
+        ["position"],
         unique=False,
         sqlite_where=sa.text("sequence IS NULL"),
         postgresql_where=sa.text("sequence IS NULL"),

@@ -11,8 +11,8 @@ _NEVER_CHANGED = ("posting_groups", "postings", "decisions")
 _NEVER_TAKEN_AWAY = (*_NEVER_CHANGED, "audit", "events", "transactions", "attempts", "deposits", "headers")
 
 _NUMBERED_ONCE = {
-    "audit": ("id", "occurred_at", "actor", "action", "object_id", "detail"),
-    "events": ("id", "type", "occurred_at", "object_id", "owner_id", "data"),
+    "audit": ("position", "id", "occurred_at", "actor", "action", "object_id", "detail"),
+    "events": ("position", "id", "type", "occurred_at", "object_id", "owner_id", "data"),
 }
 """Tables whose rows get their sequence later, once; and their other columns."""
 
