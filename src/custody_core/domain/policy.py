@@ -11,6 +11,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -31,6 +32,11 @@ STARTER_DOCUMENT: Mapping[str, object] = {
 """What a new service starts with: users may send ether and listed tokens."""
 
 COMPARISONS = ("lt", "lte", "gt", "gte", "eq")
+
+NESTING_MAX = 8
+"""How deep `not` may stand in `not`. Deeper is no rule that anybody reads, and Python's own limit is no answer."""
+
+_CHAIN = re.compile(r"eip155:[1-9][0-9]{0,19}", re.ASCII)
 
 
 class Layer(StrEnum):
@@ -110,10 +116,13 @@ class Rule:
     deny: bool
 
 
-def parse_document(document: Mapping[str, object]) -> tuple[Rule, ...]:
+def parse_document(document: object) -> tuple[Rule, ...]:
     """The rules of a document. Raises `ValidationFailed` with a pointer at what cannot be read."""
+    if not isinstance(document, Mapping):
+        raise ValidationFailed("a policy is an object with a version and rules", pointer="")
     _only(document, {"version", "rules"}, "")
-    if document.get("version") != POLICY_VERSION:
+    version = document.get("version")
+    if type(version) is not int or version != POLICY_VERSION:  # True is 1, and no version
         raise ValidationFailed(f"this service reads policy version {POLICY_VERSION}", pointer="/version")
     rules = document.get("rules")
     if not isinstance(rules, Sequence) or isinstance(rules, str) or not rules:
@@ -179,13 +188,15 @@ def _parse_rule(rule: object, pointer: str) -> Rule:
     if not isinstance(then, Mapping):
         raise ValidationFailed("a rule says what follows", pointer=f"{pointer}/then")
     _only(then, {"allow", "deny"}, f"{pointer}/then")
-    if list(then.values()) != [True]:
+    if len(then) != 1 or next(iter(then.values())) is not True:
         raise ValidationFailed("what follows is {allow: true} or {deny: true}", pointer=f"{pointer}/then")
-    _parse_when(when, f"{pointer}/when")
+    _parse_when(when, f"{pointer}/when", NESTING_MAX)
     return Rule(identifier, when, allow="allow" in then, deny="deny" in then)
 
 
-def _parse_when(when: Mapping[str, object], pointer: str) -> None:
+def _parse_when(when: Mapping[str, object], pointer: str, depth: int) -> None:
+    if depth == 0:
+        raise ValidationFailed(f"conditions are nested at most {NESTING_MAX} deep", pointer=pointer)
     _only(when, {"type", "chain", "asset", "amount", "to", "not"}, pointer)
     for name, condition in when.items():
         at = f"{pointer}/{name}"
@@ -197,7 +208,11 @@ def _parse_when(when: Mapping[str, object], pointer: str) -> None:
             case "not":
                 if not isinstance(condition, Mapping):
                     raise ValidationFailed("`not` holds conditions", pointer=at)
-                _parse_when(condition, at)
+                _parse_when(condition, at, depth - 1)
+            case "chain":
+                # A name that no chain has would never match: a `deny` that never denies.
+                if not isinstance(condition, str) or _CHAIN.fullmatch(condition) is None:
+                    raise ValidationFailed("a chain is named as in eip155:1 (CAIP-2)", pointer=at)
             case _:
                 if not isinstance(condition, str):
                     raise ValidationFailed("this condition is a string", pointer=at)
@@ -212,9 +227,10 @@ def _parse_comparisons(condition: object, pointer: str) -> None:
 
 
 def _parse_recipients(condition: object, pointer: str) -> None:
-    if not isinstance(condition, Mapping) or set(condition) != {"in"} or not isinstance(condition["in"], Sequence):
+    listed = condition.get("in") if isinstance(condition, Mapping) and set(condition) == {"in"} else None
+    if not isinstance(listed, Sequence) or isinstance(listed, str):
         raise ValidationFailed("recipients are listed, as in {in: [0x…]}", pointer=pointer)
-    for index, address in enumerate(condition["in"]):
+    for index, address in enumerate(listed):
         parse_address(address, pointer=f"{pointer}/in/{index}")
 
 
