@@ -86,6 +86,6 @@ def _told(problem: CustodyError, *, as_json: bool) -> int:
 
 def _failed(code: ExitCode, error: Mapping[str, Any], *, as_json: bool) -> int:
     if as_json:
-        show({"error": {"pointer": None, **error}}, as_json=True, text="")
+        show({"error": {"code": error["code"], "detail": error["detail"], "pointer": None, **error}}, as_json=True, text="")
     sys.stdout.flush()
     return code
