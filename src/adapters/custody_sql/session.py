@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ T = TypeVar("T")
 LIST_MAX = 900
 """The most values in one IN list: SQLite takes 999 parameters in its smallest build."""
 
+Insert = postgresql.Insert | sqlite.Insert
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
@@ -63,9 +65,13 @@ class Session:
         if self.write(statement, values) != len(values):
             self.refuse()
 
-    def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
+    def insert(self, table: Table) -> Insert:
         """An INSERT that can say ON CONFLICT, in the database's own dialect."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+        return _insert(table, is_sqlite=self.is_sqlite)
+
+    def upsert(self, table: Table, key: tuple[str, ...], changes: tuple[str, ...]) -> Insert:
+        """An INSERT that changes the named columns instead where the key exists."""
+        return _upsert(table, key, changes, is_sqlite=self.is_sqlite)
 
     def refuse(self) -> None:
         """Raises `Conflict`, and sees to it that nothing of this unit is kept."""
@@ -79,6 +85,17 @@ class Session:
         except DBAPIError as error:
             self.refused = True
             raise translate(error) from error
+
+
+def _insert(table: Table, *, is_sqlite: bool) -> Insert:
+    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+
+
+@functools.cache
+def _upsert(table: Table, key: tuple[str, ...], changes: tuple[str, ...], *, is_sqlite: bool) -> Insert:
+    """Kept, because building it takes longer than running it for a few rows."""
+    put = _insert(table, is_sqlite=is_sqlite)
+    return put.on_conflict_do_update(index_elements=key, set_={name: put.excluded[name] for name in changes})
 
 
 def batches(values: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -122,5 +122,4 @@ class RecordRows:
         return None if row is None else bytes(row.value)
 
     def put_setting(self, name: str, value: bytes) -> None:
-        put = self._session.insert(settings).values(name=name, value=value)
-        self._session.write(put.on_conflict_do_update(index_elements=["name"], set_={"value": put.excluded.value}))
+        self._session.write(self._session.upsert(settings, ("name",), ("value",)), {"name": name, "value": value})

@@ -20,8 +20,8 @@ from custody_sql.session import LIST_MAX, Session, batches, versioned, versioned
 from custody_sql.tables import HOLDS_NONCE, IS_CONFIRMING, attempts, nonce_lines, transactions
 
 _SAVE = versioned_update(transactions, CHANGING)
-_ATTEMPT_KEY = ["transaction_id", "ordinal"]
-_ATTEMPT_CHANGES = ["id", "kind", "state", "raw", "hash", "first_sent_at"]
+_ATTEMPT_KEY = ("transaction_id", "ordinal")
+_ATTEMPT_CHANGES = ("id", "kind", "state", "raw", "hash", "first_sent_at")
 
 
 class TransactionRows:
@@ -122,9 +122,7 @@ class TransactionRows:
 
     def _write_attempts(self, of: Iterable[Transaction]) -> None:
         rows = [row for transaction in of for row in attempt_rows(transaction)]
-        put = self._session.insert(attempts)
-        changes = {name: put.excluded[name] for name in _ATTEMPT_CHANGES}
-        self._session.write(put.on_conflict_do_update(index_elements=_ATTEMPT_KEY, set_=changes), rows)
+        self._session.write(self._session.upsert(attempts, _ATTEMPT_KEY, _ATTEMPT_CHANGES), rows)
 
     def _select(self, query: Select[Any]) -> list[Transaction]:
         return self._with_attempts(self._session.rows(query))
