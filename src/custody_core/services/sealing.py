@@ -78,9 +78,9 @@ class Sealer:
         self._has_led = False
 
     def run(self) -> int:
-        """Seals all that is committed now; how many audit rows that were."""
+        """Seals all that is committed now; how many rows it numbered. Writes nothing where there is nothing to seal."""
         sealed = 0
-        while rows := self._kit.write(self._seal_some):
+        while self._kit.read(lambda unit: unit.unsealed_audit(1)) and (rows := self._kit.write(self._seal_some)):
             sealed += rows
         return sealed
 
@@ -89,7 +89,9 @@ class Sealer:
         if not unit.take_lease(LEASE, holder=self._holder, now=now, until=now + self._kit.limits.lease):
             return 0
         self._has_led = True
-        unit.number_events(ROWS_PER_UNIT)
+        # Every event is added with an audit row, so no event is left behind when the audit rows are done.
+        while unit.number_events(ROWS_PER_UNIT):
+            pass
         rows = unit.unsealed_audit(ROWS_PER_UNIT)
         head = unit.audit_head()
         unit.save_sealed_audit(seal(rows, last_sequence=head.sequence, last_hash=head.hash))
