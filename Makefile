@@ -90,6 +90,7 @@ lock: setup ## renew requirements/*.txt from pyproject.toml (UPGRADE=--upgrade f
 .PHONY: docs
 docs: setup ## write the generated pages of docs again (a test says when they are old)
 	@$(BIN)/python tools/docs/states.py
+	@$(BIN)/python tools/docs/commands.py
 
 .PHONY: contracts
 contracts: setup ## compile the test contracts again (only when a .sol file changed)

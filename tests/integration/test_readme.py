@@ -15,10 +15,13 @@ from tests.support.devnode import DEV_ACCOUNTS, DevNode
 from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("src", "src/adapters", "src/entrypoints")
+SEARCH_PATH = os.pathsep.join(str(ROOT / source) for source in ("src", "src/adapters", "src/entrypoints"))
 EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PRINTED_NODE = "http://127.0.0.1:8545"
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}\b")
+WALLET_ID = re.compile(r"\bwal_[0-9a-z]{26}\b")
+AVAILABLE = re.compile(r'"available": ?"(\d+)"')
+WALK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def example() -> str:
@@ -32,9 +35,8 @@ def start(folder: Path, node: DevNode) -> subprocess.Popen[str]:
     """The example, on `node` instead of the printed one, its files in `folder`."""
     code = example()
     assert PRINTED_NODE in code
-    path = os.pathsep.join(str(ROOT / source) for source in SOURCES)
     command = [sys.executable, "-c", code.replace(PRINTED_NODE, node.rpc_url)]
-    environment = {**os.environ, "PYTHONPATH": path}
+    environment = {**os.environ, "PYTHONPATH": SEARCH_PATH}
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -78,6 +80,54 @@ def test_the_example_of_the_readme_receives_and_sends_once(node: DevNode, tmp_pa
     assert wallet_address in asked
     assert told.split()[1] == transaction_hash
     assert node.balance(recipient) - before == ether("0.05")
+
+
+@pytest.mark.slow
+def test_the_walk_on_the_command_line_works_line_by_line(node: DevNode, tmp_path: Path) -> None:
+    found = WALK.search((ROOT / "README.md").read_text("utf-8"))
+    assert found
+    exported, *lines = [line.partition("#")[0].strip() for line in found[1].splitlines()]
+    settings = dict(each.split("=", 1) for each in exported.removeprefix("export ").split())
+    assert settings["CUSTODY_RPC_URL"] == PRINTED_NODE
+    environment = {**os.environ, **settings, "CUSTODY_RPC_URL": node.rpc_url, "PYTHONPATH": SEARCH_PATH}
+    wallet_id, output, scanner = "", "", None
+
+    def custody(line: str) -> subprocess.Popen[str]:
+        words = line.removesuffix("&").replace("wal_…", wallet_id).split()
+        assert words[0] == "custody"
+        command = [sys.executable, "-m", "custody_app.cli", *words[1:]]
+        return subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    try:
+        for line in lines:
+            if line.endswith("&"):
+                scanner = custody(line)
+                continue
+            output = ended(custody(line))
+            if " create " in line:
+                wallet_id = WALLET_ID.findall(output)[0]
+                node.mined(node.send_from_dev_account(ADDRESS.findall(output)[0], ether("1")))
+                node.finalize()
+                until(
+                    lambda: "1000000000000000000" in AVAILABLE.findall(ended(custody("custody wallet show wal_… --json"))),
+                    what="it is credited",
+                    timeout_s=30,
+                )
+            if " tx send " in line:
+                until(lambda: node.balance(DEV_ACCOUNTS[1].address) > ether("10000"), what="it has arrived", timeout_s=30)
+    finally:
+        if scanner is not None:
+            scanner.terminate()
+            scanner.communicate(timeout=30)
+    assert "INV-1" in output
 
 
 def test_the_guides_example_commits_an_order_and_its_payout_together(node: DevNode, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from custody_app import config
 from custody_core.domain.policy import STARTER_DOCUMENT, parse_document
-from tools.docs import states
+from tools.docs import commands, states
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -69,6 +69,20 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 
 def test_the_page_of_states_is_what_the_tables_say() -> None:
     assert states.PAGE.read_text("utf-8") == states.page(), "next step: make docs"
+
+
+def test_the_page_of_commands_is_what_the_commands_say() -> None:
+    assert commands.PAGE.read_text("utf-8") == commands.page(), "next step: make docs"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_that_is_named_exists(page: Path) -> None:
+    there = {name.removeprefix("custody ") for name in re.findall(r"^### (custody .+)$", commands.page(), re.MULTILINE)}
+    nouns = {name.split()[0] for name in there}
+    text = page.read_text("utf-8")
+    named = [each.split() for each in re.findall(r"(?:^|`)custody ([a-z-]+(?: [a-z-]+)?)", text, re.MULTILINE)]
+    unknown = [each for each in named if each[0] not in nouns or (each[0] not in there and " ".join(each) not in there)]
+    assert unknown == []
 
 
 def test_every_error_and_alarm_code_is_explained() -> None:
