@@ -6,7 +6,9 @@ import base64
 import copy
 import os
 import pickle
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ from custody_keys import key_file
 from custody_keys.key_file import KeyFileError, MasterKeys, load_key_file, make_key_file
 from tests.support.leaks import assert_no_leak
 from tests.unit.contracts.keys_contract import report_of
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -178,10 +182,25 @@ def test_a_folder_and_a_pipe(tmp_path: Path) -> None:
         assert "regular file" in refusal(tmp_path / name).detail
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Root may read everything, so for a while it is somebody else."""
+    was = os.geteuid()
+    os.seteuid(NOBODY if was == 0 else was)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+
+
 def test_a_file_that_cannot_be_read(path: Path) -> None:
-    path.chmod(0o000)
-    assert "chmod 600" in refusal(path).detail
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        shut = Path(folder) / "shut.key"
+        shut.write_bytes(path.read_bytes())
+        shut.chmod(0o000)
+        with ordinary_user():
+            assert "chmod 600" in refusal(shut).detail
 
 
 def test_a_file_cut_anywhere(path: Path) -> None:
