@@ -9,8 +9,9 @@ Order, so that a start that has to be refused has changed nothing:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -60,29 +61,25 @@ def open_service(
     """
     if chain_id_from_node:
         settings = _with_node_ids(settings)
-    chains = {chain.chain_id: _connect(chain, settings) for chain in settings.chains}
-    if with_nodes:
-        for chain in settings.chains:
-            _require_right_node(chains[chain.chain_id], chain)
-    store = SqlStore(settings.database_url)
-    try:
-        missing = create and not store.exists()
-        sealed_under = _key_check(store) if with_keys else None
-        master, made = _master_keys(settings.key_file, sealed_under, create=create) if with_keys else (None, False)
-        try:
-            if create:
-                store.upgrade()
-            store.require_current()
-            with _built(settings, store, chains, master, observer) as custody:
-                starter = _first_rows(custody, store, settings, master) if create and master else None
-                yield Opened(custody, settings, missing, made, starter)
-        finally:
-            if master is not None:
-                master.close()
-    finally:
-        store.close()
-        for connected in chains.values():
-            connected.close()
+    with ExitStack() as closing:
+        chains = {chain.chain_id: closing.enter_context(_connected(chain, settings)) for chain in settings.chains}
+        if with_nodes:
+            for chain in settings.chains:
+                _require_right_node(chains[chain.chain_id], chain)
+        store = closing.enter_context(open_database(settings))
+        database_made = create and not store.exists()
+        master = _existing_keys(settings.key_file, _key_check(store), create=create) if with_keys else None
+        if create:
+            store.upgrade()
+        store.require_current()
+        key_file_made = with_keys and master is None
+        if key_file_made:
+            master = _new_keys(settings.key_file)
+        if master is not None:
+            closing.callback(master.close)
+        custody = closing.enter_context(_built(settings, store, chains, master, observer))
+        starter = _first_rows(custody, store, settings, master) if create and master else None
+        yield Opened(custody, settings, database_made, key_file_made, starter)
 
 
 @contextmanager
@@ -108,8 +105,9 @@ def open_node(chain: ChainSettings, settings: Settings) -> Iterator[RpcChain]:
 
 def check_key_file(settings: Settings, store: SqlStore) -> None:
     """Raises `KeyFileError` or `KeyIntegrity` unless the key file is sound and the one that the database was sealed under."""
-    master, _ = _master_keys(settings.key_file, _key_check(store), create=False)
-    master.close()
+    master = _existing_keys(settings.key_file, _key_check(store), create=False)
+    if master is not None:
+        master.close()
 
 
 @contextmanager
@@ -150,6 +148,15 @@ def _limits(settings: Settings) -> Limits:
 
 
 # The nodes
+
+
+@contextmanager
+def _connected(chain: ChainSettings, settings: Settings) -> Iterator[RpcChain]:
+    connected = _connect(chain, settings)
+    try:
+        yield connected
+    finally:
+        connected.close()
 
 
 def _connect(chain: ChainSettings, settings: Settings) -> RpcChain:
@@ -203,18 +210,29 @@ def _key_check(store: SqlStore) -> bytes | None:
         return unit.setting(KEY_CHECK)
 
 
-def _master_keys(path: Path, sealed_under: bytes | None, *, create: bool) -> tuple[MasterKeys, bool]:
-    """The master keys, and whether the file was made just now. A new file is made only where nothing was sealed before."""
-    made = create and sealed_under is None and not path.exists()
-    if made:
-        make_key_file(path)
+def _existing_keys(path: Path, sealed_under: bytes | None, *, create: bool) -> MasterKeys | None:
+    """The master keys; None where they may be made, because there is no file and nothing was sealed before."""
+    if create and sealed_under is None and not path.exists():
+        _require_folder(path)
+        return None
     master = load_key_file(path)
     if sealed_under is not None and not matches_check_value(master, sealed_under):
         master.close()
         raise KeyIntegrity(
             "this key file is not the one that this database's keys are sealed under; set CUSTODY_KEY_FILE to the right one"
         )
-    return master, made
+    return master
+
+
+def _require_folder(path: Path) -> None:
+    """A key file that cannot be made is known before anything else is."""
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ConfigurationError("the key file cannot be made: the folder in CUSTODY_KEY_FILE is not there, or not writable")
+
+
+def _new_keys(path: Path) -> MasterKeys:
+    make_key_file(path)
+    return load_key_file(path)
 
 
 def _keep_key_check(store: SqlStore, master: MasterKeys) -> None:
