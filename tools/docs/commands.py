@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -68,8 +67,6 @@ def _leaves(path: str, command: click.Command) -> Iterator[tuple[str, click.Comm
         return
     context = click.Context(command)
     for name in command.list_commands(context):
-        if find_spec(f"custody_app.cli.{name}") is None and command is program:
-            continue
         below = command.get_command(context, name)
         if below is not None:
             yield from _leaves(f"{path} {name}", below)
