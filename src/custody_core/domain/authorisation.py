@@ -84,6 +84,7 @@ def _covered_nonce(transaction: Transaction, attempt: Attempt, decision: Decisio
         and decision.gas_limit == transaction.gas_limit
         and decision.fee_per_gas_max_wei == transaction.fee_per_gas_max_wei
         and (inputs.chain_id, inputs.wallet_id, inputs.sender) == (transaction.chain_id, transaction.wallet_id, transaction.sender)
+        and (inputs.owner_id, inputs.asset) == (transaction.owner_id, transaction.asset.alias)
         and (inputs.type, inputs.contract) == (transaction.type, transaction.asset.contract)
         and (inputs.to, inputs.amount) == (transaction.to, transaction.amount)
         and attempt.fees.max_fee_per_gas_wei <= transaction.fee_per_gas_max_wei

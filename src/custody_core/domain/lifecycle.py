@@ -48,6 +48,9 @@ RESEND_AFTER = timedelta(seconds=30)
 REPLACE_AFTER = timedelta(seconds=90)
 """How long an attempt may wait in the pool before a dearer one is planned."""
 
+_CANCELLED = "cancelled on request"
+"""The reason of what was cancelled; a payment that won the race against its cancellation has none."""
+
 
 @attrs.frozen
 class Edge:
@@ -189,6 +192,8 @@ def _apply(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
             return attrs.evolve(transaction, attempts=(*transaction.attempts, fact.attempt), due_at=now)
         case BytesStored():
             newest = _newest(transaction, fact.attempt_id)
+            if newest.raw is not None:
+                raise IllegalTransition(f"{transaction.id}: {newest.id} has its bytes, and they never change")
             signed = attrs.evolve(newest, state=AttemptState.SIGNED, raw=fact.raw, hash=fact.hash)
             return _with_newest(transaction, signed, due_at=now)
         case AttemptSent():
@@ -197,6 +202,8 @@ def _apply(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
             return attrs.evolve(transaction, inclusion=fact.inclusion, due_at=None)
         case DroppedByReorg():
             return attrs.evolve(transaction, inclusion=None, due_at=now)
+        case FinalCancellation():
+            return attrs.evolve(transaction, reason=_CANCELLED)
         case NonceTakenForGood():
             return attrs.evolve(
                 transaction, reason=f"nonce {transaction.nonce} was used by {fact.hash}, which this service did not sign"
@@ -207,12 +214,16 @@ def _apply(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
 
 def _sent(transaction: Transaction, fact: AttemptSent, now: datetime) -> Transaction:
     newest = _newest(transaction, fact.attempt_id)
+    if newest.raw is None:
+        raise IllegalTransition(f"{transaction.id}: {newest.id} has no bytes that could have been sent")
     sent = attrs.evolve(newest, state=AttemptState.SENT, first_sent_at=newest.first_sent_at or now)
     return _with_newest(transaction, sent, due_at=now + RESEND_AFTER)
 
 
 def _cancel(transaction: Transaction, now: datetime) -> Transaction:
-    asked = attrs.evolve(transaction, cancel_requested_at=now, reason="cancelled on request")
+    asked = attrs.evolve(transaction, cancel_requested_at=now)
+    if TRANSITIONS[transaction.state][CancelAsked].to is State.CANCELLED:
+        return attrs.evolve(asked, reason=_CANCELLED)
     if transaction.state is State.PENDING_SIGNATURE and transaction.newest_attempt:
         planned = attrs.evolve(transaction.newest_attempt, kind=AttemptKind.CANCELLATION)
         return _with_newest(asked, planned, due_at=now)
