@@ -1,6 +1,6 @@
 # Everything a developer or CI runs. `make` alone lists the targets.
 #   PYTHON=/path/to/python3  which interpreter makes .venv (default: the first >= 3.11 found)
-#   ARGS="…"                 passed on by `make demo` and `make test`
+#   ARGS="…"                 passed on by `make demo`, `make test` and `make bench`
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -74,8 +74,8 @@ coverage: setup node ## line and branch coverage of the tests
 	@$(BIN)/coverage report
 
 .PHONY: bench
-bench: setup node ## measure against the figures in docs (ONLY=name for one)
-	@$(BIN)/python -m tests.benchmarks $(ONLY)
+bench: setup node ## measure beside the peers (ONLY=P1,P5 for some, ARGS=--write into docs/benchmarks.md)
+	@$(BIN)/python -m tests.benchmarks $(ONLY) $(ARGS)
 
 # No header and no index lines: a lock names packages and hashes, never a download host.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
@@ -84,6 +84,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 lock: setup ## renew requirements/*.txt from pyproject.toml (UPGRADE=--upgrade for newer releases)
 	@$(COMPILE) -o requirements/build.txt requirements/build.in
 	@$(COMPILE) -o requirements/node.txt requirements/node.in
+	@$(COMPILE) -o requirements/bench.txt requirements/bench.in
 	@$(COMPILE) -o requirements/runtime.txt pyproject.toml
 	@$(COMPILE) -o requirements/dev.txt -c requirements/runtime.txt --extra dev pyproject.toml
 
@@ -97,6 +98,6 @@ contracts: setup ## compile the test contracts again (only when a .sol file chan
 	@$(BIN)/python tools/contracts/compile.py
 
 .PHONY: clean
-clean: ## remove .venv, .tools and every cache
-	@rm -rf $(VENV) .tools build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
+clean: ## remove .venv, .tools, .bench and every cache
+	@rm -rf $(VENV) .tools .bench build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
 	@find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -84,7 +84,7 @@ def test_every_runtime_dependency_has_its_reason_in_a_decision_record(package: s
     assert is_mentioned, f"no record in docs/adr/ mentions {package}"
 
 
-@pytest.mark.parametrize("lock", ["build", "dev", "node", "runtime"])
+@pytest.mark.parametrize("lock", ["bench", "build", "dev", "node", "runtime"])
 def test_every_locked_package_is_pinned_by_hash_and_by_no_source(lock: str) -> None:
     text = (ROOT / "requirements" / f"{lock}.txt").read_text("utf-8")
     assert PIP_SOURCE_OPTION.search(text) is None

@@ -1,0 +1,83 @@
+"""docs/benchmarks.md: the newest result of each benchmark, with its date and commit. The page keeps its own data, as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.benchmarks import sends, signing
+from tests.benchmarks.environments import ROOT
+from tests.benchmarks.harness import Result
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+GOALS = {
+    "P1": "≥ 9x the peer; ≤ 1.35x the limit",
+    "P5": "≥ 30x the peer; ≥ 7x the peer with own nonces; ≥ 0.65x the limit",
+}
+EXPLAINED = {"P1": signing.__doc__, "P5": sends.__doc__}
+_DATA = re.compile(r"^```json\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+_HEAD = """# Benchmarks
+
+Written by `make bench ARGS=--write`; `make bench ONLY=P1` measures one. Ours, the peers and the limit take turns within one run.
+A figure is the median of the rounds, a ratio the median of the rounds' own ratios, so it need not be the quotient of the
+figures beside it. Absolute figures depend on the machine and on what else it does; the ratios are what counts.
+
+| | What | Ours | Peer | Limit | Better than the peer | Ours / limit | Goal | Measured |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def write(result: Result) -> None:
+    """Puts `result` in the place of the one before."""
+    before = PAGE.read_text("utf-8") if PAGE.exists() else ""
+    PAGE.write_text(with_record(before, {**result.record(), **_circumstances()}), "utf-8")
+
+
+def with_record(page: str, record: Mapping[str, Any]) -> str:
+    """The whole page with `record` in it, beside what `page` holds of other benchmarks."""
+    found = _DATA.search(page)
+    kept = [json.loads(line) for line in found[1].splitlines()] if found else []
+    records = sorted([*(each for each in kept if each["id"] != record["id"]), record], key=lambda each: int(each["id"][1:]))
+    explained = [f"## {each['id']}\n\n{_after_its_id(EXPLAINED.get(each['id']))}\n" for each in records]
+    lines = "\n".join(json.dumps(each, ensure_ascii=False) for each in records)
+    data = f"## All figures\n\n```json\n{lines}\n```\n"
+    return _HEAD + "".join(_row(each) for each in records) + "\n" + "\n".join([*explained, data])
+
+
+def _row(record: Mapping[str, Any]) -> str:
+    unit = record["unit"]
+    cells: Sequence[str] = (
+        record["id"],
+        record["name"],
+        *(f"{record[name]:g} {unit}" for name in ("ours", "peer", "limit")),
+        f"{record['ratio_to_peer']:g}x",
+        f"{record['ratio_to_limit']:g}",
+        GOALS.get(record["id"], ""),
+        f"{record['date']}, {record['commit']}",
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _after_its_id(text: str | None) -> str:
+    """A benchmark's own explanation, without the id that it begins with."""
+    told = (text or "").partition(": ")[2].strip()
+    return told[:1].upper() + told[1:]
+
+
+def _circumstances() -> dict[str, str]:
+    commit, changed = _git("rev-parse", "--short=10", "HEAD"), _git("status", "--porcelain", "--", "src")
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit + (" with changes" if changed else ""),
+        "python": platform.python_version(),
+    }
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S607
