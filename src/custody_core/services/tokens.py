@@ -14,6 +14,8 @@ from custody_core.errors import NotFound, ValidationFailed
 from custody_core.ports import Unit
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_audit
 
+_TEXT_MAX = 64
+
 
 class Tokens:
     """`custody.tokens`."""
@@ -32,6 +34,11 @@ class Tokens:
         chain = self._kit.chain(chain_id)
         contract = parse_address(address, pointer="/address")
         asset = Asset(chain.chain_id, contract, require_alias(alias), require_decimals(decimals))
+        for field, text in (("symbol", symbol), ("name", name)):
+            if len(text) > _TEXT_MAX or not text.isprintable():
+                raise ValidationFailed(
+                    f"a token's {field} is printable text of at most {_TEXT_MAX} characters", pointer=f"/{field}"
+                )
 
         def work(unit: Unit) -> Token:
             now = self._kit.clock.now()

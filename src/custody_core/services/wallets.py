@@ -29,6 +29,7 @@ ROUTE = "POST /wallets"
 
 _TEXT_MAX = 255
 _METADATA_MAX = 20
+_METADATA_NAME_MAX = 64
 
 
 class Wallets:
@@ -147,7 +148,9 @@ class Wallets:
         return self._kit.read(lambda unit: unit.wallets(owner_id=owner_id, limit=limit, before_id=before_id))
 
     def freeze(self, wallet_id: str, *, reason: str, owner_id: str | None = None, actor: str = SYSTEM_ACTOR) -> Wallet:
-        """Stops the wallet from sending. Raises `NotFound`, `InvalidStateTransition`."""
+        """Stops the wallet from sending. Raises `NotFound`, `InvalidStateTransition`, `ValidationFailed`."""
+        if not _is_text(reason):
+            raise ValidationFailed(f"a reason is printable text of 1 to {_TEXT_MAX} characters", pointer="/reason")
 
         def work(unit: Unit) -> Wallet:
             now = self._kit.clock.now()
@@ -255,9 +258,10 @@ def require_labels(*, label: str | None, external_id: str | None, metadata: obje
     if not isinstance(metadata, dict) or len(metadata) > _METADATA_MAX:
         raise ValidationFailed(f"metadata holds at most {_METADATA_MAX} pairs", pointer="/metadata")
     for name, text in metadata.items():
-        if not (isinstance(name, str) and isinstance(text, str) and 1 <= len(name) <= 64 and len(text) <= _TEXT_MAX):
+        if not (_is_text(name) and len(name) <= _METADATA_NAME_MAX and (text == "" or _is_text(text))):
             raise ValidationFailed(
-                "metadata pairs are strings: a name of 1 to 64 characters, a text of at most 255", pointer="/metadata"
+                f"metadata is printable text: names of 1 to {_METADATA_NAME_MAX} characters, values of at most {_TEXT_MAX}",
+                pointer="/metadata",
             )
 
 
