@@ -172,3 +172,16 @@ def test_r_04_a_final_block_that_changes_stops_crediting_and_sending(service: Se
     assert status.state.halted_reason is not None
     assert service.available(wallet) == ether("1"), "nothing is reversed by itself"
     assert service.event_types("eip155:31337") == ["alarm.raised"]
+
+
+def test_a_token_that_is_disabled_when_its_deposit_becomes_final_is_quarantined(service: Service) -> None:
+    wallet, node = service.wallet(), service.node
+    good = deploy(node, "Good")
+    token = service.custody.tokens.add(chain_id=31337, address=good.lower(), alias="good", decimals=6)
+    service.custody.tokens.disable(token.id)
+    node.mined(transact(node, "Good", good, "mint", wallet.address, 100))
+    service.finalize()
+    balances = {balance.asset.alias: balance for balance in service.custody.wallets.balances(wallet.id)}
+    assert (balances["good"].available, balances["good"].quarantined) == (0, 100)
+    assert [deposit.state for deposit in service.deposits()] == [DepositState.QUARANTINED]
+    service.assert_reconciled()

@@ -252,3 +252,19 @@ def test_s_23_cancelling_a_sent_payment_ends_in_exactly_one_of_the_two(service: 
     assert service.available(wallet) == ether("1") - final.inclusion.fee_wei
     assert len(mined_from(node, wallet.address)) == 1
     service.assert_reconciled()
+
+
+def test_a_wallet_frozen_between_acceptance_and_signing_signs_nothing_until_it_is_unfrozen(service: Service) -> None:
+    wallet, node = service.wallet(funded_wei=ether("1")), service.node
+    sent = service.custody.transactions.send(wallet.id, to=OUTSIDER, amount=ether("0.4"), idempotency_key="frozen")
+    service.custody.wallets.freeze(wallet.id, reason="the owner called")
+    service.custody.tick()
+    waiting = service.outgoing(sent.id)
+    assert (waiting.state, waiting.parked_reason, waiting.nonce) == (TransactionState.QUEUED, "wallet-frozen", None)
+    assert mined_from(node, wallet.address) == []
+    service.custody.wallets.unfreeze(wallet.id)
+    service.clock.advance(11)
+    service.custody.tick()
+    service.finalize()
+    assert service.outgoing(sent.id).state is TransactionState.COMPLETED
+    service.assert_reconciled()

@@ -17,7 +17,7 @@ from custody_core.domain.chain import BlockRef, BlockTransaction, ChainState, Ha
 from custody_core.domain.deposit import Deposit, DepositKey, DepositState
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.matching import BlockMatches, ManagedAddresses, native_key, token_keys
-from custody_core.domain.tokens import NATIVE_ALIAS, Asset, native_asset
+from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_asset
 from custody_core.domain.transaction import AttemptKind, Inclusion, State, Transaction
 from custody_core.domain.wallet import Wallet, WalletState, freeze
 from custody_core.ports import Unit
@@ -144,18 +144,20 @@ class Ingest:
         final, chain_id = self._state.final, self._state.chain_id
         arrived = unit.confirming_deposits(chain_id, up_to=final.number)
         wallets = {wallet_id: unit.wallet(wallet_id) for wallet_id in {each.wallet_id for each in arrived}}
-        changes = [
-            deposits.decide(each, deposits.Finalised(self._quarantine_reason(each, wallets[each.wallet_id])), now)
-            for each in arrived
-        ]
+        listed = frozenset(token.asset.key for token in unit.tokens(chain_id) if token.state is TokenState.LISTED) | {NATIVE_ALIAS}
+        reasons = [self._quarantine_reason(each, wallets[each.wallet_id], listed) for each in arrived]
+        changes = [deposits.decide(each, deposits.Finalised(reason), now) for each, reason in zip(arrived, reasons, strict=True)]
         owners = {wallet_id: wallet.owner_id if wallet else None for wallet_id, wallet in wallets.items()}
         record_deposits(self._kit, unit, changes, now=now, owners=owners, head=self._state.cursor)
         settled = unit.confirming_transactions(chain_id, up_to=final.number)
         record_changes(self._kit, unit, [_settled(each, now) for each in settled], now=now, head=self._state.cursor)
 
-    def _quarantine_reason(self, deposit: Deposit, wallet: Wallet | None) -> str | None:
+    def _quarantine_reason(self, deposit: Deposit, wallet: Wallet | None, listed: frozenset[str]) -> str | None:
+        """Why a final deposit is not its owner's to spend yet, None when it is."""
         if wallet is None or wallet.state is WalletState.CLOSED:
             return "the wallet is closed"
+        if deposit.asset.key not in listed:
+            return "the token is not listed any more"
         if deposit.asset.is_native and deposit.key.amount < self._kit.limits.dust_wei:
             return "below the dust threshold"
         return None

@@ -24,7 +24,7 @@ from custody_core.domain.nonce import IN_FLIGHT_MAX, NonceLine, open_line, reser
 from custody_core.domain.policy import Decision, Evaluation, Policy, PolicyInput, Verdict, evaluate
 from custody_core.domain.transaction import Attempt, AttemptKind, State, Transaction
 from custody_core.domain.wallet import Wallet, WalletState
-from custody_core.errors import CustodyError, FeeUnavailable, KeyIntegrity
+from custody_core.errors import CustodyError, FeeUnavailable, KeyIntegrity, WalletFrozen
 from custody_core.ports import BlockTag, Chain, Found, Keys, Unit
 from custody_core.services.kit import Kit
 from custody_core.services.market import market_now
@@ -93,8 +93,10 @@ class _Reservation:
         return outcomes
 
     def _one(self, transaction: Transaction, wallet: Wallet | None, policies: Sequence[Policy]) -> Outcome:
-        if wallet is None or wallet.state is not WalletState.OPEN:
-            return decide(transaction, Refused("the wallet may not send any more"), self._now)
+        if wallet is None or wallet.state is WalletState.CLOSED:
+            return decide(transaction, Refused("the wallet is closed"), self._now)
+        if wallet.state is WalletState.FROZEN:
+            return Parked(transaction, WalletFrozen.code, "its wallet is frozen")
         evaluation = evaluate(policies, _policy_inputs(transaction))
         if evaluation.verdict is not Verdict.ALLOW:
             return decide(transaction, Refused("the policy in force does not allow it"), self._now)

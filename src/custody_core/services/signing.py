@@ -15,9 +15,9 @@ from custody_core.domain.authorisation import NotAuthorised, authorise
 from custody_core.domain.facts import BytesStored
 from custody_core.domain.lifecycle import decide
 from custody_core.domain.policy import Decision
-from custody_core.domain.transaction import Transaction
-from custody_core.domain.wallet import SealedKey
-from custody_core.errors import CustodyError
+from custody_core.domain.transaction import AttemptKind, Transaction
+from custody_core.domain.wallet import SealedKey, Wallet, WalletState
+from custody_core.errors import CustodyError, WalletFrozen
 from custody_core.ports import Keys, SignedTransaction, Unit
 from custody_core.services.kit import Kit
 from custody_core.services.rounds import Outcome, Parked, save_step
@@ -30,12 +30,21 @@ def sign_planned(kit: Kit, keys: Keys, planned: Sequence[Transaction]) -> list[T
     with kit.store.reading() as unit:
         sealed = unit.sealed_keys([each.wallet_id for each in planned])
         decisions = unit.decisions([each.decision_id for each in planned if each.decision_id])
-    signed = {each.id: _sign(keys, each, sealed, decisions) for each in planned}
+        wallets = {wallet_id: unit.wallet(wallet_id) for wallet_id in sorted({each.wallet_id for each in planned})}
+    signed = {each.id: _frozen(each, wallets[each.wallet_id]) or _sign(keys, each, sealed, decisions) for each in planned}
 
     def step(_unit: Unit, fresh: Sequence[Transaction], now: datetime) -> list[Outcome]:
         return [_outcome(each, signed[each.id], now) for each in fresh]
 
     return save_step(kit, planned, step)
+
+
+def _frozen(transaction: Transaction, wallet: Wallet | None) -> Parked | None:
+    """A frozen wallet signs nothing but cancellations, which move nothing and free the nonces that its other sends wait behind."""
+    attempt = transaction.newest_attempt
+    if wallet is None or wallet.state is not WalletState.FROZEN or (attempt and attempt.kind is AttemptKind.CANCELLATION):
+        return None
+    return Parked(transaction, WalletFrozen.code, "its wallet is frozen")
 
 
 def _sign(
