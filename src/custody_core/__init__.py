@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from custody_core.custody import Custody, Tick
+from custody_core.domain.access import ApiKey, Principal, Role, Scope, User
 from custody_core.domain.addresses import Address, parse_address
 from custody_core.domain.chain import BlockRef, ChainState
 from custody_core.domain.deposit import Deposit, DepositState
@@ -25,6 +26,7 @@ from custody_core.errors import (
     IdempotencyKeyMissing,
     IdempotencyKeyReused,
     InsufficientFunds,
+    InsufficientScope,
     InvalidAddress,
     InvalidAmount,
     InvalidRequest,
@@ -38,6 +40,7 @@ from custody_core.errors import (
     Sealed,
     SignerUnavailable,
     SimulationReverted,
+    Unauthenticated,
     UnsupportedAsset,
     ValidationFailed,
     WaitTimedOut,
@@ -49,6 +52,7 @@ from custody_core.services.reconciliation import Check, Reconciliation
 
 __all__ = [
     "Address",
+    "ApiKey",
     "Asset",
     "Attempt",
     "Balance",
@@ -69,6 +73,7 @@ __all__ = [
     "IdempotencyKeyMissing",
     "IdempotencyKeyReused",
     "InsufficientFunds",
+    "InsufficientScope",
     "InvalidAddress",
     "InvalidAmount",
     "InvalidRequest",
@@ -82,7 +87,10 @@ __all__ = [
     "Policy",
     "PolicyDenied",
     "Preview",
+    "Principal",
     "Reconciliation",
+    "Role",
+    "Scope",
     "Sealed",
     "SignerUnavailable",
     "SimulationReverted",
@@ -90,7 +98,9 @@ __all__ = [
     "Token",
     "Transaction",
     "TransactionState",
+    "Unauthenticated",
     "UnsupportedAsset",
+    "User",
     "ValidationFailed",
     "WaitTimedOut",
     "Wallet",

@@ -12,6 +12,7 @@ import attrs
 
 from custody_core.domain.ids import ENTROPY_BYTES
 from custody_core.ports import Chain, Clock, Entropy, Keys, Observer, Store, Unit
+from custody_core.services.api_keys import ApiKeys
 from custody_core.services.chains import Chains
 from custody_core.services.following import Follower, Round
 from custody_core.services.kit import Kit, Limits
@@ -21,6 +22,7 @@ from custody_core.services.sealing import Audit, Events, Sealer
 from custody_core.services.sending import Sender
 from custody_core.services.tokens import Tokens
 from custody_core.services.transactions import Transactions
+from custody_core.services.users import Users
 from custody_core.services.wallets import Wallets
 
 
@@ -76,6 +78,8 @@ class Custody:
             observer=observer,
             limits=limits or Limits(),
         )
+        self.users = Users(self._kit)
+        self.api_keys = ApiKeys(self._kit)
         self.wallets = Wallets(self._kit)
         self.transactions = Transactions(self._kit, step=self._step_for_waiting)
         self.tokens = Tokens(self._kit)

@@ -78,6 +78,27 @@ class UnsupportedAsset(ValidationFailed):
     code = "unsupported-asset"
 
 
+# Whoever asks may not, or is not who may.
+
+
+class Unauthenticated(CustodyError):
+    """No valid credentials: unknown, revoked, or of a user who is disabled; all of them answer the same."""
+
+    code = "unauthenticated"
+
+
+class TokenExpired(Unauthenticated):
+    """The credentials were good until they expired."""
+
+    code = "token-expired"
+
+
+class InsufficientScope(CustodyError):
+    """The credentials do not allow this; `scope` names what is missing."""
+
+    code = "insufficient-scope"
+
+
 # What was asked meets a state that does not allow it.
 
 
@@ -127,6 +148,8 @@ class PolicyDenied(CustodyError):
     """The policy said no; `transaction_id` is the rejected transaction, `rules` the rules that decided."""
 
     code = "policy-denied"
+    replayed = False
+    """Whether this answers a request that came before, with the same idempotency key, and was denied then."""
 
 
 class InsufficientFunds(CustodyError):

@@ -19,6 +19,7 @@ from typing import Generic, Protocol, TypeVar
 
 import attrs
 
+from custody_core.domain.access import ApiKey, User
 from custody_core.domain.addresses import Address
 from custody_core.domain.audit import AuditEvent, Event
 from custody_core.domain.authorisation import Authorised
@@ -30,7 +31,7 @@ from custody_core.domain.nonce import NonceLine
 from custody_core.domain.policy import Decision, Policy
 from custody_core.domain.tokens import Token
 from custody_core.domain.transaction import Transaction
-from custody_core.domain.wallet import SealedKey, User, Wallet
+from custody_core.domain.wallet import SealedKey, Wallet
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -216,13 +217,16 @@ class Keys(Protocol):
 
 @attrs.frozen
 class IdempotencyRecord:
-    """A key that was used: `fingerprint` of the body it came with, and the object that it made."""
+    """A key that was used: `fingerprint` of the body it came with, the object that it made, and `answer`, that object's public
+    form (JSON) as it was then; empty in a record from before answers were kept.
+    """
 
     scope: str
     key: str
     fingerprint: bytes
     object_id: str
     created_at: datetime
+    answer: Mapping[str, object]
 
 
 @attrs.frozen
@@ -236,16 +240,22 @@ class AuditHead:
 class Unit(Protocol):
     """One database transaction: everything in it is committed together or not at all.
 
-    `save_…` methods take the new value, whose `version` is one above the stored one, and raise `Conflict` when the stored
-    version is
+    `save_…` methods take the new value, whose `version` is one above the stored one, and raise `Conflict` when the stored one is
     another. `add_…` raise `Conflict` when a unique key is taken. Lists are ordered as each method says.
     """
 
-    # Users
+    # Users and their API keys, newest id first
     def user(self, user_id: str) -> User | None: ...
+    def users_by_id(self, user_ids: Sequence[str]) -> Mapping[str, User]: ...
+    def users(self, *, limit: int, before_id: str | None = None) -> Sequence[User]: ...
     def user_by_subject(self, issuer: str, subject: str) -> User | None: ...
     def add_user(self, user: User) -> None: ...
     def save_user(self, user: User) -> None: ...
+    def api_key(self, key_id: str) -> ApiKey | None: ...
+    def api_key_by_digest(self, digest: bytes) -> ApiKey | None: ...
+    def api_keys(self, *, user_id: str | None, limit: int, before_id: str | None = None) -> Sequence[ApiKey]: ...
+    def add_api_key(self, key: ApiKey) -> None: ...
+    def save_api_key(self, key: ApiKey) -> None: ...
 
     # Wallets. `lock_pool` is held until the commit: it orders the births of addresses against the blocks that are scanned for them.
     def lock_pool(self) -> None: ...
@@ -256,9 +266,7 @@ class Unit(Protocol):
     def add_wallets(self, wallets: Sequence[Wallet], keys: Sequence[SealedKey]) -> None: ...
     def pool_size(self) -> int: ...
     def pooled_wallet(self) -> Wallet | None:
-        """The oldest wallet without an owner, locked; one that another unit has locked is passed over where the database can
-        do that.
-        """
+        """The oldest wallet without an owner, locked; one that another unit holds is passed over where the database can."""
         ...
 
     def wallet(self, wallet_id: str, *, lock: bool = False) -> Wallet | None:
@@ -372,8 +380,7 @@ class Unit(Protocol):
     # The books
     def post(self, groups: Sequence[PostingGroup]) -> None:
         """Appends the groups and moves the balances. `Conflict` when a (reference, reason) exists; `InsufficientFunds` when an
-        account
-        that must not go below zero would."""
+        account that must not go below zero would."""
         ...
 
     def balance(self, account: Account) -> int:
@@ -386,9 +393,7 @@ class Unit(Protocol):
 
     def wallet_totals(self, chain_id: int, *, after_wallet_id: str, limit: int) -> Sequence[tuple[Wallet, Mapping[str, int]]]:
         """By wallet id: every wallet (pooled and closed ones too), each with asset key → the sum of all of its accounts on that
-        chain
-        (its suspense included); an asset never posted to is left out.
-        """
+        chain (its suspense included); an asset never posted to is left out."""
         ...
 
     def posting_groups(self, *, after: int, limit: int) -> Sequence[tuple[int, PostingGroup]]:

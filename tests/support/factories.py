@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from custody_core.domain.access import ApiKey, Scope, User
 from custody_core.domain.addresses import Address, address_from_bytes
 from custody_core.domain.audit import AuditEvent, Event
 from custody_core.domain.chain import BlockRef, ChainState, Hash, Header
@@ -23,7 +24,7 @@ from custody_core.domain.nonce import NonceLine
 from custody_core.domain.policy import STARTER_DOCUMENT, Decision, Evaluation, Layer, Policy, PolicyInput, Verdict
 from custody_core.domain.tokens import Asset, Token, TokenState, native_asset
 from custody_core.domain.transaction import Attempt, AttemptKind, AttemptState, Inclusion, State, Transaction
-from custody_core.domain.wallet import SealedKey, User, Wallet
+from custody_core.domain.wallet import SealedKey, Wallet
 from custody_core.ports import IdempotencyRecord
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
@@ -59,6 +60,19 @@ def hash32(seed: int | None = None, *, mark: int = 0xBB) -> Hash:
 def user(subject: str | None = None, **changes: Any) -> User:
     """A user of this installation."""
     made = User(id=identifier(IdPrefix.USER), issuer="local", subject=subject or f"user-{number()}", created_at=NOW)
+    return attrs.evolve(made, **changes)
+
+
+def api_key(of: User, **changes: Any) -> ApiKey:
+    """An API key of a user. Its digest is of no secret."""
+    made = ApiKey(
+        id=identifier(IdPrefix.API_KEY),
+        user_id=of.id,
+        name="payouts",
+        digest=number().to_bytes(32, "big"),
+        scopes=frozenset({Scope.WALLETS_READ, Scope.TRANSACTIONS_CREATE}),
+        created_at=NOW,
+    )
     return attrs.evolve(made, **changes)
 
 
@@ -277,5 +291,6 @@ def idempotency(key: str | None = None, **changes: Any) -> IdempotencyRecord:
         fingerprint=b"\x05" * 32,
         object_id=identifier(IdPrefix.TRANSACTION),
         created_at=NOW,
+        answer={"state": "queued", "metadata": {"b": "2", "a": "é"}, "rules": ["r"], "nonce": None},
     )
     return attrs.evolve(made, **changes)

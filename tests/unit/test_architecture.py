@@ -18,6 +18,7 @@ PURE = frozenset(
     {
         "__future__",
         "attrs",
+        "base64",
         "bisect",
         "collections",
         "dataclasses",

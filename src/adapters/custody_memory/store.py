@@ -21,10 +21,11 @@ from custody_memory.deposits import DepositRows
 from custody_memory.records import RecordRows
 from custody_memory.tables import Committed, Tables
 from custody_memory.transactions import TransactionRows
+from custody_memory.users import UserRows
 from custody_memory.wallets import WalletRows
 
 
-class MemoryUnit(WalletRows, TransactionRows, DepositRows, ChainRows, BookRows, RecordRows):
+class MemoryUnit(UserRows, WalletRows, TransactionRows, DepositRows, ChainRows, BookRows, RecordRows):
     """One transaction on tables in memory (`custody_core.ports.Unit`)."""
 
     def __init__(self, tables: Tables) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
+from custody_core.domain.access import ApiKey, User
 from custody_core.domain.addresses import Address
 from custody_core.domain.audit import AuditEvent, Event
 from custody_core.domain.chain import ChainState, Hash, Header
@@ -14,7 +15,7 @@ from custody_core.domain.nonce import NonceLine
 from custody_core.domain.policy import Decision, Policy
 from custody_core.domain.tokens import Token
 from custody_core.domain.transaction import Transaction
-from custody_core.domain.wallet import SealedKey, User, Wallet
+from custody_core.domain.wallet import SealedKey, Wallet
 from custody_core.errors import BrokenInvariant, Conflict
 from custody_core.ports import IdempotencyRecord
 
@@ -150,6 +151,8 @@ class Tables:
 
         self.users: VersionedTable[str, User] = VersionedTable(*rows("users"))
         self.user_by_subject: Table[tuple[str, str], str] = Table(*rows("user_by_subject"))
+        self.api_keys: VersionedTable[str, ApiKey] = VersionedTable(*rows("api_keys"))
+        self.api_key_by_digest: Table[bytes, str] = Table(*rows("api_key_by_digest"))
         self.wallets: VersionedTable[str, Wallet] = VersionedTable(*rows("wallets"))
         self.wallet_by_address: Table[Address, str] = Table(*rows("wallet_by_address"))
         self.wallet_by_sequence: Table[int, str] = Table(*rows("wallet_by_sequence"))

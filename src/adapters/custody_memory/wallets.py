@@ -1,33 +1,19 @@
-"""Users, wallets and their sealed keys."""
+"""Wallets and their sealed keys."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from custody_core.domain.addresses import Address
-from custody_core.domain.wallet import SealedKey, User, Wallet
+from custody_core.domain.wallet import SealedKey, Wallet
 from custody_core.errors import BrokenInvariant
 from custody_memory.tables import Tables
 
 
 class WalletRows:
-    """The part of a unit that keeps users and wallets."""
+    """The part of a unit that keeps wallets."""
 
     _tables: Tables
-
-    def user(self, user_id: str) -> User | None:
-        return self._tables.users.get(user_id)
-
-    def user_by_subject(self, issuer: str, subject: str) -> User | None:
-        user_id = self._tables.user_by_subject.get((issuer, subject))
-        return None if user_id is None else self._tables.users.get(user_id)
-
-    def add_user(self, user: User) -> None:
-        self._tables.users.add(user.id, user)
-        self._tables.user_by_subject.add((user.issuer, user.subject), user.id)
-
-    def save_user(self, user: User) -> None:
-        self._tables.users.save(user.id, user)
 
     def lock_pool(self) -> None:
         self._tables.mode.require_writable()

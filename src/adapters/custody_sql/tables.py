@@ -68,7 +68,23 @@ users = Table(
     Column("created_at", Moment, nullable=False),
     Column("disabled_at", Moment),
     Column("version", Integer, nullable=False),
+    Column("role", Text, nullable=False, server_default="user"),  # the default is for rows from before there were roles
     Unique("issuer", "subject"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Text, _references("users.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+    Column("version", Integer, nullable=False),
+    Index("ix_api_keys_user_id_id", "user_id", "id"),
 )
 
 wallets = Table(
@@ -337,6 +353,7 @@ idempotency_keys = Table(
     Column("fingerprint", LargeBinary, nullable=False),
     Column("object_id", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("answer", JSON, nullable=False, server_default="{}"),  # the default is for rows from before answers were kept
     PrimaryKey("scope", "key"),
 )
 

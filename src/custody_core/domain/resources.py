@@ -14,6 +14,7 @@ from datetime import datetime
 
 import attrs
 
+from custody_core.domain.access import ApiKey, User
 from custody_core.domain.chain import BlockRef
 from custody_core.domain.deposit import Deposit, DepositState
 from custody_core.domain.money import format_units
@@ -82,6 +83,32 @@ def wallet_resource(wallet: Wallet) -> Resource:
         "version": wallet.version,
         "created_at": time_text(wallet.created_at),
         "updated_at": time_text(wallet.updated_at),
+    }
+
+
+def user_resource(user: User) -> Resource:
+    """A user, as an admin and the user see it."""
+    return {
+        "id": user.id,
+        "issuer": user.issuer,
+        "subject": user.subject,
+        "role": str(user.role),
+        "disabled_at": time_text(user.disabled_at) if user.disabled_at else None,
+        "version": user.version,
+        "created_at": time_text(user.created_at),
+    }
+
+
+def api_key_resource(key: ApiKey) -> Resource:
+    """An API key, without its secret."""
+    return {
+        "id": key.id,
+        "user_id": key.user_id,
+        "name": key.name,
+        "scopes": sorted(str(scope) for scope in key.scopes),
+        "expires_at": time_text(key.expires_at) if key.expires_at else None,
+        "revoked_at": time_text(key.revoked_at) if key.revoked_at else None,
+        "created_at": time_text(key.created_at),
     }
 
 

@@ -88,15 +88,3 @@ class SealedKey:
     address: Address
     key_version: int
     sealed: bytes
-
-
-@attrs.frozen
-class User:
-    """An owner: known by issuer and subject, never by e-mail. The library's `owner="user-42"` is (`local`, `user-42`)."""
-
-    id: str
-    issuer: str
-    subject: str
-    created_at: datetime
-    disabled_at: datetime | None = None
-    version: int = 1

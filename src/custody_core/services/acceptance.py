@@ -1,9 +1,8 @@
 """Accepting a send, or saying what it would cost.
 
-The order in `send` is fixed: what was sent before is answered first; the node is asked outside of any unit; then one unit locks the
-wallet, asks the policy, compares with what is available, and keeps the row, its hold, its key, its audit row and its event.
-Nothing is
-signed here.
+The order in `accept` is fixed: what was sent before is answered first; the node is asked outside of any unit; then one unit locks
+the wallet, asks the policy, compares with what is available, and keeps the row, its hold, its key, its answer, its audit row and
+its event. Nothing is signed here.
 """
 
 from __future__ import annotations
@@ -18,10 +17,9 @@ from custody_core.domain.addresses import Address, address_to_bytes, parse_addre
 from custody_core.domain.encoding import erc20_transfer_calldata
 from custody_core.domain.fees import FeeQuote, Fees, FeeTier, default_cap, first_fees, gas_limit_for
 from custody_core.domain.ids import IdPrefix
-from custody_core.domain.ledger import WalletAccounts
 from custody_core.domain.money import require_amount
 from custody_core.domain.policy import Decision, Evaluation, PolicyInput, Verdict, evaluate
-from custody_core.domain.resources import chain_text
+from custody_core.domain.resources import chain_text, transaction_resource
 from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_asset
 from custody_core.domain.transaction import State, Transaction
 from custody_core.domain.wallet import Wallet, WalletState
@@ -29,7 +27,6 @@ from custody_core.errors import (
     ChainHalted,
     ExternalIdExists,
     FeeAboveCap,
-    InsufficientFunds,
     NodeUnavailable,
     PolicyDenied,
     SimulationReverted,
@@ -39,9 +36,12 @@ from custody_core.errors import (
 )
 from custody_core.ports import Call, Chain, Found, Reverted, Unit
 from custody_core.services import idempotency
+from custody_core.services.checks import require_labels
+from custody_core.services.funds import available_for, require_funds, shortfall
 from custody_core.services.kit import Kit, record_accepted
 from custody_core.services.market import market_now
-from custody_core.services.wallets import require_labels, visible_wallet
+from custody_core.services.users import require_enabled
+from custody_core.services.wallets import visible_wallet
 
 ROUTE = "POST /transactions"
 
@@ -64,6 +64,15 @@ class SendRequest:
     def body(self) -> Mapping[str, object]:
         """What an idempotency key is bound to."""
         return {**attrs.asdict(self, recurse=False), "amount": str(self.amount), "metadata": dict(self.metadata)}
+
+
+@attrs.frozen
+class Accepted:
+    """A transaction as it is now, with its public form as it was when it was accepted. `replayed`: by an earlier request."""
+
+    transaction: Transaction
+    answer: Mapping[str, object]
+    replayed: bool
 
 
 @attrs.frozen
@@ -99,7 +108,7 @@ class Acceptance:
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
 
-    def send(
+    def accept(
         self,
         wallet_id: str,
         *,
@@ -113,25 +122,29 @@ class Acceptance:
         external_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
         owner_id: str | None = None,
-    ) -> Transaction:
-        """Accepts a transfer of `amount` base units; the worker signs and sends it. The same key answers the same transaction.
+        actor: str | None = None,
+    ) -> Accepted:
+        """Accepts a transfer of `amount` base units; the worker signs and sends it. The same key gets the same answer.
 
+        `actor` is who asks, where that is not the owner.
         Moves nothing and keeps nothing when it raises, with one exception: `PolicyDenied` names the `rejected` transaction it kept.
         Raises `NotFound`, `InvalidAddress`, `InvalidAmount`, `UnsupportedAsset`, `ValidationFailed`, `InsufficientFunds`,
-        `FeeAboveCap`,
-        `FeeUnavailable`, `NodeUnavailable`, `SimulationReverted`, `WalletFrozen`, `ChainHalted`, `ExternalIdExists`,
-        `PolicyDenied`,
-        `IdempotencyKeyMissing`, `IdempotencyKeyReused`; `TypeError` for an amount that is not an int.
+        `FeeAboveCap`, `FeeUnavailable`, `NodeUnavailable`, `SimulationReverted`, `WalletFrozen`, `ChainHalted`, `ExternalIdExists`,
+        `PolicyDenied`, `IdempotencyKeyMissing`, `IdempotencyKeyReused`; `InvalidStateTransition` for a disabled owner; `TypeError`
+        for an amount that is not an int.
         """
         key = idempotency.require_key(idempotency_key)
         request = self._request(wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, external_id, metadata)
         before = self._kit.read(lambda unit: self._before(unit, request, key, owner_id))
-        if isinstance(before, Transaction):
+        if isinstance(before, Accepted):
             return _answered(before)
         wallet, resolved = before
         estimate = self._estimate(request, resolved, wallet.address)
-        accepted = self._kit.write(lambda unit: self._accept(unit, request, resolved, estimate, key, owner_id), repeatable=True)
-        return _answered(accepted)
+
+        def work(unit: Unit) -> Accepted:
+            return self._accept(unit, request, resolved, estimate, key=key, owner_id=owner_id, actor=actor)
+
+        return _answered(self._kit.write(work, repeatable=True))
 
     def preview(
         self,
@@ -154,7 +167,7 @@ class Acceptance:
             wallet = visible_wallet(unit, wallet_id, owner_id)
             resolved = self._asset(unit, request)
             require_recipient(request.to, sender=wallet.address, token=resolved.contract)
-            available, native = _available(unit, wallet.id, resolved)
+            available, native = available_for(unit, wallet.id, resolved)
             return wallet, resolved, available, native, evaluate(unit.active_policies(), _inputs(request, wallet, resolved))
 
         wallet, resolved, available, native, evaluation = self._kit.read(work)
@@ -169,7 +182,7 @@ class Acceptance:
             fee_hold_wei=hold,
             available=available,
             available_native_wei=native,
-            sufficient=_shortfall(request.amount, hold, resolved, available, native) is None,
+            sufficient=shortfall(request.amount, hold, resolved, available, native) is None,
             verdict=evaluation.verdict,
             rules=evaluation.rules,
         )
@@ -224,7 +237,7 @@ class Acceptance:
             f"{chain_text(request.chain_id)} lists no such token; `custody token list` shows them", pointer="/asset"
         )
 
-    def _before(self, unit: Unit, request: SendRequest, key: str, owner_id: str | None) -> Transaction | tuple[Wallet, Asset]:
+    def _before(self, unit: Unit, request: SendRequest, key: str, owner_id: str | None) -> Accepted | tuple[Wallet, Asset]:
         """What can be said before the node is asked: the earlier answer, or the wallet and asset; cheap refusals first."""
         wallet = visible_wallet(unit, request.wallet_id, owner_id)
         earlier = _earlier(unit, request, wallet, key)
@@ -233,8 +246,8 @@ class Acceptance:
         asset = self._asset(unit, request)
         require_recipient(request.to, sender=wallet.address, token=asset.contract)
         _require_may_send(unit, wallet, request)
-        available, native = _available(unit, wallet.id, asset)
-        _require_funds(request.amount, 0, asset, available, native)
+        available, native = available_for(unit, wallet.id, asset)
+        require_funds(request.amount, 0, asset, available, native)
         return wallet, asset
 
     def _estimate(self, request: SendRequest, asset: Asset, sender: Address) -> Estimate:
@@ -263,8 +276,16 @@ class Acceptance:
                 raise NodeUnavailable("the node does not say what this transfer needs; try again")
 
     def _accept(
-        self, unit: Unit, request: SendRequest, asset: Asset, estimate: Estimate, key: str, owner_id: str | None
-    ) -> Transaction:
+        self,
+        unit: Unit,
+        request: SendRequest,
+        asset: Asset,
+        estimate: Estimate,
+        *,
+        key: str,
+        owner_id: str | None,
+        actor: str | None,
+    ) -> Accepted:
         now = self._kit.clock.now()
         wallet = visible_wallet(unit, request.wallet_id, owner_id, lock=True)
         earlier = _earlier(unit, request, wallet, key)
@@ -274,19 +295,21 @@ class Acceptance:
         evaluation = evaluate(unit.active_policies(), _inputs(request, wallet, asset))
         transaction = self._new(request, wallet, asset, estimate, evaluation, now)
         if transaction.state is not State.REJECTED:
-            available, native = _available(unit, wallet.id, asset)
-            _require_funds(request.amount, transaction.fee_hold_wei, asset, available, native)
-        record_accepted(self._kit, unit, lifecycle.accept(transaction, now), now=now, actor=transaction.owner_id)
+            available, native = available_for(unit, wallet.id, asset)
+            require_funds(request.amount, transaction.fee_hold_wei, asset, available, native)
+        record_accepted(self._kit, unit, lifecycle.accept(transaction, now), now=now, actor=actor or transaction.owner_id)
         unit.add_decisions([self._decision(transaction, evaluation, now)])
+        answer = transaction_resource(transaction)
         idempotency.remember(
             unit,
             scope=idempotency.scope_of(transaction.owner_id, ROUTE),
             key=key,
             fingerprint=idempotency.fingerprint_of(request.body),
             object_id=transaction.id,
+            answer=answer,
             now=now,
         )
-        return transaction
+        return Accepted(transaction, answer, replayed=False)
 
     def _new(
         self, request: SendRequest, wallet: Wallet, asset: Asset, estimate: Estimate, evaluation: Evaluation, now: datetime
@@ -341,26 +364,33 @@ def _inputs(request: SendRequest, wallet: Wallet, asset: Asset) -> PolicyInput:
     )
 
 
-def _answered(transaction: Transaction) -> Transaction:
+def _answered(accepted: Accepted) -> Accepted:
     """What the caller is told. A transaction that was born rejected is told as `PolicyDenied`, every time."""
+    transaction = accepted.transaction
     if transaction.state is State.REJECTED and transaction.policy_verdict == Verdict.DENY:
-        raise PolicyDenied("the policy does not allow this transfer", transaction_id=transaction.id, rules=transaction.policy_rules)
-    return transaction
+        denied = PolicyDenied(
+            "the policy does not allow this transfer", transaction_id=transaction.id, rules=transaction.policy_rules
+        )
+        denied.replayed = accepted.replayed
+        raise denied
+    return accepted
 
 
-def _earlier(unit: Unit, request: SendRequest, wallet: Wallet, key: str) -> Transaction | None:
-    """The transaction that this key made, or None. Raises `ExternalIdExists` when the external id is taken by another request."""
+def _earlier(unit: Unit, request: SendRequest, wallet: Wallet, key: str) -> Accepted | None:
+    """What this key was answered, or None. Raises `ExternalIdExists` when the external id is taken by another request."""
     owner_id = wallet.owner_id or ""
     scope, fingerprint = idempotency.scope_of(owner_id, ROUTE), idempotency.fingerprint_of(request.body)
     made = idempotency.made_before(unit, scope=scope, key=key, fingerprint=fingerprint)
-    if made is not None:
-        return unit.transaction(made)
+    transaction = None if made is None else unit.transaction(made.object_id)
+    if made is not None and transaction is not None:
+        return Accepted(transaction, made.answer or transaction_resource(transaction), replayed=True)
     if request.external_id is not None and unit.transaction_by_external_id(owner_id, request.external_id):
         raise ExternalIdExists("this owner has a transaction with this external id", pointer="/external_id")
     return None
 
 
 def _require_may_send(unit: Unit, wallet: Wallet, request: SendRequest) -> None:
+    require_enabled(unit.user(wallet.owner_id or ""))
     if wallet.state is not WalletState.OPEN:
         raise WalletFrozen(f"the wallet is {wallet.state}: {wallet.state_reason or 'no reason given'}")
     state = unit.chain(request.chain_id)
@@ -368,33 +398,3 @@ def _require_may_send(unit: Unit, wallet: Wallet, request: SendRequest) -> None:
         raise NodeUnavailable("this chain is not followed yet: its node has not answered")
     if state.halted_reason is not None:
         raise ChainHalted(f"{chain_text(request.chain_id)} is halted: {state.halted_reason}; see `custody chain status`")
-
-
-def _available(unit: Unit, wallet_id: str, asset: Asset) -> tuple[int, int]:
-    """What may be spent: of the asset, and of the native asset."""
-    available = unit.balance(WalletAccounts(asset.chain_id, asset.key, wallet_id).available)
-    if asset.is_native:
-        return available, available
-    return available, unit.balance(WalletAccounts(asset.chain_id, NATIVE_ALIAS, wallet_id).available)
-
-
-def _shortfall(amount: int, hold: int, asset: Asset, available: int, native: int) -> tuple[str, int, int] | None:
-    """(asset, available, required) of what is short, or None."""
-    required = amount + hold if asset.is_native else amount
-    if available < required:
-        return asset.alias, available, required
-    if native < hold:
-        return NATIVE_ALIAS, native, hold
-    return None
-
-
-def _require_funds(amount: int, hold: int, asset: Asset, available: int, native: int) -> None:
-    short = _shortfall(amount, hold, asset, available, native)
-    if short is not None:
-        alias, have, required = short
-        raise InsufficientFunds(
-            f"the wallet has {have} base units of {alias} available; this needs {required}, with the most that gas can cost",
-            asset=alias,
-            available=str(have),
-            required=str(required),
-        )

@@ -38,16 +38,18 @@ def fingerprint_of(body: Mapping[str, object]) -> bytes:
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
-def made_before(unit: Unit, *, scope: str, key: str, fingerprint: bytes) -> str | None:
-    """The id of the object that this key made, None if it is new. Raises `IdempotencyKeyReused` for another body."""
+def made_before(unit: Unit, *, scope: str, key: str, fingerprint: bytes) -> IdempotencyRecord | None:
+    """What this key made, None if it is new. Raises `IdempotencyKeyReused` for another body."""
     record = unit.idempotency(scope, key)
     if record is None:
         return None
     if record.fingerprint != fingerprint:
         raise IdempotencyKeyReused("this idempotency key was used with another body; a new request needs a new key")
-    return record.object_id
+    return record
 
 
-def remember(unit: Unit, *, scope: str, key: str, fingerprint: bytes, object_id: str, now: datetime) -> None:
-    """Keeps the key with what it made."""
-    unit.add_idempotency(IdempotencyRecord(scope, key, fingerprint, object_id, now))
+def remember(
+    unit: Unit, *, scope: str, key: str, fingerprint: bytes, object_id: str, answer: Mapping[str, object], now: datetime
+) -> None:
+    """Keeps the key with what it made, and what was answered: a replay answers the same, whatever has happened since."""
+    unit.add_idempotency(IdempotencyRecord(scope, key, fingerprint, object_id, now, answer))

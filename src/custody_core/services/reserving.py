@@ -81,11 +81,14 @@ class _Reservation:
         self._in_flight: Counter[str] = Counter()
         self._lines: dict[Address, NonceLine] = {}
         self._decisions: list[Decision] = []
+        self._disabled: set[str] = set()
 
     def run(self, queued: Sequence[Transaction]) -> list[Outcome]:
         policies = self._unit.active_policies()
         # Wallets are locked in one order everywhere, so that two workers never wait for each other.
         wallets = {wallet_id: self._unit.wallet(wallet_id, lock=True) for wallet_id in sorted({each.wallet_id for each in queued})}
+        owners = self._unit.users_by_id(sorted({each.owner_id for each in queued}))
+        self._disabled = {user.id for user in owners.values() if user.disabled_at is not None}
         outcomes = [self._one(each, wallets[each.wallet_id], policies) for each in queued]
         for line in self._lines.values():
             self._unit.put_nonce_line(line)
@@ -95,6 +98,8 @@ class _Reservation:
     def _one(self, transaction: Transaction, wallet: Wallet | None, policies: Sequence[Policy]) -> Outcome:
         if wallet is None or wallet.state is WalletState.CLOSED:
             return decide(transaction, Refused("the wallet is closed"), self._now)
+        if transaction.owner_id in self._disabled:
+            return decide(transaction, Refused("the owner is disabled"), self._now)
         if wallet.state is WalletState.FROZEN:
             return Parked(transaction, WalletFrozen.code, "its wallet is frozen")
         evaluation = evaluate(policies, _policy_inputs(transaction))

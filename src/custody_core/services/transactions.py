@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from custody_core.domain.deposit import Deposit
 from custody_core.domain.facts import CancelAsked
+from custody_core.domain.fees import FeeTier
 from custody_core.domain.ids import IdPrefix, is_id
 from custody_core.domain.lifecycle import TRANSITIONS, decide
+from custody_core.domain.tokens import NATIVE_ALIAS
 from custody_core.domain.transaction import Transaction
 from custody_core.errors import InvalidStateTransition, NotFound, ValidationFailed, WaitTimedOut
 from custody_core.ports import Unit
 from custody_core.services.acceptance import Acceptance
+from custody_core.services.checks import require_limit
 from custody_core.services.kit import Kit, record_changes
-from custody_core.services.wallets import require_limit, visible_wallet
+from custody_core.services.wallets import visible_wallet
 
 WAITABLE = ("broadcasting", "confirming", "completed")
 """States that can be waited for, in the order in which they come; `completed` waits for any final state."""
@@ -27,6 +30,37 @@ class Transactions(Acceptance):
     def __init__(self, kit: Kit, *, step: Callable[[], None]) -> None:
         super().__init__(kit)
         self._step = step
+
+    def send(
+        self,
+        wallet_id: str,
+        *,
+        to: str,
+        amount: int,
+        idempotency_key: str,
+        asset: str = NATIVE_ALIAS,
+        chain_id: int | None = None,
+        tier: FeeTier | str = FeeTier.NORMAL,
+        fee_per_gas_max_wei: int | None = None,
+        external_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        owner_id: str | None = None,
+    ) -> Transaction:
+        """As `accept`, and raising what it raises: the transaction that the same key gets every time, as it is now."""
+        accepted = self.accept(
+            wallet_id,
+            to=to,
+            amount=amount,
+            idempotency_key=idempotency_key,
+            asset=asset,
+            chain_id=chain_id,
+            tier=tier,
+            fee_per_gas_max_wei=fee_per_gas_max_wei,
+            external_id=external_id,
+            metadata=metadata,
+            owner_id=owner_id,
+        )
+        return accepted.transaction
 
     def get(self, transaction_id: str, *, owner_id: str | None = None) -> Transaction | Deposit:
         """The transaction, outgoing or incoming. A foreign one is not found. Raises `NotFound`."""

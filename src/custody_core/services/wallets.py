@@ -9,27 +9,31 @@ from functools import partial
 import attrs
 
 from custody_core.domain import wallet as domain
+from custody_core.domain.access import User
 from custody_core.domain.addresses import Address, parse_address
 from custody_core.domain.chain import BlockRef, ChainState, Header
 from custody_core.domain.ids import IdPrefix, is_id
 from custody_core.domain.ledger import AccountKind
 from custody_core.domain.resources import Balance, OnChain, wallet_resource
 from custody_core.domain.tokens import Asset, native_asset
-from custody_core.domain.wallet import User, Wallet
-from custody_core.errors import ExternalIdExists, InvalidRequest, KeyPoolEmpty, NotFound, ValidationFailed
+from custody_core.domain.wallet import Wallet
+from custody_core.errors import ExternalIdExists, KeyPoolEmpty, NotFound
 from custody_core.ports import BlockTag, Found, Unit
 from custody_core.services import idempotency
+from custody_core.services.checks import require_labels, require_limit, require_text
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_audit, record_event
+from custody_core.services.users import owner_named, require_enabled
 
-LOCAL_ISSUER = "local"
-"""The issuer of owners that the embedding program names itself."""
-
-PAGE_MAX = 200
 ROUTE = "POST /wallets"
 
-_TEXT_MAX = 255
-_METADATA_MAX = 20
-_METADATA_NAME_MAX = 64
+
+@attrs.frozen
+class AcceptedWallet:
+    """A wallet as it is now, with its public form as it was when it was handed out. `replayed`: by an earlier request."""
+
+    wallet: Wallet
+    answer: Mapping[str, object]
+    replayed: bool
 
 
 class Wallets:
@@ -49,22 +53,40 @@ class Wallets:
     ) -> Wallet:
         """A wallet for `owner`, from the pool.
 
-        `owner` is a user's id (`usr_…`), or a name of your own for a local user, who is made when first named. The same key
-        gives the
-        same wallet. Raises `IdempotencyKeyMissing`, `IdempotencyKeyReused`, `ExternalIdExists`, `KeyPoolEmpty`, `ValidationFailed`.
+        `owner` is a user's id (`usr_…`), or a name of your own for a local user, who is made when first named. The same key gives
+        the same wallet. Raises `IdempotencyKeyMissing`, `IdempotencyKeyReused`, `ExternalIdExists`, `KeyPoolEmpty`,
+        `ValidationFailed`, `NotFound`; `InvalidStateTransition` for a disabled owner.
         """
+        accepted = self.accept_create(
+            owner=owner, idempotency_key=idempotency_key, label=label, external_id=external_id, metadata=metadata
+        )
+        return accepted.wallet
+
+    def accept_create(
+        self,
+        *,
+        owner: str,
+        idempotency_key: str,
+        label: str | None = None,
+        external_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        actor: str | None = None,
+    ) -> AcceptedWallet:
+        """As `create`, with what was answered the first time. `actor` is who asks, where that is not the owner."""
         key = idempotency.require_key(idempotency_key)
         body = {"label": label, "external_id": external_id, "metadata": dict(metadata or {})}
         require_labels(label=label, external_id=external_id, metadata=body["metadata"])
         fingerprint = idempotency.fingerprint_of(body)
 
-        def work(unit: Unit) -> Wallet | None:
+        def work(unit: Unit) -> AcceptedWallet | None:
             now = self._kit.clock.now()
-            user = self._owner(unit, owner, now)
+            user = owner_named(self._kit, unit, owner, now)
             scope = idempotency.scope_of(user.id, ROUTE)
             made = idempotency.made_before(unit, scope=scope, key=key, fingerprint=fingerprint)
             if made is not None:
-                return unit.wallet(made)
+                wallet = visible_wallet(unit, made.object_id, user.id)
+                return AcceptedWallet(wallet, made.answer or wallet_resource(wallet), replayed=True)
+            require_enabled(user)
             if external_id is not None and unit.wallet_by_external_id(user.id, external_id):
                 raise ExternalIdExists("this owner has a wallet with this external id", pointer="/external_id")
             pooled = unit.pooled_wallet()
@@ -74,18 +96,18 @@ class Wallets:
                 pooled, owner_id=user.id, label=label, external_id=external_id, metadata=metadata or {}, now=now
             )
             unit.save_wallet(given)
-            idempotency.remember(unit, scope=scope, key=key, fingerprint=fingerprint, object_id=given.id, now=now)
-            record_audit(self._kit, unit, now=now, actor=user.id, action="wallet.created", object_id=given.id)
-            self._tell(unit, given, "wallet.created", now)
-            return given
+            answer = wallet_resource(given)
+            idempotency.remember(unit, scope=scope, key=key, fingerprint=fingerprint, object_id=given.id, answer=answer, now=now)
+            self._record(unit, given, "wallet.created", actor or user.id, now)
+            return AcceptedWallet(given, answer, replayed=False)
 
-        wallet = self._kit.write(work, repeatable=True)
-        if wallet is None and self._kit.keys is not None:
+        accepted = self._kit.write(work, repeatable=True)
+        if accepted is None and self._kit.keys is not None:
             self.fill_pool()
-            wallet = self._kit.write(work, repeatable=True)
-        if wallet is None:
+            accepted = self._kit.write(work, repeatable=True)
+        if accepted is None:
             raise KeyPoolEmpty("no wallet is ready; the scanner makes them ahead: see that it runs, or raise KEY_POOL_SIZE")
-        return wallet
+        return accepted
 
     def fill_pool(self) -> int:
         """Makes keys until the pool holds `key_pool_size` wallets; how many it made. Every address is watched from this moment."""
@@ -149,8 +171,7 @@ class Wallets:
 
     def freeze(self, wallet_id: str, *, reason: str, owner_id: str | None = None, actor: str = SYSTEM_ACTOR) -> Wallet:
         """Stops the wallet from sending. Raises `NotFound`, `InvalidStateTransition`, `ValidationFailed`."""
-        if not _is_text(reason):
-            raise ValidationFailed(f"a reason is printable text of 1 to {_TEXT_MAX} characters", pointer="/reason")
+        require_text(reason, "reason")
 
         def work(unit: Unit) -> Wallet:
             now = self._kit.clock.now()
@@ -196,30 +217,16 @@ class Wallets:
 
     def owner_named(self, owner: str) -> User:
         """The user that `owner` names, as in `create`; a local one is made when first named. Raises `NotFound`."""
-        return self._kit.write(lambda unit: self._owner(unit, owner, self._kit.clock.now()), repeatable=True)
-
-    def _owner(self, unit: Unit, owner: str, now: datetime) -> User:
-        if is_id(owner, IdPrefix.USER):
-            user = unit.user(owner)
-            if user is None:
-                raise NotFound("no such user")
-            return user
-        if not _is_text(owner):
-            raise ValidationFailed("an owner is a user's id or a printable name of 1 to 255 characters", pointer="/owner")
-        user = unit.user_by_subject(LOCAL_ISSUER, owner)
-        if user is None:
-            user = User(self._kit.new_id(IdPrefix.USER, now), LOCAL_ISSUER, owner, now)
-            unit.add_user(user)
-        return user
+        return self._kit.write(lambda unit: owner_named(self._kit, unit, owner, self._kit.clock.now()), repeatable=True)
 
     def _save_state(self, unit: Unit, wallet: Wallet, event: str, actor: str, now: datetime) -> Wallet:
         unit.save_wallet(wallet)
-        detail = {"reason": wallet.state_reason} if wallet.state_reason else {}
-        record_audit(self._kit, unit, now=now, actor=actor, action=event, object_id=wallet.id, detail=detail)
-        self._tell(unit, wallet, event, now)
+        self._record(unit, wallet, event, actor, now)
         return wallet
 
-    def _tell(self, unit: Unit, wallet: Wallet, event: str, now: datetime) -> None:
+    def _record(self, unit: Unit, wallet: Wallet, event: str, actor: str, now: datetime) -> None:
+        detail = {"reason": wallet.state_reason} if wallet.state_reason else {}
+        record_audit(self._kit, unit, now=now, actor=actor, action=event, object_id=wallet.id, detail=detail)
         data = wallet_resource(wallet)
         record_event(self._kit, unit, now=now, type_=event, object_id=wallet.id, owner_id=wallet.owner_id, data=data)
 
@@ -242,31 +249,6 @@ def visible_wallet(unit: Unit, wallet_id: str, owner_id: str | None, *, lock: bo
 def _add_chain(unit: Unit, state: ChainState, header: Header) -> None:
     if unit.chain(state.chain_id) is None:
         unit.add_chain(state, header)
-
-
-def require_limit(limit: int) -> None:
-    """Raises `InvalidRequest` unless a page of that size may be asked for."""
-    if not 1 <= limit <= PAGE_MAX:
-        raise InvalidRequest(f"a page has 1 to {PAGE_MAX} entries")
-
-
-def require_labels(*, label: str | None, external_id: str | None, metadata: object) -> None:
-    """Raises `ValidationFailed` for a label, external id or metadata that could not be shown back as it was given."""
-    for name, text in (("label", label), ("external_id", external_id)):
-        if text is not None and not _is_text(text):
-            raise ValidationFailed(f"{name} is printable text of 1 to {_TEXT_MAX} characters", pointer=f"/{name}")
-    if not isinstance(metadata, dict) or len(metadata) > _METADATA_MAX:
-        raise ValidationFailed(f"metadata holds at most {_METADATA_MAX} pairs", pointer="/metadata")
-    for name, text in metadata.items():
-        if not (_is_text(name) and len(name) <= _METADATA_NAME_MAX and (text == "" or _is_text(text))):
-            raise ValidationFailed(
-                f"metadata is printable text: names of 1 to {_METADATA_NAME_MAX} characters, values of at most {_TEXT_MAX}",
-                pointer="/metadata",
-            )
-
-
-def _is_text(text: object) -> bool:
-    return isinstance(text, str) and 1 <= len(text) <= _TEXT_MAX and text.isprintable()
 
 
 def _balance(

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from custody_sql.engine import for_reading, for_writing
 from custody_sql.errors import translate
 
-EXPECTED = "0002"
+EXPECTED = "0003"
 """The newest revision: what this version of the code works on."""
 
 _UPGRADE_LOCK = 0x75706772

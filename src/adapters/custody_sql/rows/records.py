@@ -72,11 +72,12 @@ def idempotency_row(record: IdempotencyRecord) -> dict[str, Any]:
         "fingerprint": record.fingerprint,
         "object_id": record.object_id,
         "created_at": record.created_at,
+        "answer": dict(record.answer),
     }
 
 
 def to_idempotency(row: Row[Any]) -> IdempotencyRecord:
-    return IdempotencyRecord(row.scope, row.key, bytes(row.fingerprint), row.object_id, row.created_at)
+    return IdempotencyRecord(row.scope, row.key, bytes(row.fingerprint), row.object_id, row.created_at, row.answer)
 
 
 def audit_row(row: AuditEvent) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Users, wallets and sealed keys."""
+"""Wallets and sealed keys."""
 
 from __future__ import annotations
 
@@ -7,29 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from custody_core.domain.addresses import Address
-from custody_core.domain.wallet import SealedKey, User, Wallet, WalletState
-
-
-def user_row(user: User) -> dict[str, Any]:
-    return {
-        "id": user.id,
-        "issuer": user.issuer,
-        "subject": user.subject,
-        "created_at": user.created_at,
-        "disabled_at": user.disabled_at,
-        "version": user.version,
-    }
-
-
-def to_user(row: Row[Any]) -> User:
-    return User(
-        id=row.id,
-        issuer=row.issuer,
-        subject=row.subject,
-        created_at=row.created_at,
-        disabled_at=row.disabled_at,
-        version=row.version,
-    )
+from custody_core.domain.wallet import SealedKey, Wallet, WalletState
 
 
 def wallet_row(wallet: Wallet) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Users, wallets and their sealed keys."""
+"""Wallets and their sealed keys."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import func, insert, select, text
 
 from custody_core.domain.addresses import Address
-from custody_core.domain.wallet import SealedKey, User, Wallet
+from custody_core.domain.wallet import SealedKey, Wallet
 from custody_core.errors import BrokenInvariant
-from custody_sql.rows.wallets import sealed_key_row, to_sealed_key, to_user, to_wallet, user_row, wallet_row
+from custody_sql.rows.wallets import sealed_key_row, to_sealed_key, to_wallet, wallet_row
 from custody_sql.session import Session, versioned, versioned_update
-from custody_sql.tables import sealed_keys, users, wallets
+from custody_sql.tables import sealed_keys, wallets
 
 _POOL_LOCK = 0x706F6F6C
 """The key of PostgreSQL's advisory lock on the pool: "pool" in ASCII."""
 
-_SAVE_USER = versioned_update(users, ["disabled_at", "version"])
 _SAVE_WALLET = versioned_update(
     wallets,
     ["created_at", "updated_at", "state", "state_reason", "owner_id", "label", "external_id", "metadata", "version"],
@@ -24,24 +23,9 @@ _SAVE_WALLET = versioned_update(
 
 
 class WalletRows:
-    """The part of a unit that keeps users and wallets."""
+    """The part of a unit that keeps wallets."""
 
     _session: Session
-
-    def user(self, user_id: str) -> User | None:
-        row = self._session.row(select(users).where(users.c.id == user_id))
-        return None if row is None else to_user(row)
-
-    def user_by_subject(self, issuer: str, subject: str) -> User | None:
-        row = self._session.row(select(users).where(users.c.issuer == issuer, users.c.subject == subject))
-        return None if row is None else to_user(row)
-
-    def add_user(self, user: User) -> None:
-        self._session.write(insert(users), user_row(user))
-
-    def save_user(self, user: User) -> None:
-        row = {"disabled_at": user.disabled_at, "version": user.version}
-        self._session.write_all(_SAVE_USER, [versioned(user.id, row)])
 
     def lock_pool(self) -> None:
         self._session.require_writable()

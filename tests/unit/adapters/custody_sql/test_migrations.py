@@ -41,8 +41,17 @@ def test_migrations_make_what_the_tables_say(empty: Engine, tmp_path: Path) -> N
 
 
 def _normal(sql: str | None) -> list[str]:
-    """The lines of a definition in any order: constraints may be listed as they come."""
-    return sorted(line.strip().rstrip(",") for line in (sql or "").splitlines())
+    """The parts of a definition in any order: columns that came later stand at the end, and constraints as they come."""
+    parts, depth = [""], 0
+    for character in " ".join((sql or "").split()):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 1:
+            parts.append("")
+        else:
+            parts[-1] += character
+    head, _, first = parts[0].partition("(")
+    last, _, tail = parts[-1].rpartition(")")
+    return [head.strip(), tail.strip(), *sorted(part.strip() for part in [first, *parts[1:-1], last])]
 
 
 def test_the_code_expects_the_newest_revision() -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from custody_core.domain.access import User
 from custody_core.domain.transaction import Transaction
-from custody_core.domain.wallet import User, Wallet
+from custody_core.domain.wallet import Wallet
 from custody_core.errors import Conflict
 from custody_core.ports import Store, Unit
 from tests.support import factories as make
