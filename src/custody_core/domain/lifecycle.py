@@ -191,11 +191,7 @@ def _apply(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
         case ReplacementPlanned():
             return attrs.evolve(transaction, attempts=(*transaction.attempts, fact.attempt), due_at=now)
         case BytesStored():
-            newest = _newest(transaction, fact.attempt_id)
-            if newest.raw is not None:
-                raise IllegalTransition(f"{transaction.id}: {newest.id} has its bytes, and they never change")
-            signed = attrs.evolve(newest, state=AttemptState.SIGNED, raw=fact.raw, hash=fact.hash)
-            return _with_newest(transaction, signed, due_at=now)
+            return _signed(transaction, fact, now)
         case AttemptSent():
             return _sent(transaction, fact, now)
         case SeenInBlock():
@@ -205,11 +201,18 @@ def _apply(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
         case FinalCancellation():
             return attrs.evolve(transaction, reason=_CANCELLED)
         case NonceTakenForGood():
-            return attrs.evolve(
-                transaction, reason=f"nonce {transaction.nonce} was used by {fact.hash}, which this service did not sign"
-            )
+            reason = f"nonce {transaction.nonce} was used by {fact.hash}, which this service did not sign"
+            return attrs.evolve(transaction, reason=reason)
         case _:
             return transaction
+
+
+def _signed(transaction: Transaction, fact: BytesStored, now: datetime) -> Transaction:
+    newest = _newest(transaction, fact.attempt_id)
+    if newest.raw is not None:
+        raise IllegalTransition(f"{transaction.id}: {newest.id} has its bytes, and they never change")
+    signed = attrs.evolve(newest, state=AttemptState.SIGNED, raw=fact.raw, hash=fact.hash)
+    return _with_newest(transaction, signed, due_at=now)
 
 
 def _sent(transaction: Transaction, fact: AttemptSent, now: datetime) -> Transaction:
@@ -224,9 +227,9 @@ def _cancel(transaction: Transaction, now: datetime) -> Transaction:
     asked = attrs.evolve(transaction, cancel_requested_at=now)
     if TRANSITIONS[transaction.state][CancelAsked].to is State.CANCELLED:
         return attrs.evolve(asked, reason=_CANCELLED)
-    if transaction.state is State.PENDING_SIGNATURE and transaction.newest_attempt:
-        planned = attrs.evolve(transaction.newest_attempt, kind=AttemptKind.CANCELLATION)
-        return _with_newest(asked, planned, due_at=now)
+    newest = transaction.newest_attempt
+    if newest is not None and newest.raw is None:
+        return _with_newest(asked, attrs.evolve(newest, kind=AttemptKind.CANCELLATION), due_at=now)
     return attrs.evolve(asked, due_at=now)
 
 

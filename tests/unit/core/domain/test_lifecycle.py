@@ -203,6 +203,18 @@ def test_a_planned_attempt_becomes_the_cancellation() -> None:
     assert (asked.state, asked.cancel_requested_at, asked.reason) == (State.PENDING_SIGNATURE, NOW, None)
 
 
+def test_so_does_a_dearer_attempt_that_is_planned_and_not_signed() -> None:
+    asked = decide(factories.broadcasting(attempts=(SENT, PLANNED)), facts.CancelAsked(), NOW).transaction
+    assert [attempt.kind for attempt in asked.attempts] == [AttemptKind.PAYMENT, AttemptKind.CANCELLATION]
+    assert due(asked, NOW) is Act.SIGN
+
+
+def test_what_is_signed_stays_what_it_is() -> None:
+    for attempts in ((SENT,), (SENT, SIGNED)):
+        asked = decide(factories.broadcasting(attempts=attempts), facts.CancelAsked(), NOW).transaction
+        assert asked.attempts == attempts
+
+
 def test_a_payment_that_wins_the_race_against_its_cancellation_is_not_called_cancelled() -> None:
     asked = decide(factories.broadcasting(attempts=(SENT,)), facts.CancelAsked(), NOW).transaction
     seen = decide(asked, facts.SeenInBlock(inclusion_of(SENT.id)), NOW).transaction
