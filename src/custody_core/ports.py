@@ -428,13 +428,18 @@ class Unit(Protocol):
         """Gives the next sequences to unnumbered events, in the order in which they were added; how many it numbered."""
         ...
 
-    def events(self, *, after_sequence: int, limit: int) -> Sequence[Event]:
-        """Numbered events by sequence."""
+    def event(self, event_id: str) -> Event | None: ...
+    def events(self, *, after_sequence: int, limit: int, owner_id: str | None = None) -> Sequence[Event]:
+        """Numbered events by sequence, of one owner or with None all."""
         ...
 
     # Leases and facts about the installation
     def take_lease(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
         """Whether `holder` has the lease now: it was free, expired, or already the holder's. It then ends at `until`."""
+        ...
+
+    def lease_until(self, name: str) -> datetime | None:
+        """When the lease ends, or ended; None where nobody ever had it."""
         ...
 
     def setting(self, name: str) -> bytes | None: ...

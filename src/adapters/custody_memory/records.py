@@ -82,8 +82,16 @@ class RecordRows:
             self._tables.events.append(attrs.evolve(row, sequence=len(self._tables.events) + 1))
         return len(unnumbered)
 
-    def events(self, *, after_sequence: int, limit: int) -> Sequence[Event]:
-        return self._tables.events.after(after_sequence, limit)
+    def event(self, event_id: str) -> Event | None:
+        numbered = self._tables.events.after(0, len(self._tables.events))
+        found = next((event for event in numbered if event.id == event_id), None)
+        return found or self._tables.unnumbered_events.get(event_id)
+
+    def events(self, *, after_sequence: int, limit: int, owner_id: str | None = None) -> Sequence[Event]:
+        if owner_id is None:
+            return self._tables.events.after(after_sequence, limit)
+        later = self._tables.events.after(after_sequence, len(self._tables.events))
+        return [event for event in later if event.owner_id == owner_id][:limit]
 
     def take_lease(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
         self._tables.mode.require_writable()
@@ -92,6 +100,10 @@ class RecordRows:
             return False
         self._tables.leases.put(name, (holder, until))
         return True
+
+    def lease_until(self, name: str) -> datetime | None:
+        lease = self._tables.leases.get(name)
+        return None if lease is None else lease[1]
 
     def setting(self, name: str) -> bytes | None:
         return self._tables.settings.get(name)

@@ -64,6 +64,11 @@ def give_owner(
     )
 
 
+def describe(wallet: Wallet, *, label: str | None, metadata: Mapping[str, str], now: datetime) -> Wallet:
+    """`wallet` under another label, with other metadata."""
+    return attrs.evolve(wallet, label=label, metadata=dict(metadata), updated_at=now, version=wallet.version + 1)
+
+
 def freeze(wallet: Wallet, *, reason: str, now: datetime) -> Wallet:
     """`wallet`, sending nothing more. Freezing a frozen wallet changes its reason only."""
     if wallet.state is WalletState.CLOSED:

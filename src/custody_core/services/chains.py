@@ -10,7 +10,7 @@ from custody_core.domain.chain import ChainState
 from custody_core.domain.resources import chain_text
 from custody_core.errors import InvalidStateTransition, NotFound
 from custody_core.ports import BlockTag, Found, Unit
-from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_audit
+from custody_core.services.kit import SYSTEM_ACTOR, Kit, lease_of, record_audit
 
 
 @attrs.frozen
@@ -19,6 +19,8 @@ class ChainStatus:
 
     state: ChainState
     head_number: int | None
+    is_led: bool = False
+    """Whether some process follows it now."""
 
     @property
     def lag_blocks(self) -> int | None:
@@ -34,7 +36,13 @@ class Chains:
 
     def list(self) -> Sequence[ChainStatus]:
         """Every followed chain, with what its node shows now."""
-        return [ChainStatus(state, self._head(state.chain_id)) for state in self.states()]
+        now = self._kit.clock.now()
+
+        def work(unit: Unit) -> list[tuple[ChainState, bool]]:
+            ends = {state.chain_id: unit.lease_until(lease_of(state.chain_id)) for state in unit.chains()}
+            return [(state, (ends[state.chain_id] or now) > now) for state in unit.chains()]
+
+        return [ChainStatus(state, self._head(state.chain_id), is_led) for state, is_led in self._kit.read(work)]
 
     def states(self) -> Sequence[ChainState]:
         """Every followed chain as our books have it; asks no node."""

@@ -37,7 +37,7 @@ from custody_core.domain.matching import BlockMatches, ManagedAddresses, bloom_a
 from custody_core.domain.tokens import Asset
 from custody_core.ports import Answer, BlockTag, Found, Unit
 from custody_core.services.ingest import BlockEvidence, Ingest
-from custody_core.services.kit import Kit, raise_alarm, record_audit
+from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
 
 _ADDRESSES_PER_READ = 10_000
 
@@ -90,7 +90,7 @@ class Follower:
 
     @property
     def _lease(self) -> str:
-        return f"follow:{self._chain.chain_id}"
+        return lease_of(self._chain.chain_id)
 
     def _lead(self) -> ChainState | None:
         now = self._kit.clock.now()

@@ -103,6 +103,11 @@ class Kit:
             raise NotFound(f"this service follows no chain eip155:{chain_id}", pointer="/chain") from None
 
 
+def lease_of(chain_id: int) -> str:
+    """The name of the lease that whoever follows a chain holds."""
+    return f"follow:{chain_id}"
+
+
 def record_audit(
     kit: Kit, unit: Unit, *, now: datetime, actor: str, action: str, object_id: str, detail: Mapping[str, str] | None = None
 ) -> None:

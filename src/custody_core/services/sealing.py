@@ -12,7 +12,9 @@ from collections.abc import Sequence
 import attrs
 
 from custody_core.domain.audit import GENESIS_HASH, AuditEvent, Event, first_broken, seal
+from custody_core.errors import NotFound
 from custody_core.ports import Unit
+from custody_core.services.checks import require_limit
 from custody_core.services.kit import Kit
 
 ROWS_PER_UNIT = 500
@@ -37,6 +39,17 @@ class Audit:
         """Sealed audit rows, in order."""
         return self._kit.read(lambda unit: unit.audit(after_sequence=after_sequence, limit=limit))
 
+    def newest(self, *, limit: int = 50, before_sequence: int | None = None) -> Sequence[AuditEvent]:
+        """Sealed audit rows, newest first; for the next page give the last one's sequence as `before_sequence`."""
+        require_limit(limit)
+
+        def work(unit: Unit) -> Sequence[AuditEvent]:
+            end = unit.audit_head().sequence + 1 if before_sequence is None else before_sequence
+            first = max(end - limit, 1)  # sequences have no gaps
+            return list(reversed(unit.audit(after_sequence=first - 1, limit=max(end - first, 0))))
+
+        return self._kit.read(work)
+
     def verify(self) -> AuditVerdict:
         """Recomputes the chain from its beginning."""
         sequence, last_hash = 0, GENESIS_HASH
@@ -60,6 +73,21 @@ class Events:
     def list(self, *, after_sequence: int = 0, limit: int = 100) -> Sequence[Event]:
         """Events in order, from the one after `after_sequence` on."""
         return self._kit.read(lambda unit: unit.events(after_sequence=after_sequence, limit=limit))
+
+    def after(self, event_id: str | None, *, owner_id: str | None = None, limit: int = 50) -> Sequence[Event]:
+        """Events in order, from the one after that event on, or from the first; with `owner_id` only that owner's.
+
+        Raises `NotFound` for an event that the owner does not have.
+        """
+        require_limit(limit)
+
+        def work(unit: Unit) -> Sequence[Event]:
+            last = unit.event(event_id) if event_id is not None else None
+            if event_id is not None and (last is None or last.sequence is None or owner_id not in {None, last.owner_id}):
+                raise NotFound("no such event")
+            return unit.events(after_sequence=(last.sequence or 0) if last else 0, limit=limit, owner_id=owner_id)
+
+        return self._kit.read(work)
 
 
 class Sealer:

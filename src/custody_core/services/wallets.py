@@ -169,6 +169,29 @@ class Wallets:
         require_limit(limit)
         return self._kit.read(lambda unit: unit.wallets(owner_id=owner_id, limit=limit, before_id=before_id))
 
+    def describe(
+        self,
+        wallet_id: str,
+        *,
+        label: str | None,
+        metadata: Mapping[str, str],
+        owner_id: str | None = None,
+        actor: str = SYSTEM_ACTOR,
+    ) -> Wallet:
+        """Puts another label and other metadata in the place of those that are there. Raises `NotFound`, `ValidationFailed`."""
+        require_labels(label=label, external_id=None, metadata=dict(metadata))
+
+        def work(unit: Unit) -> Wallet:
+            now = self._kit.clock.now()
+            described = domain.describe(
+                visible_wallet(unit, wallet_id, owner_id, lock=True), label=label, metadata=metadata, now=now
+            )
+            unit.save_wallet(described)
+            record_audit(self._kit, unit, now=now, actor=actor, action="wallet.described", object_id=described.id)
+            return described
+
+        return self._kit.write(work)
+
     def freeze(self, wallet_id: str, *, reason: str, owner_id: str | None = None, actor: str = SYSTEM_ACTOR) -> Wallet:
         """Stops the wallet from sending. Raises `NotFound`, `InvalidStateTransition`, `ValidationFailed`."""
         require_text(reason, "reason")

@@ -104,8 +104,14 @@ class RecordRows:
         self._session.write_all(_NUMBER, [{"row_id": id_, "sequence": sequence} for sequence, id_ in enumerate(ids, first)])
         return len(ids)
 
-    def events(self, *, after_sequence: int, limit: int) -> Sequence[Event]:
+    def event(self, event_id: str) -> Event | None:
+        row = self._session.row(select(events).where(events.c.id == event_id))
+        return None if row is None else to_event(row)
+
+    def events(self, *, after_sequence: int, limit: int, owner_id: str | None = None) -> Sequence[Event]:
         query = select(events).where(events.c.sequence > after_sequence).order_by(events.c.sequence).limit(limit)
+        if owner_id is not None:
+            query = query.where(events.c.owner_id == owner_id)
         return [to_event(row) for row in self._session.rows(query)]
 
     def take_lease(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
@@ -116,6 +122,10 @@ class RecordRows:
             where=(leases.c.holder == holder) | (leases.c.until <= now),
         )
         return self._session.write(take) == 1
+
+    def lease_until(self, name: str) -> datetime | None:
+        row = self._session.row(select(leases.c.until).where(leases.c.name == name))
+        return None if row is None else row.until
 
     def setting(self, name: str) -> bytes | None:
         row = self._session.row(select(settings.c.value).where(settings.c.name == name))

@@ -129,6 +129,10 @@ class RecordContract:
         with store.reading() as unit:
             assert unit.events(after_sequence=0, limit=9) == numbered
             assert unit.events(after_sequence=1, limit=1) == numbered[1:2]
+            assert unit.events(after_sequence=0, limit=9, owner_id=owner.id) == numbered[2:]
+            assert unit.events(after_sequence=3, limit=9, owner_id=owner.id) == []
+            assert unit.event(second.id) == numbered[2]
+            assert unit.event("evt_none") is None
         with pytest.raises(Conflict):
             given.write(store, lambda unit: unit.add_events([first]))
 
@@ -143,6 +147,8 @@ class RecordContract:
         assert not take("b", at=19, until=29)
         assert take("b", at=20, until=30)
         assert not take("a", at=21, until=31)
+        assert given.read(store, lambda unit: unit.lease_until("follow")) == make.NOW + 30 * SECOND
+        assert given.read(store, lambda unit: unit.lease_until("nothing")) is None
         assert given.write(store, lambda unit: unit.take_lease("seal", holder="a", now=make.NOW, until=make.NOW + SECOND))
 
     def test_one_of_two_at_once_gets_the_lease(self, store: Store) -> None:
