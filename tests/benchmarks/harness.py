@@ -50,6 +50,12 @@ def ratio(rounds: Rounds, numerator: str, denominator: str) -> float:
     return rounded(statistics.median(above / below for above, below in pairs))
 
 
+def spread(rounds: Rounds, numerator: str, denominator: str) -> str:
+    """The smallest and the largest of the rounds' ratios: how far the median may be trusted."""
+    ratios = [above / below for above, below in zip(rounds[numerator], rounds[denominator], strict=True)]
+    return f"{rounded(min(ratios)):g} to {rounded(max(ratios)):g}"
+
+
 def rounded(figure: float) -> float:
     """Four digits: more would claim more than a shared machine can tell."""
     return float(f"{figure:.4g}")

@@ -26,7 +26,8 @@ _HEAD = """# Benchmarks
 
 Written by `make bench ARGS=--write`; `make bench ONLY=P1` measures one. Ours, the peers and the limit take turns within one run.
 A figure is the median of the rounds, a ratio the median of the rounds' own ratios, so it need not be the quotient of the
-figures beside it. Absolute figures depend on the machine and on what else it does; the ratios are what counts.
+figures beside it; beside each ratio stand the smallest and the largest of the rounds. Absolute figures depend on the machine and
+on what else it does, and on a busy machine ratios do, too: a wide spread says how much.
 
 | | What | Ours | Peer | Limit | Better than the peer | Ours / limit | Goal | Measured |
 |---|---|---|---|---|---|---|---|---|
@@ -56,12 +57,21 @@ def _row(record: Mapping[str, Any]) -> str:
         record["id"],
         record["name"],
         *(f"{record[name]:g} {unit}" for name in ("ours", "peer", "limit")),
-        f"{record['ratio_to_peer']:g}x",
-        f"{record['ratio_to_limit']:g}",
+        _ratios(record, "peer", "x"),
+        _ratios(record, "limit", ""),
         GOALS.get(record["id"], ""),
         f"{record['date']}, {record['commit']}",
     )
     return f"| {' | '.join(cells)} |\n"
+
+
+def _ratios(record: Mapping[str, Any], to: str, unit: str) -> str:
+    """The ratio that the benchmark is about, the spread of its rounds, and every other ratio of that kind."""
+    prefix = f"ratio_to_{to}_"
+    others = [f"{record[name]:g}{unit} {name.removeprefix('ratio_to_')}" for name in record if name.startswith(prefix)]
+    rounds = [f"rounds {record[f'rounds_to_{to}']}"] if f"rounds_to_{to}" in record else []
+    notes = "; ".join([*rounds, *others])
+    return f"{record[f'ratio_to_{to}']:g}{unit}" + (f" ({notes})" if notes else "")
 
 
 def _after_its_id(text: str | None) -> str:

@@ -33,7 +33,7 @@ from custody_memory.observer import RecordingObserver
 from custody_rpc import RpcChain
 from custody_sql.store import SqlStore
 from tests.benchmarks.environments import python_of
-from tests.benchmarks.harness import Result, interleaved, median, ratio, rounded
+from tests.benchmarks.harness import Result, interleaved, median, ratio, rounded, spread
 from tests.benchmarks.worker import Worker
 from tests.support.devnode import DevNode
 from tests.support.waiting import until
@@ -189,6 +189,8 @@ def run(database_url: str | None) -> Result:
     more: dict[str, float | str] = {
         "peer_own_nonces": median(rounds, "peer_own_nonces"),
         "ratio_to_peer_own_nonces": ratio(rounds, "ours", "peer_own_nonces"),
+        "rounds_to_peer": spread(rounds, "ours", "peer"),
+        "rounds_to_limit": spread(rounds, "ours", "limit"),
         "ours_cpu_ms": rounded(statistics.median(ours.cpu_ms[1:])),
         "peer_cpu_ms": rounded(statistics.median(web3.cpu_ms["documented"][1:])),
         "peer_own_nonces_cpu_ms": rounded(statistics.median(web3.cpu_ms["own_nonces"][1:])),

@@ -31,7 +31,7 @@ from custody_keys import secp256k1
 from custody_keys.key_file import load_key_file, make_key_file
 from custody_keys.sealed import SealedKeys
 from tests.benchmarks.environments import python_of
-from tests.benchmarks.harness import Result, interleaved, median, ratio
+from tests.benchmarks.harness import Result, interleaved, median, ratio, spread
 from tests.benchmarks.worker import Worker
 from tests.support import factories
 
@@ -89,9 +89,12 @@ def run() -> Result:
             "peer_as_installed": lambda: float(as_installed.ask("cpu_us", call="open_check_sign", repeats=4)),
         }
         rounds = interleaved("P1", variants, rounds=ROUNDS)
-    more = {name: median(rounds, name) for name in ("ours_first_of_wallet", "peer_sign_only", "peer_as_installed")}
+    more: dict[str, float | str] = {
+        name: median(rounds, name) for name in ("ours_first_of_wallet", "peer_sign_only", "peer_as_installed")
+    }
     more["ratio_to_limit_first_of_wallet"] = ratio(rounds, "ours_first_of_wallet", "limit")
     more |= {f"ratio_to_{name}": ratio(rounds, name, "ours") for name in ("peer_sign_only", "peer_as_installed")}
+    more |= {"rounds_to_peer": spread(rounds, "peer", "ours"), "rounds_to_limit": spread(rounds, "ours", "limit")}
     return Result(
         id="P1",
         name="open a sealed key and sign a transfer, CPU",

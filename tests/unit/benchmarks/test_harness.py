@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.benchmarks import page
-from tests.benchmarks.harness import Result, interleaved, median, ratio
+from tests.benchmarks.harness import Result, interleaved, median, ratio, spread
 
 RESULT = Result(
     id="P5",
@@ -42,6 +42,7 @@ def test_the_first_round_is_thrown_away_and_ratios_are_of_one_round(capsys: pyte
     assert rounds == {"ours": [1.0, 1.0, 3.0], "peer": [8.0, 8.0, 24.0]}
     assert median(rounds, "ours") == 1.0
     assert ratio(rounds, "peer", "ours") == 8.0
+    assert spread({"ours": [1.0, 2.0], "peer": [4.0, 2.0]}, "peer", "ours") == "1 to 4"
     assert capsys.readouterr().out == "", "stdout is for results"
 
 
@@ -69,6 +70,11 @@ def test_writing_one_result_keeps_the_others_and_replaces_its_own() -> None:
     assert [(each["id"], each["ours"]) for each in map(json.loads, kept[1].splitlines())] == [("P1", 7.0), ("P5", 450.0)]
     assert "| P5 | durable sends | 450 tx/s | 100 tx/s | 800 tx/s | 4x | 0.5 |" in again
     assert again.count("| P5 |") == 1
+
+
+def test_the_page_shows_the_spread_and_the_less_flattering_ratios_beside_the_headline() -> None:
+    about = {"date": "2026-03-04", "commit": "0123456789", "rounds_to_peer": "2 to 6", "ratio_to_peer_own_nonces": 1.5}
+    assert "| 4x (rounds 2 to 6; 1.5x peer_own_nonces) | 0.5 |" in page.with_record("", {**RESULT.record(), **about})
 
 
 def test_every_benchmark_with_a_goal_is_explained() -> None:
