@@ -11,10 +11,11 @@ from tests.unit.contracts.store.deposits import DepositContract
 from tests.unit.contracts.store.records import RecordContract
 from tests.unit.contracts.store.transactions import TransactionContract
 from tests.unit.contracts.store.units import UnitContract
+from tests.unit.contracts.store.users import UserContract
 from tests.unit.contracts.store.wallets import WalletContract
 
 
 class StoreContract(
-    UnitContract, WalletContract, TransactionContract, DepositContract, ChainContract, BookContract, RecordContract
+    UnitContract, UserContract, WalletContract, TransactionContract, DepositContract, ChainContract, BookContract, RecordContract
 ):
     """All of it."""

@@ -14,12 +14,15 @@ from custody_app.cli.output import say, show
 from custody_core.errors import CustodyError
 
 _COMMANDS: Mapping[str, str] = {
-    "init": "make what the service needs: database, master key file, starter policy, wallets ahead",
+    "init": "make what the service needs: database, master key file, starter policy, first admin, wallets ahead",
     "scanner": "do the background work: follow the chains, send, credit, seal the audit trail",
+    "serve": "answer HTTP requests, without any key",
     "wallet": "create, look at, freeze wallets",
     "tx": "send, and follow transactions of both directions",
     "token": "say which token contracts count",
     "policy": "show, check and publish what may be sent",
+    "user": "see who there is, and say what each may do",
+    "apikey": "make, list, revoke API keys",
     "chain": "see how far each chain is followed; resume a halted one",
     "reconcile": "check the books against themselves and against the chain",
     "audit": "check the audit trail",

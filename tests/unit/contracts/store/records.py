@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import attrs
@@ -56,6 +57,13 @@ class RecordContract:
         with store.reading() as unit:
             assert unit.idempotency(record.scope, "key") == record
             assert unit.idempotency(record.scope, "KEY") is None
+
+    def test_an_answer_comes_back_as_it_was_given_with_its_order(self, store: Store) -> None:
+        answer = {"b": "2", "a": ["é\u202e", 1, True, None], "metadata": {"z": "", "y": "\U0001f4b8"}, "amount": str(UINT256_MAX)}
+        given.write(store, lambda unit: unit.add_idempotency(make.idempotency("key", answer=answer)))
+        found = given.read(store, lambda unit: unit.idempotency(make.idempotency("key").scope, "key"))
+        assert found is not None
+        assert json.dumps(found.answer) == json.dumps(answer)
 
     def test_of_two_callers_with_one_key_one_is_told(self, store: Store) -> None:
         def use() -> str:

@@ -1,4 +1,4 @@
-"""Users, wallets, the pool and the sealed keys."""
+"""Wallets, the pool and the sealed keys."""
 
 from __future__ import annotations
 
@@ -13,28 +13,7 @@ from tests.unit.contracts.store import given
 
 
 class WalletContract:
-    """Users and wallets are kept as they are, and each has one of everything that must be its own."""
-
-    def test_a_user_is_found_by_id_and_by_subject(self, store: Store) -> None:
-        user = given.user(store)
-        with store.reading() as unit:
-            assert unit.user(user.id) == unit.user_by_subject(user.issuer, user.subject) == user
-            assert unit.user("usr_none") is None
-            assert unit.user_by_subject("elsewhere", user.subject) is None
-
-    def test_a_subject_is_one_user(self, store: Store) -> None:
-        user = given.user(store)
-        with pytest.raises(Conflict):
-            given.write(store, lambda unit: unit.add_user(make.user(user.subject)))
-        given.write(store, lambda unit: unit.add_user(make.user(user.subject, issuer="https://elsewhere")))
-
-    def test_a_stale_user_is_not_saved(self, store: Store) -> None:
-        user = given.user(store)
-        disabled = attrs.evolve(user, disabled_at=make.NOW, version=2)
-        given.write(store, lambda unit: unit.save_user(disabled))
-        with pytest.raises(Conflict):
-            given.write(store, lambda unit: unit.save_user(attrs.evolve(user, version=2)))
-        assert given.read(store, lambda unit: unit.user(user.id)) == disabled
+    """Wallets are kept as they are, and each has one of everything that must be its own."""
 
     def test_a_wallet_is_kept_with_all_of_its_fields(self, store: Store) -> None:
         owner = given.user(store)
