@@ -452,6 +452,9 @@ class Store(Protocol):
     def transaction(self) -> AbstractContextManager[Unit]:
         """A unit that writes. Commits on clean exit, rolls back on an exception.
 
+        It locks what it decides on before reading it, or saves a version, or a unique key refuses the second. Nothing else that it
+        reads is held still.
+
         Raises `Conflict` when the database could not serialise it (run the whole unit again, with fresh reads) and `OutcomeUnknown`
         when the answer to COMMIT was lost (read back by key).
         """

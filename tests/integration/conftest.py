@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.devnode import DevNode, anvil_program
 from tests.support.faultproxy import FaultProxy
+from tests.support.postgres import PostgresNotFound, Server, shared_server
 from tests.support.service import Service, running_service
 
 
@@ -30,6 +31,22 @@ def proxy(node: DevNode) -> Iterator[FaultProxy]:
     """A faultless proxy before `node`; add faults with `proxy.on(…)`."""
     with FaultProxy(node.rpc_url) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """The PostgreSQL server of this run."""
+    try:
+        with shared_server() as server:
+            yield server
+    except PostgresNotFound as problem:
+        pytest.skip(str(problem))
+
+
+@pytest.fixture
+def postgres_url(postgres: Server) -> str:
+    """A fresh, migrated database."""
+    return postgres.database_url(postgres.migrated_database())
 
 
 @pytest.fixture

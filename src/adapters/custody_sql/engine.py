@@ -2,11 +2,15 @@
 
 Rules of this file
 
-1. SQLite: WAL, `synchronous=FULL` (a commit survives a power cut), foreign keys on. A writing transaction begins with BEGIN
+1. Every BEGIN is ours, and says how the transaction is isolated: neither a driver's habits nor the defaults of a database or
+   role decide that.
+2. SQLite: WAL, `synchronous=FULL` (a commit survives a power cut), foreign keys on. A writing transaction begins with BEGIN
    IMMEDIATE: it waits for its turn before it reads, so that what it read cannot change under it.
-2. Python's sqlite3 opens transactions by itself, and at the wrong moment; that is switched off, and every BEGIN is ours.
-3. PostgreSQL: a writing transaction locks the rows that it decides on; a reading one is REPEATABLE READ, READ ONLY.
-4. An error says which setting to look at, and repeats nothing of the URL.
+3. PostgreSQL: a writing transaction is READ COMMITTED and locks the rows that it decides on before it reads what depends on
+   them; a reading one is REPEATABLE READ, READ ONLY. Waiting has an end, on the server and on the wire.
+4. Nothing is kept in a server's session, which another client may get next (a pooler between us and the server): settings are
+   those of one transaction, locks end with it, and no statement is prepared under a name.
+5. An error says which setting to look at, and repeats nothing of the URL.
 """
 
 from __future__ import annotations
@@ -24,7 +28,33 @@ from custody_core.errors import DatabaseUnavailable
 BUSY_TIMEOUT_S = 20
 """How long a writer waits for its turn. Units are short; whoever waits longer is told `Conflict` and tries again."""
 
+STATEMENT_TIMEOUT_S = 30
+"""How long a single statement may take on PostgreSQL."""
+
+IDLE_TIMEOUT_S = 60
+"""How long a transaction may lie still on PostgreSQL before the server ends it, and with it the locks that it holds."""
+
+POOL_CONNECTIONS = 10
+POOL_OVERFLOW = 10
+"""A process keeps so many connections to PostgreSQL, and opens so many more while they are all in use."""
+
+POOL_WAIT_S = 10
+
 _BEGIN_OPTION = "custody_begin"
+_DRIVER = "postgresql+psycopg"
+
+_WIRE = {
+    "client_encoding": "utf8",
+    "fallback_application_name": "custody",  # a name in the URL comes first
+    "connect_timeout": 10,
+    # A server that is gone without a word is noticed within a minute.
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""libpq's own words. The query of the URL may add to them (`sslmode`, `sslrootcert`, …), and overrides them."""
 
 
 def open_engine(url: str | URL) -> Engine:
@@ -33,35 +63,44 @@ def open_engine(url: str | URL) -> Engine:
         parsed = make_url(url)
     except ArgumentError:
         raise DatabaseUnavailable("DATABASE_URL is not a database URL; an example is sqlite:///custody.db") from None
-    match parsed.get_backend_name():
-        case "sqlite":
+    match parsed.drivername:
+        case "sqlite" | "sqlite+pysqlite":
             return _open_sqlite(parsed)
-        case "postgresql":
-            return _open(parsed, pool_pre_ping=True)
+        case "postgresql" | "postgresql+psycopg":
+            return _open_postgresql(parsed)
         case _:
             raise DatabaseUnavailable("DATABASE_URL names a database other than sqlite and postgresql+psycopg")
 
 
 def for_writing(engine: Engine) -> Engine:
     """`engine`, for transactions that write."""
-    return engine.execution_options(**{_BEGIN_OPTION: "BEGIN IMMEDIATE"})
+    return engine.execution_options(**{_BEGIN_OPTION: _begin_writing(engine)})
 
 
 def for_reading(engine: Engine) -> Engine:
     """`engine`, for transactions that read one moment."""
-    if engine.dialect.name == "sqlite":
-        return engine.execution_options(**{_BEGIN_OPTION: "BEGIN"})
-    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    begin = "BEGIN" if is_sqlite(engine) else f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_limits(STATEMENT_TIMEOUT_S)}"
+    return engine.execution_options(**{_BEGIN_OPTION: begin})
+
+
+def for_upgrading(engine: Engine) -> Engine:
+    """`engine`, for migrations: rebuilding a large table takes as long as it takes."""
+    return engine.execution_options(**{_BEGIN_OPTION: _begin_writing(engine, statement_timeout_s=0)})
+
+
+def is_sqlite(engine: Engine) -> bool:
+    """Whether the database is a file of ours."""
+    return engine.dialect.name == "sqlite"
 
 
 def has_file(engine: Engine) -> bool:
     """Whether there is something to connect to, as far as that can be told without connecting."""
-    return engine.dialect.name != "sqlite" or Path(engine.url.database or "").exists()
+    return not is_sqlite(engine) or Path(engine.url.database or "").exists()
 
 
 def make_file(engine: Engine) -> None:
     """Makes an empty SQLite database, readable by its owner alone, where there is none. Raises `DatabaseUnavailable`."""
-    if engine.dialect.name == "sqlite":
+    if is_sqlite(engine):
         try:
             Path(engine.url.database or "").touch(mode=0o600)
         except OSError:
@@ -87,18 +126,52 @@ def _open_sqlite(url: URL) -> Engine:
     return engine
 
 
+def _open_postgresql(url: URL) -> Engine:
+    engine = _open(
+        url.set(drivername=_DRIVER),
+        # The driver begins nothing by itself, and prepares nothing.
+        connect_args={"autocommit": True, "prepare_threshold": None, **_wire(url)},
+        use_native_hstore=False,  # saves a question at each start
+        pool_size=POOL_CONNECTIONS,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=POOL_WAIT_S,
+        pool_pre_ping=True,  # a server that was restarted meanwhile costs a new connection, not an error
+    )
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _wire(url: URL) -> dict[str, str | int]:
+    return {name: value for name, value in _WIRE.items() if name not in url.query}
+
+
 def _open(url: URL, **options: Any) -> Engine:
     try:
         return create_engine(url, hide_parameters=True, **options)
-    except (ModuleNotFoundError, NoSuchModuleError):
+    except (ImportError, NoSuchModuleError):
         raise DatabaseUnavailable("the driver that DATABASE_URL asks for is missing; install custody-core[postgres]") from None
 
 
 def _prepare_connection(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None
+    connection.isolation_level = None  # Python's sqlite3 opens transactions by itself, and at the wrong moment
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN_OPTION, "BEGIN IMMEDIATE"))
+    begin = connection.get_execution_options().get(_BEGIN_OPTION) or _begin_writing(connection.engine)
+    connection.exec_driver_sql(begin)
+
+
+def _begin_writing(engine: Engine, *, statement_timeout_s: int = STATEMENT_TIMEOUT_S) -> str:
+    if is_sqlite(engine):
+        return "BEGIN IMMEDIATE"
+    return f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_limits(statement_timeout_s)}"
+
+
+def _limits(statement_timeout_s: int) -> str:
+    """The settings of one transaction. They travel with its BEGIN, in one message."""
+    return (
+        f"SET LOCAL statement_timeout = '{statement_timeout_s}s'; SET LOCAL lock_timeout = '{BUSY_TIMEOUT_S}s'; "
+        f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT_S}s'"
+    )

@@ -19,6 +19,9 @@ T = TypeVar("T")
 LIST_MAX = 900
 """The most values in one IN list: SQLite takes 999 parameters in its smallest build."""
 
+_COUNTED = {"preserve_rowcount": True}
+"""SQLAlchemy forgets how many rows an INSERT made, unless told not to."""
+
 Insert = postgresql.Insert | sqlite.Insert
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -81,7 +84,7 @@ class Session:
 
     def _run(self, statement: Executable, values: Values | None) -> CursorResult[Any]:
         try:
-            return self.connection.execute(statement, values)
+            return self.connection.execute(statement, values, execution_options=_COUNTED)
         except DBAPIError as error:
             self.refused = True
             raise translate(error) from error

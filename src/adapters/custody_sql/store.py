@@ -17,10 +17,10 @@ from contextlib import contextmanager, suppress
 
 from sqlalchemy import URL, Connection, Engine, RootTransaction
 from sqlalchemy.engine.base import NestedTransaction
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from custody_core.errors import BrokenInvariant, Conflict, DatabaseUnavailable
-from custody_sql import migrations
+from custody_sql import migrations, server
 from custody_sql.engine import for_reading, for_writing, has_file, make_file, open_engine
 from custody_sql.errors import translate, translate_commit
 from custody_sql.session import Session
@@ -77,6 +77,10 @@ class SqlStore:
         if not state.is_current:
             raise DatabaseUnavailable("the database was prepared by an older version; run `custody db upgrade`")
 
+    def require_safe(self) -> None:
+        """Raises `DatabaseUnavailable`, naming the setting, where a server is set to lose what it has confirmed, or is too old."""
+        server.require_safe(self.engine)
+
     @staticmethod
     def joined(connection: object) -> JoinedStore:
         """A store whose units are part of the caller's own transaction on `connection`, a `sqlalchemy.Connection`."""
@@ -113,7 +117,7 @@ class SqlStore:
             raise BrokenInvariant("this store was opened before a fork; open one in each process")
         try:
             connection = engine.connect()
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             raise translate(error) from error
         with connection:
             try:

@@ -6,7 +6,9 @@ Rules of this file
    never added up in SQL.
 2. A time is aware and in UTC, with microseconds. On SQLite it is ISO 8601 text of one fixed width, so that the order of the
    texts is the order of the times.
-3. Migrations use these types: what one of them stores does not change; a new way of storing is a new type.
+3. A text is compared byte by byte on PostgreSQL too. A collation of the system's would order ids by the server's language, and
+   leave unique indexes broken when an update of the system changes its mind.
+4. Migrations use these types: what one of them stores does not change; a new way of storing is a new type.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Dialect, Integer, LargeBinary, Numeric, Text
+from sqlalchemy import JSON, BigInteger, Dialect, Integer, LargeBinary, Numeric
+from sqlalchemy import Text as AnyText
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -23,16 +26,27 @@ from custody_core.domain.money import UINT256_MAX
 __all__ = ["JSON", "BaseUnits", "BigInteger", "LargeBinary", "Moment", "RowNumber", "SignedUnits", "Text"]
 
 
+class Text(TypeDecorator[str]):
+    """Text of any length, ordered by its bytes."""
+
+    impl = AnyText
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """SQLite compares bytes by itself."""
+        return dialect.type_descriptor(AnyText() if dialect.name == "sqlite" else AnyText(collation="C"))
+
+
 class BaseUnits(TypeDecorator[int]):
     """An amount of 0 … 2^256-1 base units."""
 
-    impl = Text
+    impl = AnyText
     cache_ok = True
     lowest, highest, digits = 0, UINT256_MAX, 78
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Text where integers are too small, NUMERIC elsewhere."""
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Numeric(self.digits, 0))
+        return dialect.type_descriptor(AnyText() if dialect.name == "sqlite" else Numeric(self.digits, 0))
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> Any:
         """Raises `ValueError` for what no column of this type may hold."""
@@ -57,12 +71,12 @@ class SignedUnits(BaseUnits):
 class Moment(TypeDecorator[datetime]):
     """An instant, in UTC."""
 
-    impl = Text
+    impl = AnyText
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Text on SQLite, which has no type for it."""
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(AnyText() if dialect.name == "sqlite" else TIMESTAMP(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         """Raises `ValueError` for a naive datetime: whose noon would it be?"""

@@ -84,9 +84,9 @@ class _Reservation:
         self._disabled: set[str] = set()
 
     def run(self, queued: Sequence[Transaction]) -> list[Outcome]:
-        policies = self._unit.active_policies()
         # Wallets are locked in one order everywhere, so that two workers never wait for each other.
         wallets = {wallet_id: self._unit.wallet(wallet_id, lock=True) for wallet_id in sorted({each.wallet_id for each in queued})}
+        policies = self._unit.active_policies()
         owners = self._unit.users_by_id(sorted({each.owner_id for each in queued}))
         self._disabled = {user.id for user in owners.values() if user.disabled_at is not None}
         outcomes = [self._one(each, wallets[each.wallet_id], policies) for each in queued]

@@ -117,10 +117,11 @@ class Sealer:
         if not unit.take_lease(LEASE, holder=self._holder, now=now, until=now + self._kit.limits.lease):
             return 0
         self._has_led = True
-        # Every event is added with an audit row, so no event is left behind when the audit rows are done.
+        # Every event is added with an audit row. The rows are read first, so that their events are committed and found: what is
+        # committed between the two reads is left to the next round, which its audit rows bring about.
+        rows = unit.unsealed_audit(ROWS_PER_UNIT)
         while unit.number_events(ROWS_PER_UNIT):
             pass
-        rows = unit.unsealed_audit(ROWS_PER_UNIT)
         head = unit.audit_head()
         unit.save_sealed_audit(seal(rows, last_sequence=head.sequence, last_hash=head.hash))
         return len(rows)

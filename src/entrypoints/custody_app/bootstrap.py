@@ -67,6 +67,7 @@ def open_service(
             for chain in settings.chains:
                 _require_right_node(chains[chain.chain_id], chain)
         store = closing.enter_context(open_database(settings))
+        store.require_safe()
         database_made = create and not store.exists()
         master = _existing_keys(settings.key_file, _key_check(store), create=create) if with_keys else None
         if create:
@@ -237,6 +238,7 @@ def _new_keys(path: Path) -> MasterKeys:
 
 def _keep_key_check(store: SqlStore, master: MasterKeys) -> None:
     with store.transaction() as unit:
+        unit.lock_pool()  # of two that make keys at once, the second sees what the first one kept
         if unit.setting(KEY_CHECK) is None:
             unit.put_setting(KEY_CHECK, check_value(master))
 

@@ -116,6 +116,7 @@ def _database(settings: Settings) -> Finding:
     try:
         with open_database(settings) as store:
             store.require_current()
+            store.require_safe()
             return Finding("database", True, f"at revision {store.schema().current}, as this version wants it")
     except CustodyError as problem:
         return Finding("database", False, problem.detail)

@@ -8,7 +8,7 @@ import attrs
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from custody_sql.engine import for_reading, for_writing
+from custody_sql.engine import for_reading, for_upgrading
 from custody_sql.errors import translate
 
 EXPECTED = "0003"
@@ -53,7 +53,7 @@ def upgrade(engine: Engine, *, revision: str = "head") -> SchemaState:
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     try:
-        with for_writing(engine).begin() as connection:
+        with for_upgrading(engine).begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
             config.attributes["connection"] = connection

@@ -104,6 +104,7 @@ class BookRows:
         chain_ids = sorted({account.chain_id for account in wanted})
         assets = sorted({account.asset for account in wanted})
         wallet_ids = sorted({account.wallet_id for account in wanted if account.wallet_id is not None})
+        system_kinds = sorted({account.kind.value for account in wanted if account.wallet_id is None})
         query = (
             select(accounts)
             .where(accounts.c.chain_id.in_(chain_ids), accounts.c.asset.in_(assets))
@@ -111,5 +112,6 @@ class BookRows:
             .with_for_update()
         )
         rows: list[Row[Any]] = list(self._session.rows_in(query, accounts.c.wallet_id, wallet_ids))
-        rows += self._session.rows(query.where(accounts.c.wallet_id.is_(None)))
+        if system_kinds:  # every wallet's money meets there: a unit that moves nothing of it does not wait for those that do
+            rows += self._session.rows(query.where(accounts.c.wallet_id.is_(None), accounts.c.kind.in_(system_kinds)))
         return {to_account(row): _Stored(row.id, row.balance) for row in rows}

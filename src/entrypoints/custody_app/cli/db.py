@@ -21,6 +21,7 @@ def upgrade(as_json: bool) -> None:
     """Bring the database to the revision that this version works on. Back it up first; stop the other processes."""
     with open_database(settings_now()) as store:
         before = store.schema().current
+        store.require_safe()
         store.upgrade()
         after = store.schema().current
     text = f"{mark(True)} the database is at revision {after}" + (

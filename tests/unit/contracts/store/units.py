@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from custody_core.domain.ledger import WalletAccounts
-from custody_core.errors import BrokenInvariant, Conflict
+from custody_core.domain.wallet import Wallet
+from custody_core.errors import BrokenInvariant, Conflict, InsufficientFunds
 from custody_core.ports import Store, Unit
 from tests.support import factories as make
 from tests.unit.contracts.store import given
@@ -19,7 +21,7 @@ class Boom(Exception):
 
 
 class UnitContract:
-    """A unit is committed altogether or leaves nothing, and units behave as if each ran alone."""
+    """A unit is committed altogether or leaves nothing, and units that lock the same take turns."""
 
     def test_a_clean_exit_commits_everything(self, store: Store) -> None:
         user, token = make.user(), make.token()
@@ -73,16 +75,44 @@ class UnitContract:
                 write(unit)
         assert _everything(store) == before
 
-    def test_writers_run_one_after_the_other(self, store: Store) -> None:
-        """Each reads a counter and writes it one higher: none of the increments is lost."""
+    @pytest.mark.parametrize("lock", ["wallet", "chain", "pool"])
+    def test_units_that_lock_the_same_run_one_after_the_other(self, store: Store, lock: str) -> None:
+        """Each reads a counter and writes it one higher: none of the increments is lost, and nobody has to try again."""
+        wallet = given.wallet(store)
+        given.write(store, lambda unit: unit.add_chain(make.chain_state(), make.header(0)))
 
         def increment() -> None:
             for _ in range(10):
                 with store.transaction() as unit:
+                    _lock(unit, lock, wallet.id)
                     unit.put_setting("counter", str(int(unit.setting("counter") or b"0") + 1).encode())
 
         given.at_once(*[increment] * 4)
         assert given.read(store, lambda unit: unit.setting("counter")) == b"40"
+
+    def test_postings_of_many_at_once_to_one_account_all_count(self, store: Store) -> None:
+        wallets = [given.wallet(store) for _ in range(4)]
+
+        def credit(wallet: Wallet) -> None:
+            for _ in range(5):
+                given.persistently(store, lambda unit: unit.post([make.credit(wallet, 3)]))
+
+        given.at_once(*[partial(credit, wallet) for wallet in [*wallets, *wallets]])
+        external = WalletAccounts(make.CHAIN_ID, "eth", wallets[0].id).external
+        assert given.read(store, lambda unit: unit.balance(external)) == -4 * 2 * 5 * 3
+
+    def test_of_many_that_take_more_than_half_of_an_account_one_succeeds(self, store: Store) -> None:
+        wallet = given.wallet(store)
+        given.write(store, lambda unit: unit.post([make.credit(wallet, 100)]))
+
+        def take() -> bool:
+            try:
+                given.persistently(store, lambda unit: unit.post([make.hold(wallet, 80, reference=f"take-{make.number()}")]))
+            except InsufficientFunds:
+                return False
+            return True
+
+        assert sorted(given.at_once(*[take] * 8)) == [False] * 7 + [True]
 
     def test_what_is_written_is_not_seen_before_its_commit(self, store: Store) -> None:
         written, seen = threading.Event(), threading.Event()
@@ -103,6 +133,16 @@ class UnitContract:
 
         assert given.at_once(write, look) == [None, True]
         assert given.read(store, lambda unit: unit.user(user.id)) == user
+
+
+def _lock(unit: Unit, what: str, wallet_id: str) -> None:
+    match what:
+        case "wallet":
+            unit.wallet(wallet_id, lock=True)
+        case "chain":
+            unit.chain(make.CHAIN_ID, lock=True)
+        case _:
+            unit.lock_pool()
 
 
 def _writes(wallet_id: str) -> list[Callable[[Unit], object]]:

@@ -13,13 +13,13 @@ down_revision = "0002"
 
 def upgrade() -> None:
     """Roles, API keys, answers."""
-    op.add_column("users", sa.Column("role", sa.Text(), server_default="user", nullable=False))
+    op.add_column("users", sa.Column("role", types.Text(), server_default="user", nullable=False))
     op.add_column("idempotency_keys", sa.Column("answer", sa.JSON(), server_default="{}", nullable=False))
     op.create_table(
         "api_keys",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("user_id", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("id", types.Text(), nullable=False),
+        sa.Column("user_id", types.Text(), nullable=False),
+        sa.Column("name", types.Text(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("scopes", sa.JSON(), nullable=False),
         sa.Column("created_at", types.Moment(), nullable=False),

