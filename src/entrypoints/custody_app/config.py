@@ -59,6 +59,9 @@ class Settings:
     dust_wei: int = 0
     allow_http_rpc: bool = False
     explorer_url: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    public_url: str | None = None
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
@@ -179,6 +182,24 @@ def _path(_name: str, text: str) -> Path:
     return Path(text)
 
 
+def _port(name: str, text: str) -> int:
+    number = _natural(name, text)
+    if number > 65_535:
+        raise ConfigurationError(f"{PREFIX}{name} is a port: 0 to 65535, 0 for any free one")
+    return number
+
+
+def _public_url(name: str, text: str) -> str:
+    """The address by which clients reach the service. What is behind a host and a port would be repeated in every link, so there
+    is nothing."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or text.rstrip("/") != f"{parts.scheme}://{parts.netloc}":
+        raise ConfigurationError(f"{PREFIX}{name} is the address of the service without a path, such as https://custody.example")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError(f"{PREFIX}{name} names no user and no password")
+    return text.rstrip("/")
+
+
 def _positive(name: str, text: str) -> int:
     number = _natural(name, text)
     if number == 0:
@@ -217,6 +238,9 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
     "DUST_WEI": _natural,
     "ALLOW_HTTP_RPC": _boolean,
     "EXPLORER_URL": _text,
+    "HOST": _text,
+    "PORT": _port,
+    "PUBLIC_URL": _public_url,
 }
 
 _CHAIN_NAMES = frozenset({"RPC_URL", "CHAIN_ID", "CONFIRMATIONS"})

@@ -1,0 +1,1 @@
+"""One file for each resource: its handlers, and its rows of the registry."""

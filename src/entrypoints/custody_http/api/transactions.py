@@ -1,0 +1,166 @@
+"""Transactions of both directions: asked for, looked at, taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from custody_core import BlockRef, Custody, Transaction
+from custody_core.domain.access import Scope
+from custody_core.domain.money import parse_base_units
+from custody_core.domain.resources import attempt_resource
+from custody_http import schemas
+from custody_http.parse import read_chain
+from custody_http.present import movement_resource, preview_resource
+from custody_http.registry import Call, KeyRule, Reach, Reply, Route, page
+
+
+def create(call: Call) -> Reply:
+    body: schemas.NewTransaction = call.body
+    accepted = call.custody.transactions.accept(
+        body.wallet_id,
+        to=body.to,
+        amount=parse_base_units(body.amount),
+        asset=body.asset,
+        chain_id=read_chain(body.chain),
+        tier=body.fee.tier,
+        fee_per_gas_max_wei=_fee_cap(body.fee),
+        external_id=body.external_id,
+        metadata=body.metadata,
+        idempotency_key=call.key or "",
+        owner_id=call.owner,
+        actor=call.actor,
+    )
+    headers = {"Location": f"/v1/transactions/{accepted.transaction.id}"}
+    if accepted.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Reply(accepted.answer, 201, headers)
+
+
+def preview(call: Call) -> Reply:
+    body: schemas.Transfer = call.body
+    found = call.custody.transactions.preview(
+        body.wallet_id,
+        to=body.to,
+        amount=parse_base_units(body.amount),
+        asset=body.asset,
+        chain_id=read_chain(body.chain),
+        tier=body.fee.tier,
+        fee_per_gas_max_wei=_fee_cap(body.fee),
+        owner_id=call.owner,
+    )
+    return Reply(preview_resource(found))
+
+
+def list_(call: Call) -> Reply:
+    query: schemas.TransactionsQuery = call.query
+    heads = _heads(call.custody)
+    return page(
+        call,
+        lambda limit, before: call.custody.transactions.list(
+            owner_id=call.owner,
+            wallet_id=query.wallet_id,
+            direction=query.direction,
+            state=query.state,
+            limit=limit,
+            before_id=before,
+        ),
+        position=lambda movement: movement.id,
+        show=lambda movement: movement_resource(movement, heads),
+    )
+
+
+def get(call: Call) -> Reply:
+    found = call.custody.transactions.get(call.ids["transaction_id"], owner_id=call.owner)
+    return Reply(movement_resource(found, _heads(call.custody)))
+
+
+def attempts(call: Call) -> Reply:
+    found = call.custody.transactions.get(call.ids["transaction_id"], owner_id=call.owner)
+    made = found.attempts if isinstance(found, Transaction) else ()
+    return Reply({"data": [attempt_resource(each) for each in made]})
+
+
+def cancel(call: Call) -> Reply:
+    cancelled = call.custody.transactions.cancel(call.ids["transaction_id"], owner_id=call.owner, actor=call.actor)
+    return Reply(movement_resource(cancelled, _heads(call.custody)))
+
+
+def _fee_cap(fee: schemas.FeeWish) -> int | None:
+    if fee.fee_per_gas_max_wei is None:
+        return None
+    return parse_base_units(fee.fee_per_gas_max_wei, pointer="/fee/fee_per_gas_max_wei")
+
+
+def _heads(custody: Custody) -> Mapping[int, BlockRef]:
+    """Chain id → the newest block that we follow, for counting confirmations."""
+    return {state.chain_id: state.cursor for state in custody.chains.states()}
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/transactions",
+        summary="Send from a wallet",
+        access=Scope.TRANSACTIONS_CREATE,
+        reach=Reach.OWNER,
+        query=schemas.Nothing,
+        body=schemas.NewTransaction,
+        key=KeyRule.REQUIRED,
+        answer=create,
+    ),
+    Route(
+        method="POST",
+        path="/transactions/preview",
+        summary="Say what a send would cost and whether it would be accepted; moves nothing",
+        access=Scope.TRANSACTIONS_READ,
+        reach=Reach.OWNER,
+        query=schemas.Nothing,
+        body=schemas.Transfer,
+        key=KeyRule.WELCOME,
+        answer=preview,
+    ),
+    Route(
+        method="GET",
+        path="/transactions",
+        summary="List transactions of both directions, newest first",
+        access=Scope.TRANSACTIONS_READ,
+        reach=Reach.OWNER,
+        query=schemas.TransactionsQuery,
+        body=None,
+        key=KeyRule.IGNORED,
+        answer=list_,
+    ),
+    Route(
+        method="GET",
+        path="/transactions/<transaction_id>",
+        summary="Show a transaction",
+        access=Scope.TRANSACTIONS_READ,
+        reach=Reach.OWNER,
+        query=schemas.Nothing,
+        body=None,
+        key=KeyRule.IGNORED,
+        answer=get,
+    ),
+    Route(
+        method="GET",
+        path="/transactions/<transaction_id>/attempts",
+        summary="List the signed versions of an outgoing transaction, oldest first",
+        access=Scope.TRANSACTIONS_READ,
+        reach=Reach.OWNER,
+        query=schemas.Nothing,
+        body=None,
+        key=KeyRule.IGNORED,
+        answer=attempts,
+    ),
+    Route(
+        method="POST",
+        path="/transactions/<transaction_id>/cancel",
+        summary="Take an outgoing transaction back",
+        access=Scope.TRANSACTIONS_CREATE,
+        reach=Reach.OWNER,
+        query=schemas.Nothing,
+        body=schemas.Nothing,
+        key=KeyRule.WELCOME,
+        answer=cancel,
+    ),
+)

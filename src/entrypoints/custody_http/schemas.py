@@ -1,0 +1,150 @@
+"""What may come in: the bodies and query parameters of every route. What is not named here is refused.
+
+Fields are checked for their shape here. What an amount, an address, an alias or a label may be is the core's to say, and it says
+so with a
+pointer at the same field.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from custody_core.domain.access import Scope
+
+AmountText = Annotated[
+    str, Meta(description="base units, as decimal digits", extra_json_schema={"pattern": "^(0|[1-9][0-9]{0,77})$"})
+]
+AddressText = Annotated[
+    str, Meta(description="all lower case, or with a valid EIP-55 checksum", extra_json_schema={"pattern": "^0x[0-9a-fA-F]{40}$"})
+]
+ChainText = Annotated[str, Meta(description="CAIP-2", extra_json_schema={"pattern": "^eip155:[1-9][0-9]*$"})]
+Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339")]
+Limit = Annotated[int, Meta(ge=1, le=200, description="entries on a page")]
+
+Direction = Literal["outgoing", "incoming"]
+
+
+class Schema(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What all schemas have in common: an unknown member is refused."""
+
+
+class Nothing(Schema):
+    """No parameters; an action's body, which is `{}` or left out."""
+
+
+# Query parameters
+
+
+class PageQuery(Schema):
+    """Which page of a list, newest first."""
+
+    limit: Limit = 50
+    cursor: str | None = None
+
+
+class WalletsQuery(PageQuery):
+    """`GET /wallets`."""
+
+
+class TransactionsQuery(PageQuery):
+    """`GET /transactions`."""
+
+    wallet_id: str | None = None
+    direction: Direction | None = None
+    state: str | None = None
+
+
+class BalancesQuery(Schema):
+    """`GET /wallets/{id}/balances`. `live` asks a node as well, for `on_chain`."""
+
+    live: bool = True
+
+
+class TokensQuery(Schema):
+    """`GET /tokens`."""
+
+    chain: ChainText | None = None
+
+
+class EventsQuery(Schema):
+    """`GET /events`: those after one that you have, in order."""
+
+    after: str | None = None
+    limit: Limit = 50
+
+
+# Bodies
+
+
+class NewWallet(Schema):
+    """`POST /wallets`. Only those who see every owner may name another `owner` than themselves."""
+
+    owner: str | None = None
+    label: str | None = None
+    external_id: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class WalletChange(Schema):
+    """`PATCH /wallets/{id}`: what is left out stays."""
+
+    label: str | UnsetType | None = UNSET
+    metadata: dict[str, str] | UnsetType = UNSET
+
+
+class Freeze(Schema):
+    """`POST /wallets/{id}/freeze`."""
+
+    reason: str | None = None
+
+
+class FeeWish(Schema):
+    """How much a transaction may pay for gas, in wei per gas."""
+
+    tier: Literal["slow", "normal", "fast"] = "normal"
+    fee_per_gas_max_wei: AmountText | None = None
+
+
+class Transfer(Schema):
+    """`POST /transactions/preview`."""
+
+    wallet_id: str
+    to: AddressText
+    amount: AmountText
+    type: Literal["transfer"] = "transfer"
+    asset: str = "eth"
+    chain: ChainText | None = None
+    fee: FeeWish = field(default_factory=FeeWish)
+
+
+class NewTransaction(Transfer):
+    """`POST /transactions`."""
+
+    external_id: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class NewToken(Schema):
+    """`POST /tokens`."""
+
+    address: AddressText
+    alias: str
+    decimals: int
+    chain: ChainText | None = None
+
+
+class TokenChange(Schema):
+    """`PATCH /tokens/{id}`."""
+
+    state: Literal["listed", "disabled"]
+
+
+class NewApiKey(Schema):
+    """`POST /api-keys`. Without `expires_at` it works until it is revoked."""
+
+    name: str
+    scopes: Annotated[list[Scope], Meta(min_length=1)]
+    expires_at: Moment | None = None

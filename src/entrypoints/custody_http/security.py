@@ -1,0 +1,50 @@
+"""Headers that go with every answer, and the two that are read from every request: `Host` and `X-Request-Id`."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from custody_core.errors import InvalidRequest
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "()",
+    "Referrer-Policy": "same-origin",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def request_id_of(given: str | None) -> str:
+    """The client's own id where it can be repeated everywhere as it is, else a new one."""
+    return given if given and _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+
+
+class HostCheck:
+    """Refuses requests that were meant for another host, where `PUBLIC_URL` says which one we are."""
+
+    def __init__(self, public_url: str | None) -> None:
+        parts = urlsplit(public_url or "")
+        self._expected: frozenset[str] | None = None
+        if public_url is not None and parts.hostname:
+            host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+            port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+            names = {f"{host}:{port}"}
+            if port == _DEFAULT_PORTS.get(parts.scheme):
+                names.add(host)
+            self._expected = frozenset(names)
+
+    def require(self, host: str | None) -> None:
+        """Raises `InvalidRequest` for another host than ours."""
+        if self._expected is not None and (host or "").lower() not in self._expected:
+            raise InvalidRequest("this service is not known under that host")
