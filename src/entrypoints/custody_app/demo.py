@@ -6,26 +6,25 @@ from the service and compared with what must have happened; the demo fails when 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import attrs
 
 from custody_app.bootstrap import open_service
+from custody_app.children import Children
 from custody_app.cli.resources import heads_of, movement_resource
-from custody_app.config import ConfigurationError, load_settings
-from custody_app.devchain import BLOCK_TIME_S, CHAIN_ID, CONFIRMATIONS_UNTIL_FINAL, DevChain, dev_chain, end
+from custody_app.config import load_settings
+from custody_app.demo_folder import fresh_folder, write_settings
+from custody_app.devchain import BLOCK_TIME_S, CONFIRMATIONS_UNTIL_FINAL, DevChain, dev_chain
 from custody_app.observers import QuietObserver
 from custody_app.story import Story
 from custody_core import Custody, CustodyError, ether, format_units, parse_address
@@ -62,12 +61,12 @@ def run_demo(*, once: bool) -> None:
     """Runs the job; then, unless `once`, keeps serving until Ctrl-C. Raises `CustodyError` when anything is not as it should be."""
     story = Story()
     with ExitStack() as cleanup:
-        cleanup.enter_context(_signals_as_interrupts())
-        folder = cleanup.enter_context(_fresh_folder(FOLDER))
-        chain = cleanup.enter_context(dev_chain(log=folder / "anvil.log"))
+        children = cleanup.enter_context(Children())
+        folder = cleanup.enter_context(fresh_folder(FOLDER))
+        chain = cleanup.enter_context(dev_chain(children, log=folder / "anvil.log"))
         story.title("custody demo: everything runs on this machine, no real money moves")
         story.done(f"a dev chain: anvil, {chain.rpc_url}, a block every {BLOCK_TIME_S} s")
-        demo = _Demo(story, folder, chain)
+        demo = _Demo(story, children, folder, chain)
         demo.prepare()
         scanner = cleanup.enter_context(demo.scanner())
         demo.run_job(cleanup)
@@ -79,12 +78,13 @@ def run_demo(*, once: bool) -> None:
 class _Demo:
     """The job, step by step."""
 
-    def __init__(self, story: Story, folder: Path, chain: DevChain) -> None:
+    def __init__(self, story: Story, children: Children, folder: Path, chain: DevChain) -> None:
         self._story = story
+        self._children = children
         self._folder = folder
         self._chain = chain
         self._environment = {name: text for name, text in os.environ.items() if not name.startswith("CUSTODY_")}
-        self._environment["CUSTODY_CONFIG"] = str(_write_settings(folder, chain))
+        self._environment["CUSTODY_CONFIG"] = str(write_settings(folder, chain))
 
     def prepare(self) -> None:
         """`custody init`."""
@@ -94,17 +94,15 @@ class _Demo:
         self._story.done(f"starter policy; {made['wallets_ready']['count']} wallets made ahead, their keys sealed")
 
     @contextmanager
-    def scanner(self) -> Iterator[subprocess.Popen[bytes]]:
+    def scanner(self) -> Iterator[subprocess.Popen[Any]]:
         """`custody scanner`, in the background."""
         self._story.command("scanner", "&")
-        with (self._folder / "scanner.log").open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own program
-                _program("scanner"), env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        try:
+        command, environment = _program("scanner"), self._environment
+        with (
+            (self._folder / "scanner.log").open("wb") as log,
+            self._children.running(command, env=environment, stdout=log, stderr=log) as process,
+        ):
             yield process
-        finally:
-            end(process)
 
     def run_job(self, cleanup: ExitStack) -> None:
         """Two wallets, a deposit, two sends, and the proof."""
@@ -119,7 +117,7 @@ class _Demo:
         self._reconcile()
         self._tell(alice, bob, fees_wei)
 
-    def keep_serving(self, scanner: subprocess.Popen[bytes]) -> None:
+    def keep_serving(self, scanner: subprocess.Popen[Any]) -> None:
         """Waits for Ctrl-C."""
         program = _program_as_typed()
         self._story.heading("The chain and the scanner keep running. In another terminal, from this folder, try:")
@@ -238,86 +236,22 @@ class _Demo:
         self._story.command(*arguments)
         done = self._run(*arguments, "--json")
         if done.returncode != 0:
-            raise DemoFailed(f"`custody {arguments[0]}` ended with exit code {done.returncode}: {done.stderr.strip()[-300:]}")
+            said = done.stderr.strip().splitlines() or ["it says nothing"]
+            raise DemoFailed(f"`custody {arguments[0]}` ended with exit code {done.returncode}: {said[-1]}")
         return json.loads(done.stdout)
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        try:
-            return subprocess.run(  # noqa: S603 - our own program
-                _program(*arguments),
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                encoding="utf-8",
-                check=False,
-                timeout=_STEP_WITHIN_S,
-            )
-        except subprocess.TimeoutExpired:
-            raise DemoFailed(f"`custody {arguments[0]}` does not end within {_STEP_WITHIN_S:g} s") from None
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+        with self._children.running(_program(*arguments), env=self._environment, **pipes) as process:
+            try:
+                out, err = process.communicate(timeout=_STEP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                raise DemoFailed(f"`custody {arguments[0]}` does not end within {_STEP_WITHIN_S:g} s") from None
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def _require(self, holds: bool, otherwise: str) -> None:
         if not holds:
             raise DemoFailed(f"{otherwise}; the logs are in {self._folder}")
-
-
-def _write_settings(folder: Path, chain: DevChain) -> Path:
-    """The settings file that every command of the demo reads, and that its viewer may go on with."""
-    home = folder.absolute()
-    settings = {
-        "database_url": f"sqlite:///{home / 'custody.db'}",
-        "key_file": str(home / "custody.key"),
-        "rpc_url": chain.rpc_url,
-        "chain_id": CHAIN_ID,
-        "scan_interval_s": 0.25,
-    }
-    file = folder / "custody.toml"
-    # A JSON string is a TOML string, and a JSON number a TOML number.
-    file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()), "utf-8")
-    return file.absolute()
-
-
-@contextmanager
-def _fresh_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder that only this user can open, held against a second demo until the end."""
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        raise ConfigurationError(f"{folder} cannot be made here, or is no folder; start the demo somewhere else") from None
-    try:
-        _empty(folder, descriptor)
-        yield folder
-    finally:
-        os.close(descriptor)
-
-
-def _empty(folder: Path, descriptor: int) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ConfigurationError(f"a demo is running in {folder} already; end that one first (Ctrl-C)") from None
-    try:
-        folder.chmod(0o700)
-        for entry in folder.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-    except OSError:
-        raise ConfigurationError(f"{folder} cannot be emptied; remove it, or start the demo somewhere else") from None
-
-
-@contextmanager
-def _signals_as_interrupts() -> Iterator[None]:
-    """Whoever ends us politely, ends what we started as well."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, _interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _program(*arguments: str) -> list[str]:

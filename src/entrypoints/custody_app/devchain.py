@@ -15,6 +15,7 @@ from typing import Any
 
 import requests
 
+from custody_app.children import Children
 from custody_app.config import ConfigurationError
 from custody_core import NodeUnavailable
 
@@ -28,7 +29,6 @@ CONFIRMATIONS_UNTIL_FINAL = 2 * SLOTS_IN_AN_EPOCH + 1
 BLOCK_TIME_S = 1
 
 _STARTS_WITHIN_S = 20.0
-_ENDS_WITHIN_S = 5.0
 _ANSWERS_WITHIN_S = 10.0
 _LISTENING = re.compile(r"Listening on 127\.0\.0\.1:(\d+)")
 _INSTALLED = "node_modules/@foundry-rs/anvil-*/bin/anvil"
@@ -74,28 +74,18 @@ class DevChain:
 
 
 @contextmanager
-def dev_chain(*, log: Path) -> Iterator[DevChain]:
+def dev_chain(children: Children, *, log: Path) -> Iterator[DevChain]:
     """Starts anvil and ends it afterwards, whatever happens. Raises `ConfigurationError` where there is none."""
-    with log.open("wb") as output:
-        # A session of its own: Ctrl-C reaches us, and we end it when nobody needs it any more.
-        process = subprocess.Popen(  # noqa: S603 - a program that the operator installed or named
-            [
-                *(str(find_anvil(os.environ)), "--host", "127.0.0.1", "--port", "0", "--chain-id", str(CHAIN_ID)),
-                *("--slots-in-an-epoch", str(SLOTS_IN_AN_EPOCH), "--block-time", str(BLOCK_TIME_S)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
+    command = [
+        *(str(find_anvil(os.environ)), "--host", "127.0.0.1", "--port", "0", "--chain-id", str(CHAIN_ID)),
+        *("--slots-in-an-epoch", str(SLOTS_IN_AN_EPOCH), "--block-time", str(BLOCK_TIME_S)),
+    ]
+    with log.open("wb") as output, children.running(command, stdout=output, stderr=output) as process:
         chain = DevChain(_port(process, log))
         try:
             yield chain
         finally:
             chain.close()
-    finally:
-        end(process)
 
 
 def find_anvil(environment: Mapping[str, str]) -> Path:
@@ -109,21 +99,7 @@ def find_anvil(environment: Mapping[str, str]) -> Path:
     return Path(found).absolute()
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process that we started, by asking first."""
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(_ENDS_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:  # also when somebody is tired of waiting for us
-        process.kill()
-        process.wait()
-
-
-def _port(process: subprocess.Popen[bytes], log: Path) -> int:
+def _port(process: subprocess.Popen[Any], log: Path) -> int:
     deadline = time.monotonic() + _STARTS_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
         found = _LISTENING.search(log.read_text("utf-8", errors="replace"))

@@ -7,6 +7,7 @@ overlaps itself; one that fails is tried again at its next turn. On SIGTERM or S
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable
@@ -24,6 +25,9 @@ SENDING_INTERVAL_S = 0.25
 
 POOL_INTERVAL_S = 5.0
 SEALING_INTERVAL_S = 1.0
+
+# A job that is still running when its turn comes again is left out by design; without this, Python would print that on stderr.
+logging.getLogger("apscheduler").addHandler(logging.NullHandler())
 
 
 class Scanner:

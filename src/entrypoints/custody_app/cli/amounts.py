@@ -11,7 +11,8 @@ from custody_core.domain.money import parse_base_units, parse_units, require_amo
 from custody_core.domain.tokens import NATIVE_ALIAS
 from custody_core.errors import InvalidAmount
 
-_TYPED = re.compile(r"([0-9]{1,78}(?:\.[0-9]{1,78})?) ?([a-z][a-z0-9.-]{0,31})", re.ASCII)
+_TYPED = re.compile(r"([0-9]{1,78}(?:\.[0-9]{1,78})?) ?(?!e[0-9])([a-z][a-z0-9.-]{0,31})", re.ASCII)
+"""A number and an alias. `1e18` is nobody's token: whoever types it means a power of ten, which is not understood here."""
 
 
 @attrs.frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from custody_core import BlockRef, Custody, Deposit, Policy, Preview, Reconciliation, Transaction
 from custody_core.domain.money import format_units
@@ -83,7 +84,7 @@ def policy_resource(policy: Policy) -> Resource:
     }
 
 
-def chain_resource(status: ChainStatus) -> Resource:
+def chain_resource(status: ChainStatus) -> dict[str, Any]:
     """A followed chain."""
     state = status.state
     return {

@@ -8,7 +8,8 @@ import time
 import click
 
 from custody_app.cli.opening import everything
-from custody_app.cli.output import LiveLine, bar, is_terminal, say
+from custody_app.cli.output import LiveLine, bar, is_terminal, json_option, say, show
+from custody_app.cli.resources import chain_resource
 from custody_app.observers import LogObserver
 from custody_app.scanner import Scanner
 from custody_core import ChainHalted, Custody, NodeUnavailable
@@ -24,13 +25,14 @@ _PAUSE_S = 0.2
 
 @click.command("scanner")
 @click.option("--once", is_flag=True, help="do rounds until there is nothing left to do now, and end")
-def command(once: bool) -> None:
+@json_option
+def command(once: bool, as_json: bool) -> None:
     """Do the background work: make wallets ahead, follow the chains, credit, sign and send, seal the audit trail.
 
     Writes one JSON line on stderr for each thing worth reading. Ends by itself on SIGTERM or Ctrl-C, when what runs has finished.
     """
     if once:
-        _once()
+        _once(as_json=as_json)
     else:
         _until_told()
 
@@ -44,7 +46,7 @@ def _until_told() -> None:
         log.info("scanner-stopped")
 
 
-def _once() -> None:
+def _once(*, as_json: bool) -> None:
     observer = _BarObserver() if is_terminal(sys.stderr) else LogObserver()
     with everything(observer) as opened:
         try:
@@ -52,8 +54,9 @@ def _once() -> None:
         finally:
             if isinstance(observer, _BarObserver):
                 observer.line.clear()
-        for state in opened.custody.chains.states():
-            say(f"{chain_text(state.chain_id)}: followed to block {state.cursor.number}, final to {state.final.number}")
+        chains = [chain_resource(status) for status in opened.custody.chains.list()]
+    lines = [f"{each['id']}: followed to block {each['followed']['number']}, final to {each['final']['number']}" for each in chains]
+    show({"data": chains}, as_json=as_json, text="\n".join(lines))
 
 
 def rounds_until_idle(custody: Custody) -> None:

@@ -1,0 +1,58 @@
+"""The folder that the demo works in."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from custody_app.config import ConfigurationError
+from custody_app.devchain import CHAIN_ID, DevChain
+
+
+def write_settings(folder: Path, chain: DevChain) -> Path:
+    """The settings file that every command of the demo reads, and that its viewer may go on with."""
+    home = folder.absolute()
+    settings = {
+        "database_url": f"sqlite:///{home / 'custody.db'}",
+        "key_file": str(home / "custody.key"),
+        "rpc_url": chain.rpc_url,
+        "chain_id": CHAIN_ID,
+        "scan_interval_s": 0.25,
+    }
+    file = folder / "custody.toml"
+    # A JSON string is a TOML string, and a JSON number a TOML number.
+    file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()), "utf-8")
+    return file.absolute()
+
+
+@contextmanager
+def fresh_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder that only this user can open, held against a second demo until the end."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        raise ConfigurationError(f"{folder} cannot be made here, or is no folder; start the demo somewhere else") from None
+    try:
+        _empty(folder, descriptor)
+        yield folder
+    finally:
+        os.close(descriptor)
+
+
+def _empty(folder: Path, descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigurationError(f"a demo is running in {folder} already; end that one first (Ctrl-C)") from None
+    try:
+        folder.chmod(0o700)
+        for entry in folder.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    except OSError:
+        raise ConfigurationError(f"{folder} cannot be emptied; remove it, or start the demo somewhere else") from None
