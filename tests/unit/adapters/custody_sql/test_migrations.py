@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import attrs
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -14,6 +15,7 @@ from custody_core.errors import DatabaseUnavailable
 from custody_sql import SqlStore, migrations
 from custody_sql.engine import make_file, open_engine
 from custody_sql.tables import metadata
+from tests.support import factories as make
 from tests.unit.contracts.store.given import at_once
 
 
@@ -82,6 +84,32 @@ def test_an_upgrade_that_fails_leaves_the_database_as_it_was(empty: Engine) -> N
     with pytest.raises(DatabaseUnavailable):
         migrations.upgrade(empty)
     assert list(_schema(empty)) == ["events"]
+
+
+def test_users_and_keys_from_before_roles_and_answers_are_kept(tmp_path: Path) -> None:
+    store = SqlStore(f"sqlite:///{tmp_path / 'custody.db'}")
+    make_file(store.engine)
+    migrations.upgrade(store.engine, revision="0002")
+    user, record = make.user(), make.idempotency()
+    with store.engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO users (id, issuer, subject, created_at, version) VALUES (:id, :issuer, :subject, :at, 1)"),
+            {"id": user.id, "issuer": user.issuer, "subject": user.subject, "at": user.created_at.isoformat()},
+        )
+        connection.execute(
+            text("INSERT INTO idempotency_keys VALUES (:scope, :key, :fingerprint, :object_id, :at)"),
+            {
+                "scope": record.scope,
+                "key": record.key,
+                "fingerprint": record.fingerprint,
+                "object_id": record.object_id,
+                "at": record.created_at.isoformat(),
+            },
+        )
+    store.upgrade()
+    with store.reading() as unit:
+        assert unit.user(user.id) == user
+        assert unit.idempotency(record.scope, record.key) == attrs.evolve(record, answer={})
 
 
 def test_a_store_is_used_only_when_it_is_of_this_version(tmp_path: Path) -> None:
