@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import attrs
 import pytest
 
 from custody_core import Deposit, DepositState, Limits, Transaction, TransactionState, WalletState, ether
 from custody_core.domain.authorisation import AuthorisedPayment
+from custody_core.domain.chain import Hash, Header, Receipt
 from custody_core.domain.deposit import DepositKind
 from custody_core.domain.encoding import FeeMarketTransaction
 from custody_core.domain.fees import GWEI
+from custody_core.ports import Answer, BlockTag, Found
 from custody_core.services.following import Round
 from custody_memory.chain import MemoryChain
+from tests.support import factories
 from tests.unit.core.services.bench import FINALITY, Bench, contract_of, opened
 
 
@@ -178,6 +184,54 @@ def test_a_final_block_that_changes_stops_the_line_until_somebody_has_looked(ben
     assert bench.balance(wallet).available == ether("1"), "nothing is reversed by itself"
     bench.rounds(5)
     assert bench.alarms() == ["finality-breached"]
+
+
+class AnotherFinalBlock(MemoryChain):
+    """A node whose final block has another hash than the block that it showed at that height, while `lies`."""
+
+    lies = True
+
+    def header(self, at: int | BlockTag) -> Answer[Header]:
+        answer = super().header(at)
+        if self.lies and at is BlockTag.FINALIZED and isinstance(answer, Found) and answer.value.number > 0:
+            return Found(attrs.evolve(answer.value, hash=factories.hash32(7)))
+        return answer
+
+
+def test_a_final_block_that_the_node_contradicts_is_not_taken_for_final() -> None:
+    chain = AnotherFinalBlock()
+    with opened(chain=chain) as bench:
+        wallet = bench.wallet()
+        bench.chain.send_ether(wallet.address, ether("1"))
+        bench.blocks(3 * FINALITY)
+        assert bench.balance(wallet).available == 0
+        chain.lies = False
+        bench.blocks(1)
+        assert bench.balance(wallet).available == ether("1")
+
+
+class FailedOnChain(MemoryChain):
+    """A node on which nothing that outsiders send succeeds, while `fails`: the value stays where it was."""
+
+    fails = True
+
+    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
+        answers = super().receipts(transaction_hashes)
+        if not self.fails:
+            return answers
+        return [Found(attrs.evolve(each.value, succeeded=False)) if isinstance(each, Found) else each for each in answers]
+
+
+def test_d02_value_in_a_transaction_that_failed_is_no_deposit() -> None:
+    chain = FailedOnChain()
+    with opened(chain=chain) as bench:
+        wallet = bench.wallet()
+        chain.send_ether(wallet.address, ether("1"))
+        bench.blocks(FINALITY + 1)
+        assert bench.deposits(wallet) == []
+        chain.fails = False
+        bench.pay_in(wallet, ether("2"))
+        assert bench.balance(wallet).total == ether("2")
 
 
 def test_without_finality_nothing_is_credited(bench: Bench) -> None:

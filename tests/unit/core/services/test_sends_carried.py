@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from custody_core import (
@@ -222,6 +224,66 @@ def test_what_a_block_holds_cannot_be_cancelled(bench: Bench) -> None:
     bench.blocks(1)
     with pytest.raises(InvalidStateTransition, match="confirming"):
         bench.custody.transactions.cancel(made.id)
+
+
+class Interrupting(StubbornKeys):
+    """A signer during whose work, once, something else happens."""
+
+    def __init__(
+        self, within: Keys, *, verifying: Callable[[], object] | None = None, signing: Callable[[], object] | None = None
+    ) -> None:
+        super().__init__(within)
+        self.verifying, self.signing = verifying, signing
+
+    def verify(self, key: SealedKey) -> None:
+        self.within.verify(key)
+        happens, self.verifying = self.verifying, None
+        if happens:
+            happens()
+
+    def sign(self, authorised: object, key: SealedKey) -> SignedTransaction:
+        signed = super().sign(authorised, key)
+        happens, self.signing = self.signing, None
+        if happens:
+            happens()
+        return signed
+
+
+def test_a_cancellation_while_the_nonce_is_being_reserved_comes_first(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    made = bench.send(wallet)
+    with_keys(bench, Interrupting(keys_of(bench.custody), verifying=lambda: bench.custody.transactions.cancel(made.id)))
+    bench.settle()
+    done = bench.transaction(made.id)
+    assert (done.state, done.nonce, done.attempts) == (TransactionState.CANCELLED, None, ())
+    assert bench.balance(wallet).available == ether("1")
+    following = bench.send(wallet)
+    bench.settle()
+    assert bench.transaction(following.id).nonce == 0, "no nonce was lost"
+    bench.require_sound()
+
+
+def test_a_cancellation_while_the_payment_is_being_signed_keeps_its_bytes_from_leaving(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    made = bench.send(wallet, ether("0.5"))
+    with_keys(bench, Interrupting(keys_of(bench.custody), signing=lambda: bench.custody.transactions.cancel(made.id)))
+    bench.rounds()
+    assert bench.chain.pool == []
+    bench.settle()
+    done = bench.transaction(made.id)
+    assert (done.state, [each.kind for each in done.attempts]) == (TransactionState.CANCELLED, [AttemptKind.CANCELLATION])
+    assert bench.balance(wallet).available > ether("0.99")
+    bench.require_sound()
+
+
+def test_a_freeze_while_the_payment_is_being_signed_signs_nothing_after_it(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    made = bench.send(wallet, ether("0.5"))
+    freezing = Interrupting(keys_of(bench.custody), verifying=lambda: bench.custody.wallets.freeze(wallet.id, reason="stolen"))
+    with_keys(bench, freezing)
+    bench.settle()
+    waiting = bench.transaction(made.id)
+    assert (waiting.nonce, waiting.parked_reason, bench.chain.pool) == (None, "wallet-frozen", [])
 
 
 # Answers that are lost, blocks that are taken back
