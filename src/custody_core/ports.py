@@ -121,9 +121,7 @@ class BroadcastAnswer:
 
 
 class Chain(Protocol):
-    """One chain, through one or several nodes. Methods answer `Unknown` instead of raising for anything that a node or network
-    does.
-    """
+    """One chain, through one or several nodes. Methods answer `Unknown`, and never raise, for what a node or network does."""
 
     @property
     def chain_id(self) -> int:
@@ -162,9 +160,7 @@ class Chain(Protocol):
         ...
 
     def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
-        """For each (holder, token contract or None for ether) the balance at exactly that block. `Unknown` where the node
-        pruned it.
-        """
+        """For each (holder, token contract or None for ether) the balance at exactly that block; `Unknown` where it is pruned."""
         ...
 
     def fee_history(self) -> Answer[FeeHistory]:
@@ -206,9 +202,7 @@ class Keys(Protocol):
         ...
 
     def sign(self, authorised: Authorised, key: SealedKey) -> SignedTransaction:
-        """Signs exactly what was authorised, after the check of `verify`. Deterministic (RFC 6979), low s (EIP-2). Raises
-        `KeyIntegrity`.
-        """
+        """Signs exactly what was authorised, after the check of `verify`, raising as it does. RFC 6979, low s (EIP-2)."""
         ...
 
 
@@ -217,9 +211,8 @@ class Keys(Protocol):
 
 @attrs.frozen
 class IdempotencyRecord:
-    """A key that was used: `fingerprint` of the body it came with, the object that it made, and `answer`, that object's public
-    form (JSON) as it was then; empty in a record from before answers were kept.
-    """
+    """A key that was used: `fingerprint` of its body, the object that it made, and in `answer` that object's public form as it
+    was then (JSON; empty in a record from before answers were kept)."""
 
     scope: str
     key: str
@@ -307,8 +300,7 @@ class Unit(Protocol):
     def claim_due(self, *, chain_id: int, now: datetime, until: datetime, limit: int) -> Sequence[Transaction]:
         """Up to `limit` transactions whose `due_at` is at or before `now`, oldest due first (then by id), each put off to `until`.
 
-        The claim saves them (version + 1) and skips rows that another unit holds; a worker that dies leaves them due again at
-        `until`.
+        The claim saves them (version + 1) and skips rows that another unit holds; if the worker dies, they are due at `until`.
         """
         ...
 
