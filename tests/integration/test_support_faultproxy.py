@@ -12,6 +12,8 @@ from eth_account import Account
 from tests.support.devnode import DEV_ACCOUNTS, DevNode
 from tests.support.faultproxy import FaultProxy
 from tests.support.faults import (
+    After,
+    Before,
     Delay,
     Drip,
     DropRequest,
@@ -83,6 +85,17 @@ def test_forward_then_drop_reply_lets_the_node_act(proxy: FaultProxy, node: DevN
     with pytest.raises(requests.ConnectionError):
         ask(proxy, "eth_sendRawTransaction", signed_payment())
     assert node.nonce(DEV_ACCOUNTS[0].address, "pending") == 1
+
+
+def test_something_can_happen_before_or_after_the_node_acts(proxy: FaultProxy, node: DevNode) -> None:
+    seen: list[int] = []
+
+    def look() -> None:
+        seen.append(node.nonce(DEV_ACCOUNTS[0].address, "pending"))
+
+    proxy.on("eth_sendRawTransaction", Before(look), After(look))
+    assert "result" in ask(proxy, "eth_sendRawTransaction", signed_payment())
+    assert seen == [0, 1]
 
 
 @pytest.mark.parametrize(

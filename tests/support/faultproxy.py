@@ -21,6 +21,8 @@ import attrs
 import requests
 
 from tests.support.faults import (
+    After,
+    Before,
     Delay,
     Drip,
     DropRequest,
@@ -203,6 +205,8 @@ class FaultProxy:
         """The reply without its envelope ({"result"} or {"error"}), or None where none is to be sent."""
         if delay := first(Delay, faults):
             self.pause(delay.seconds)
+        if before := first(Before, faults):
+            before.act()
         exchange.befall(faults)
         if exchange.is_replaced or first(DropRequest, faults) is not None:
             return None
@@ -213,6 +217,8 @@ class FaultProxy:
         for fault in faults:
             if isinstance(fault, Edit) and "result" in reply:
                 reply = {"result": fault.change(reply["result"])}
+        if after := first(After, faults):
+            after.act()
         with self._lock:
             self._last_replies[json.dumps([method, params])] = reply
         return reply if first(ForwardThenDropReply, faults) is None else None

@@ -24,6 +24,20 @@ class ForwardThenDropReply:
 
 
 @attrs.frozen
+class Before:
+    """`act` happens when the call arrives, before the node hears of it: with DropRequest, the caller's death before the effect."""
+
+    act: Callable[[], object]
+
+
+@attrs.frozen
+class After:
+    """`act` happens when the node has answered, before the caller knows: with ForwardThenDropReply, its death after the effect."""
+
+    act: Callable[[], object]
+
+
+@attrs.frozen
 class Null:
     """`"result": null` without asking the node."""
 
@@ -88,7 +102,20 @@ class Drip:
 
 
 Fault: TypeAlias = (
-    Delay | DropRequest | ForwardThenDropReply | Null | Error | Http | Edit | EditReply | Route | Stale | Truncate | Drip
+    Delay
+    | DropRequest
+    | ForwardThenDropReply
+    | Before
+    | After
+    | Null
+    | Error
+    | Http
+    | Edit
+    | EditReply
+    | Route
+    | Stale
+    | Truncate
+    | Drip
 )
 
 
