@@ -185,3 +185,14 @@ def test_a_token_that_is_disabled_when_its_deposit_becomes_final_is_quarantined(
     assert (balances["good"].available, balances["good"].quarantined) == (0, 100)
     assert [deposit.state for deposit in service.deposits()] == [DepositState.QUARANTINED]
     service.assert_reconciled()
+
+
+def test_d_18_a_deposit_for_a_disabled_owner_is_quarantined_not_lost(service: Service) -> None:
+    wallet, node = service.wallet(), service.node
+    assert wallet.owner_id is not None
+    service.custody.users.disable(wallet.owner_id)
+    node.mined(node.send_from_dev_account(wallet.address, ether("1")))
+    service.finalize()
+    (balance,) = service.custody.wallets.balances(wallet.id)
+    assert (balance.available, balance.quarantined) == (0, ether("1"))
+    service.assert_reconciled()

@@ -18,10 +18,12 @@ from enum import StrEnum
 
 import attrs
 
+from custody_core.domain.access import User
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import BlockRef, Hash
 from custody_core.domain.ledger import PostingGroup, Reason, WalletAccounts, moves
 from custody_core.domain.tokens import Asset
+from custody_core.domain.wallet import Wallet, WalletState
 from custody_core.errors import IllegalTransition
 
 
@@ -117,6 +119,22 @@ class DepositChange:
     deposit: Deposit
     postings: tuple[PostingGroup, ...]
     event: str
+
+
+def quarantine_reason(deposit: Deposit, *, wallet: Wallet | None, owner: User | None, is_listed: bool, dust_wei: int) -> str | None:
+    """Why a final deposit is not its owner's to spend yet, None when it is. Nothing is ever lost by it: an operator releases it.
+
+    `owner` is None for a wallet that still waits in the pool, and a wallet of the pool may be paid.
+    """
+    if wallet is None or wallet.state is WalletState.CLOSED:
+        return "the wallet is closed"
+    if owner is not None and owner.disabled_at is not None:
+        return "the owner is disabled"
+    if not is_listed:
+        return "the token is not listed any more"
+    if deposit.asset.is_native and deposit.key.amount < dust_wei:
+        return "below the dust threshold"
+    return None
 
 
 def decide(deposit: Deposit, fact: DepositFact, now: datetime) -> DepositChange:
