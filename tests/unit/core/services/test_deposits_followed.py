@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 import pytest
 
-from custody_core import Deposit, DepositState, Limits, Transaction, TransactionState, WalletState, ether
+from custody_core import Deposit, DepositState, Limits, Transaction, TransactionState, Wallet, WalletState, ether
+from custody_core.domain.addresses import Address
 from custody_core.domain.authorisation import AuthorisedPayment
 from custody_core.domain.chain import Hash, Header, Receipt
 from custody_core.domain.deposit import DepositKind
@@ -17,7 +18,7 @@ from custody_core.ports import Answer, BlockTag, Found
 from custody_core.services.following import Round
 from custody_memory.chain import MemoryChain
 from tests.support import factories
-from tests.unit.core.services.bench import FINALITY, Bench, contract_of, opened
+from tests.unit.core.services.bench import FINALITY, FRIEND, Bench, contract_of, opened
 
 
 def test_d01_a_deposit_shows_at_once_and_counts_when_final(bench: Bench) -> None:
@@ -44,6 +45,43 @@ def test_an_address_is_watched_from_its_birth_before_it_has_an_owner() -> None:
         bench.chain.send_ether(later.address, ether("1"))
         bench.blocks(FINALITY + 1)
         assert bench.balance(later).available == ether("1")
+
+
+class Interrupted(MemoryChain):
+    """A node that is asked for receipts while, once, something else happens."""
+
+    happens: Callable[[], object] | None = None
+
+    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
+        happens, self.happens = self.happens, None
+        if happens:
+            happens()
+        return super().receipts(transaction_hashes)
+
+
+def born_while_its_block_is_read(target: Address) -> tuple[Wallet, int]:
+    """The wallet that is made after a block was matched and before it is saved, and what the block's 2 ether to `target` gave it.
+
+    The same calls make the same keys, so that a second run knows where the first one's wallet will be.
+    """
+    chain, born = Interrupted(), list[Wallet]()
+    with opened(chain=chain, limits=Limits(key_pool_size=1)) as bench:
+        known = bench.wallet()
+        chain.send_ether(known.address, ether("1"))
+        chain.send_ether(target, ether("2"))
+        chain.mine()
+        chain.happens = lambda: born.append(bench.wallet("bob", key="born-late"))
+        bench.custody.follow(chain.chain_id)
+        bench.blocks(FINALITY)
+        assert bench.balance(known).available == ether("1")
+        bench.require_sound()
+        return born[0], bench.balance(born[0]).available
+
+
+def test_d20_an_address_that_is_born_while_its_block_is_read_misses_nothing() -> None:
+    wallet, nothing = born_while_its_block_is_read(FRIEND)
+    same, credited = born_while_its_block_is_read(wallet.address)
+    assert (same.address, nothing, credited) == (wallet.address, 0, ether("2"))
 
 
 def test_a_deposit_that_came_before_the_owner_is_the_owners() -> None:
