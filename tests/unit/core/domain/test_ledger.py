@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from custody_core.domain.ledger import (
@@ -90,6 +90,7 @@ def test_a_group_of_nothing_cannot_be_said() -> None:
         group()
 
 
+@settings(max_examples=25)
 @given(st.lists(MOVEMENTS.map(lambda movements: moves(*movements)).filter(bool), max_size=6))
 def test_the_net_of_groups_is_the_sum_of_their_postings(each: list[tuple[Posting, ...]]) -> None:
     net = net_by_account(group(*postings) for postings in each)

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from custody_core.domain.policy import (
@@ -71,10 +71,10 @@ FLAT: Mapping[str, st.SearchStrategy[Json]] = {
 WHEN: st.SearchStrategy[dict[str, Json]] = st.recursive(
     st.fixed_dictionaries({}, optional=dict(FLAT)),
     lambda inner: st.fixed_dictionaries({"not": inner}, optional=dict(FLAT)),
-    max_leaves=3,
+    max_leaves=2,
 )
 OUTCOMES = st.sampled_from(["allow", "deny"])
-RULES = st.lists(st.tuples(WHEN, OUTCOMES), min_size=1, max_size=5).map(
+RULES = st.lists(st.tuples(WHEN, OUTCOMES), min_size=1, max_size=4).map(
     lambda drawn: [rule(f"r{index}", when, outcome) for index, (when, outcome) in enumerate(drawn)]
 )
 INPUTS = st.builds(
@@ -118,6 +118,7 @@ def test_the_verdict_is_what_the_rules_say(rules: list[dict[str, Json]], inputs:
     assert evaluation.policy_ids == ("pol_1",)
 
 
+@settings(max_examples=25)
 @given(RULES, INPUTS, st.randoms(use_true_random=False))
 def test_the_order_of_rules_means_nothing(rules: list[dict[str, Json]], inputs: PolicyInput, chance: Any) -> None:
     shuffled = list(rules)
@@ -126,11 +127,13 @@ def test_the_order_of_rules_means_nothing(rules: list[dict[str, Json]], inputs: 
     assert (one.verdict, set(one.rules)) == (other.verdict, set(other.rules))
 
 
+@settings(max_examples=25)
 @given(RULES, INPUTS)
 def test_one_more_deny_that_matches_turns_any_verdict(rules: list[dict[str, Json]], inputs: PolicyInput) -> None:
     assert verdict(*rules, rule("stop", {}, "deny"), inputs=inputs) is Verdict.DENY
 
 
+@settings(max_examples=25)
 @given(RULES, INPUTS)
 def test_an_evaluation_can_be_run_again_from_what_it_recorded(rules: list[dict[str, Json]], inputs: PolicyInput) -> None:
     written = document(*rules)
@@ -156,6 +159,7 @@ def test_a_new_service_lets_users_transfer_and_nothing_else() -> None:
     assert evaluate(starter, attrs.evolve(INPUT, type="contract_call")).verdict is Verdict.DENY
 
 
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.sampled_from(Layer), RULES), min_size=1, max_size=3), INPUTS, st.randoms(use_true_random=False))
 def test_layers_only_narrow(drawn: list[tuple[Layer, list[dict[str, Json]]]], inputs: PolicyInput, chance: Any) -> None:
     subjects = {Layer.GLOBAL: None, Layer.OWNER: "usr_1", Layer.WALLET: "wal_1"}

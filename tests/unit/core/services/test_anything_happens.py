@@ -139,7 +139,7 @@ class Story:
         assert bench.custody.audit.verify().first_broken is None
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(STORIES)
 def test_r06_whatever_happens_nothing_is_lost_or_paid_twice(story: list[tuple[str, tuple[Any, ...]]]) -> None:
     with opened() as bench:
