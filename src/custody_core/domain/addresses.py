@@ -69,3 +69,9 @@ def require_recipient(to: Address, *, sender: Address, token: Address | None, po
         raise InvalidAddress(
             "this is the token's own contract; what it receives is lost", pointer=pointer, rule="recipient-token-contract"
         )
+
+
+def require_contract(address: Address, *, pointer: str = "/address") -> None:
+    """Refuses what cannot be a token's contract. Raises `InvalidAddress`."""
+    if int(address, 16) <= PRECOMPILE_MAX:
+        raise InvalidAddress("no token lives at this address", pointer=pointer, rule="contract-reserved-address")

@@ -36,7 +36,7 @@ from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
 from custody_core.domain.matching import BlockMatches, ManagedAddresses, bloom_admits, match_block
 from custody_core.domain.tokens import Asset
 from custody_core.ports import Answer, BlockTag, Found, Unit
-from custody_core.services.ingest import BlockEvidence, Ingest
+from custody_core.services.ingest import BlockEvidence, ContradictoryReceipt, Ingest
 from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
 
 _ADDRESSES_PER_READ = 10_000
@@ -162,7 +162,11 @@ class Follower:
                 version=state.version + 1,
             )
             ingest = Ingest(self._kit, self._managed, {asset.key: asset for asset in tokens}, state=advanced, evidence=evidence)
-            if self._kit.write(ingest.run):
+            try:
+                is_saved = self._kit.write(ingest.run)
+            except ContradictoryReceipt as problem:
+                return self._wait(f"the receipt of {problem} says that it cost more than it may")
+            if is_saved:
                 self._kit.observer.progress(f"chain eip155:{state.chain_id}", done=advanced.cursor.number, total=tip.number)
                 return Round.ADVANCED if read else Round.IDLE
 

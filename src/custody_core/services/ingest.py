@@ -35,6 +35,10 @@ class BlockEvidence:
     logs: tuple[Log, ...]
 
 
+class ContradictoryReceipt(Exception):
+    """A receipt says that a transaction of ours cost more than its bytes allow. The node is wrong, so nothing is concluded."""
+
+
 class Ingest:
     """One commit of the follower. `state` is the chain row as it will be; `tokens` maps contract to asset."""
 
@@ -54,7 +58,10 @@ class Ingest:
         self._evidence = evidence
 
     def run(self, unit: Unit) -> bool:
-        """Saves the blocks. False, and nothing is written, when an address was born that they were not matched against."""
+        """Saves the blocks. False, and nothing is written, when an address was born that they were not matched against.
+
+        Raises `ContradictoryReceipt`; nothing is written then either.
+        """
         unit.lock_pool()
         if unit.addresses_after(self._managed.sequence, 1):
             return False
@@ -172,6 +179,8 @@ def _seen(transaction: Transaction, receipt: Receipt, block: BlockRef, now: date
     attempt = transaction.attempt_by_hash(receipt.transaction_hash)
     if attempt is None:
         raise AssertionError("a transaction was found by a hash that it does not have")
+    if receipt.gas_used > transaction.gas_limit or receipt.effective_gas_price_wei > attempt.fees.max_fee_per_gas_wei:
+        raise ContradictoryReceipt(receipt.transaction_hash)
     inclusion = Inclusion(
         attempt_id=attempt.id,
         block=block,

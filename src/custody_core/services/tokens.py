@@ -7,7 +7,7 @@ from datetime import datetime
 
 import attrs
 
-from custody_core.domain.addresses import parse_address
+from custody_core.domain.addresses import parse_address, require_contract
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.tokens import Asset, Token, TokenState, require_alias, require_decimals
 from custody_core.errors import NotFound, ValidationFailed
@@ -33,6 +33,7 @@ class Tokens:
         """
         chain = self._kit.chain(chain_id)
         contract = parse_address(address, pointer="/address")
+        require_contract(contract)
         asset = Asset(chain.chain_id, contract, require_alias(alias), require_decimals(decimals))
         for field, text in (("symbol", symbol), ("name", name)):
             if len(text) > _TEXT_MAX or not text.isprintable():
