@@ -56,7 +56,8 @@ def create_app(
     another `Host` is refused. `log` takes one event with fields for each request.
     """
     app = Flask("custody_http", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
+    # A body that does not say its length is cut here without a word: with one byte more than is allowed it is seen to be too long.
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX + 1
     app.url_map.merge_slashes = False  # a path that is nearly right is not found, instead of a redirect
     metrics = Metrics(custody)
     _watch_requests(app, log, metrics, HostCheck(public_url))
