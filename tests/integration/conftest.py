@@ -49,15 +49,24 @@ def postgres_url(postgres: Server) -> str:
     return postgres.database_url(postgres.migrated_database())
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of the service's own, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'custody.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
 @pytest.fixture
-def service(tmp_path: Path, node: DevNode) -> Iterator[Service]:
-    """The service on SQLite and `node`."""
-    with running_service(tmp_path, node) as service:
+def service(tmp_path: Path, node: DevNode, database_url: str) -> Iterator[Service]:
+    """The service on each kind of database, and on `node`."""
+    with running_service(tmp_path, node, database_url=database_url) as service:
         yield service
 
 
 @pytest.fixture
-def proxied(tmp_path: Path, node: DevNode, proxy: FaultProxy) -> Iterator[Service]:
-    """The service on SQLite, with `proxy` between it and `node`."""
-    with running_service(tmp_path, node, rpc_url=proxy.url) as service:
+def proxied(tmp_path: Path, node: DevNode, proxy: FaultProxy, database_url: str) -> Iterator[Service]:
+    """The service on each kind of database, with `proxy` between it and `node`."""
+    with running_service(tmp_path, node, rpc_url=proxy.url, database_url=database_url) as service:
         yield service

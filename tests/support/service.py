@@ -1,4 +1,4 @@
-"""The service on its real parts (SQLite, JSON-RPC, sealed keys), with a clock that a test can set forward."""
+"""The service on its real parts (a database, JSON-RPC, sealed keys), with a clock that a test can set forward."""
 
 import os
 import time
@@ -94,15 +94,21 @@ class Service:
 
 
 @contextmanager
-def running_service(folder: Path, node: DevNode, *, rpc_url: str | None = None, limits: Limits | None = None) -> Iterator[Service]:
-    """A service in `folder`, on `node` or on what stands before it at `rpc_url`. Opening it again goes on with what is there."""
+def running_service(
+    folder: Path, node: DevNode, *, rpc_url: str | None = None, database_url: str | None = None, limits: Limits | None = None
+) -> Iterator[Service]:
+    """A service in `folder`, on `node` or on what stands before it at `rpc_url`. Opening it again goes on with what is there.
+
+    Without `database_url` its database is a file in `folder`. Several may run on one database.
+    """
     key_file, observer, clock = folder / "custody.key", RecordingObserver(), OffsetClock()
     if not key_file.exists():
         make_key_file(key_file)
     master = load_key_file(key_file)
     chain = RpcChain(CHAIN_ID, [rpc_url or node.rpc_url])
-    store = SqlStore(f"sqlite:///{folder / 'custody.db'}")
-    store.upgrade()
+    store = SqlStore(database_url or f"sqlite:///{folder / 'custody.db'}")
+    if not store.exists():
+        store.upgrade()
     custody = Custody(
         store=store,
         chains={CHAIN_ID: chain},

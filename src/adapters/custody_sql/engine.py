@@ -163,10 +163,11 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql(begin)
 
 
-def _begin_writing(engine: Engine, *, statement_timeout_s: int = STATEMENT_TIMEOUT_S) -> str:
+def _begin_writing(engine: Engine, *, statement_timeout_s: int | None = None) -> str:
     if is_sqlite(engine):
         return "BEGIN IMMEDIATE"
-    return f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_limits(statement_timeout_s)}"
+    limits = _limits(STATEMENT_TIMEOUT_S if statement_timeout_s is None else statement_timeout_s)
+    return f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {limits}"
 
 
 def _limits(statement_timeout_s: int) -> str:

@@ -25,6 +25,9 @@ _LOSES_COMMITS = {
 }
 """Settings that must not be `off`, and why."""
 
+_SOURCES = {"user": "set for the role", "database": "set for the database", "database user": "set for the role in the database"}
+"""Where the server says a setting comes from, where its own word does not tell enough."""
+
 _SETTINGS = text(
     "SELECT name, setting, source FROM pg_settings"
     " WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'server_version_num', 'server_version', 'server_encoding')"
@@ -52,7 +55,7 @@ def require_safe(engine: Engine) -> None:
         )
     if values["is_standby"] == "on":
         raise DatabaseUnavailable("this server is a standby, which takes no changes; DATABASE_URL has to lead to the primary")
-    sources = {row.name: row.source for row in rows}
+    sources = {row.name: _SOURCES.get(row.source, row.source) for row in rows}
     for name, consequence in _LOSES_COMMITS.items():
         if values[name] == "off":
             raise DatabaseUnavailable(
