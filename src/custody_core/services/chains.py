@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
-from custody_core.domain.chain import ChainState
+from custody_core.domain.chain import BlockRef, ChainState
 from custody_core.domain.resources import chain_text
 from custody_core.errors import InvalidStateTransition, NotFound
 from custody_core.ports import BlockTag, Found, Unit
@@ -47,6 +47,10 @@ class Chains:
     def states(self) -> Sequence[ChainState]:
         """Every followed chain as our books have it; asks no node."""
         return self._kit.read(lambda unit: unit.chains())
+
+    def heads(self) -> Mapping[int, BlockRef]:
+        """Chain id → the newest block that we follow, from which confirmations are counted."""
+        return {state.chain_id: state.cursor for state in self.states()}
 
     def resume(self, chain_id: int, *, actor: str = SYSTEM_ACTOR) -> ChainState:
         """Lets a halted chain go on: an operator has looked, and the node's final block is the one in our books again.

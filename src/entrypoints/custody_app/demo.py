@@ -21,13 +21,14 @@ import attrs
 
 from custody_app.bootstrap import open_service
 from custody_app.children import Children
-from custody_app.cli.resources import heads_of, movement_resource
+from custody_app.cli.resources import heads_of
 from custody_app.config import load_settings
 from custody_app.demo_folder import fresh_folder, write_settings
 from custody_app.devchain import BLOCK_TIME_S, CONFIRMATIONS_UNTIL_FINAL, DevChain, dev_chain
 from custody_app.observers import QuietObserver
 from custody_app.story import Story
 from custody_core import Custody, CustodyError, ether, format_units, parse_address
+from custody_core.services.resources import movement_resource
 
 FOLDER = Path(".custody-demo")
 

@@ -132,7 +132,7 @@ def _watch_requests(app: Flask, log: Log, metrics: Metrics, host: HostCheck) -> 
 
     @app.after_request
     def end(response: Response) -> Response:
-        response.headers.update(dict(HEADERS))
+        response.headers.extend(HEADERS)  # none of them is set by anybody else
         response.headers["X-Request-Id"] = g.request_id
         duration_s = time.perf_counter() - g.started
         metrics.count(_route_name(), response.status_code, duration_s)

@@ -8,9 +8,9 @@ import click
 
 from custody_app.cli.opening import books, chain_number
 from custody_app.cli.output import json_option, show, table
-from custody_app.cli.resources import chain_resource
 from custody_core import ChainState, NotFound
 from custody_core.services.chains import ChainStatus
+from custody_core.services.resources import chain_resource
 
 
 @click.group("chain")

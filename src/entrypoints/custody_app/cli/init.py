@@ -11,11 +11,11 @@ from custody_app.bootstrap import Opened
 from custody_app.cli.apikey import SHOWN_ONCE
 from custody_app.cli.opening import everything
 from custody_app.cli.output import json_option, mark, say, show
-from custody_app.cli.resources import policy_resource
 from custody_app.observers import QuietObserver
 from custody_core import Custody, NodeUnavailable, Role
 from custody_core.domain.access import ROLE_SCOPES
 from custody_core.domain.resources import Resource, chain_text
+from custody_core.services.resources import policy_resource
 
 
 @click.command("init")

@@ -11,9 +11,9 @@ import click
 
 from custody_app.cli.opening import books
 from custody_app.cli.output import json_option, mark, show
-from custody_app.cli.resources import policy_resource
 from custody_core import Policy, ValidationFailed
 from custody_core.domain.policy import Layer, parse_document
+from custody_core.services.resources import policy_resource
 
 DOCUMENT_BYTES_MAX = 1_000_000
 

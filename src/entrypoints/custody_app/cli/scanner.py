@@ -9,13 +9,13 @@ import click
 
 from custody_app.cli.opening import everything
 from custody_app.cli.output import LiveLine, bar, is_terminal, json_option, say, show
-from custody_app.cli.resources import chain_resource
 from custody_app.observers import LogObserver
 from custody_app.scanner import Scanner
 from custody_core import ChainHalted, Custody, NodeUnavailable
 from custody_core.domain.resources import chain_text
 from custody_core.ports import Observer
 from custody_core.services.following import Round
+from custody_core.services.resources import chain_resource
 
 PATIENCE_ROUNDS = 10
 """How often `--once` asks a node again that does not show all of a block."""

@@ -12,12 +12,13 @@ from custody_app.cli.amounts import TypedAmount, base_units, read_amount
 from custody_app.cli.exits import exit_code_of_state
 from custody_app.cli.opening import books_and_nodes, chain_number
 from custody_app.cli.output import Command, fields, json_option, say, show
-from custody_app.cli.resources import heads_of, movement_resource, preview_resource
+from custody_app.cli.resources import heads_of
 from custody_app.cli.waiting import timeout_option, wait_for
 from custody_core import Custody, FeeTier, IdempotencyKeyMissing, UnsupportedAsset, parse_address
 from custody_core.domain.money import ETHER_DECIMALS, format_units, parse_base_units
 from custody_core.domain.resources import Resource
 from custody_core.domain.tokens import NATIVE_ALIAS, TokenState
+from custody_core.services.resources import movement_resource, preview_resource
 
 
 def _payment_options(command: Command) -> Command:

@@ -8,9 +8,10 @@ from custody_app.cli import send
 from custody_app.cli.exits import exit_code_of_state
 from custody_app.cli.opening import books
 from custody_app.cli.output import json_option, show, table
-from custody_app.cli.resources import heads_of, movement_resource, movement_with_attempts
+from custody_app.cli.resources import heads_of, movement_with_attempts
 from custody_app.cli.waiting import timeout_option, wait_for
 from custody_core.domain.transaction import State
+from custody_core.services.resources import movement_resource
 from custody_core.services.transactions import WAITABLE
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from custody_core.domain.access import Scope
+from custody_core.services.resources import audit_resource, event_resource
 from custody_http import schemas
-from custody_http.present import audit_resource, event_resource
 from custody_http.registry import Call, KeyRule, Reach, Reply, Route, page
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from custody_core import NotFound, Policy
 from custody_core.domain.access import Scope
 from custody_core.domain.policy import Layer
+from custody_core.services.resources import chain_resource, policy_resource
 from custody_http import schemas
-from custody_http.present import chain_resource, policy_resource
 from custody_http.registry import Access, Call, KeyRule, Reach, Reply, Route
 
 

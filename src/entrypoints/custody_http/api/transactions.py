@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from custody_core import BlockRef, Custody, Transaction
+from custody_core import Transaction
 from custody_core.domain.access import Scope
 from custody_core.domain.money import parse_base_units
 from custody_core.domain.resources import attempt_resource
+from custody_core.services.resources import movement_resource, preview_resource
 from custody_http import schemas
 from custody_http.parse import read_chain
-from custody_http.present import movement_resource, preview_resource
 from custody_http.registry import Call, KeyRule, Reach, Reply, Route, page
 
 
@@ -53,7 +51,7 @@ def preview(call: Call) -> Reply:
 
 def list_(call: Call) -> Reply:
     query: schemas.TransactionsQuery = call.query
-    heads = _heads(call.custody)
+    heads = call.custody.chains.heads()
     return page(
         call,
         lambda limit, before: call.custody.transactions.list(
@@ -71,7 +69,7 @@ def list_(call: Call) -> Reply:
 
 def get(call: Call) -> Reply:
     found = call.custody.transactions.get(call.ids["transaction_id"], owner_id=call.owner)
-    return Reply(movement_resource(found, _heads(call.custody)))
+    return Reply(movement_resource(found, call.custody.chains.heads()))
 
 
 def attempts(call: Call) -> Reply:
@@ -82,18 +80,13 @@ def attempts(call: Call) -> Reply:
 
 def cancel(call: Call) -> Reply:
     cancelled = call.custody.transactions.cancel(call.ids["transaction_id"], owner_id=call.owner, actor=call.actor)
-    return Reply(movement_resource(cancelled, _heads(call.custody)))
+    return Reply(movement_resource(cancelled, call.custody.chains.heads()))
 
 
 def _fee_cap(fee: schemas.FeeWish) -> int | None:
     if fee.fee_per_gas_max_wei is None:
         return None
     return parse_base_units(fee.fee_per_gas_max_wei, pointer="/fee/fee_per_gas_max_wei")
-
-
-def _heads(custody: Custody) -> Mapping[int, BlockRef]:
-    """Chain id → the newest block that we follow, for counting confirmations."""
-    return {state.chain_id: state.cursor for state in custody.chains.states()}
 
 
 ROUTES = (
