@@ -51,12 +51,23 @@ def save_step(kit: Kit, claimed: Sequence[Transaction], step: Step) -> list[Tran
         current = unit.transactions_by_id([each.id for each in claimed])
         fresh = [each for each in claimed if current[each.id].version == each.version]
         outcomes = step(unit, fresh, now)
-        changes = [outcome for outcome in outcomes if isinstance(outcome, Change)]
+        ends = {each.id: each.due_at for each in fresh}
+        changes = [
+            _still_claimed(outcome, ends[outcome.transaction.id], now) for outcome in outcomes if isinstance(outcome, Change)
+        ]
         record_changes(kit, unit, changes, now=now)
         _save_parked(kit, unit, [outcome for outcome in outcomes if isinstance(outcome, Parked)], now)
         return [change.transaction for change in changes]
 
     return kit.write(work)
+
+
+def _still_claimed(change: Change, until: datetime | None, now: datetime) -> Change:
+    """`change`, whose next act stays its claimer's own until the claim ends: were it due now, another worker would send it too."""
+    due_at = change.transaction.due_at
+    if due_at is None or due_at > now:
+        return change
+    return attrs.evolve(change, transaction=attrs.evolve(change.transaction, due_at=until))
 
 
 def _save_parked(kit: Kit, unit: Unit, parked: Sequence[Parked], now: datetime) -> None:
