@@ -34,10 +34,11 @@ find_python() {
 }
 
 # uv installs in seconds what takes pip half a minute, and checks the same hashes. It does not read pip's configuration
-# (a private mirror, for one), so where it cannot do the job pip does it.
+# (a private mirror, for one), so where it cannot do the job pip does it. Bytecode is compiled now, as pip does: where Python is told
+# to write none, every start of a program would compile it again.
 install() {
     if [ -x "$venv/bin/uv" ] &&
-        "$venv/bin/uv" pip install --quiet --no-progress --python "$venv/bin/python" "$@"; then
+        "$venv/bin/uv" pip install --quiet --no-progress --compile-bytecode --python "$venv/bin/python" "$@"; then
         return 0
     fi
     say "uv could not install; trying pip (slower)"
