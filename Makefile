@@ -5,6 +5,9 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+# The tests start our programs hundreds of times: their bytecode is kept, whatever the machine's own habit is.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.environment-is-made
