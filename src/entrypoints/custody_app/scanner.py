@@ -1,8 +1,8 @@
 """The scanner process: APScheduler jobs that do all the background work, until they are told to stop.
 
-Each chain is followed by one job and served by another, so that a slow node of one chain never delays the sends of the next. A
-job never
-overlaps itself; one that fails is tried again at its next turn. On SIGTERM or SIGINT running jobs finish and the process ends.
+Each chain is followed by one job and served by another, so that a slow node of one chain never delays the sends of the next. A job
+never overlaps itself; one that fails is tried again at its next turn. On SIGTERM or SIGINT running jobs finish and the process
+ends; one that waits for a node that does not answer is given up after `DRAIN_MAX_S`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import signal
 import threading
 from collections.abc import Callable
 from functools import partial
-from types import FrameType
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -26,6 +25,11 @@ SENDING_INTERVAL_S = 0.25
 POOL_INTERVAL_S = 5.0
 SEALING_INTERVAL_S = 1.0
 
+DRAIN_MAX_S = 8.0
+"""How long a process that was told to end waits for its jobs. It may be killed at any moment, so nothing is lost by that."""
+
+_ENDING = frozenset({signal.SIGTERM, signal.SIGINT})
+
 # A job that is still running when its turn comes again is left out by design; without this, Python would print that on stderr.
 logging.getLogger("apscheduler").addHandler(logging.NullHandler())
 
@@ -36,7 +40,6 @@ class Scanner:
     def __init__(self, custody: Custody, *, observer: Observer, scan_interval_s: float) -> None:
         self._custody = custody
         self._observer = observer
-        self._stopped = threading.Event()
         chain_ids = custody.chain_ids
         executor = ThreadPoolExecutor(max_workers=2 * len(chain_ids) + 2)
         self._scheduler = BackgroundScheduler(
@@ -53,22 +56,26 @@ class Scanner:
         self._custody.make_ready()
         self._scheduler.start()
 
-    def stop(self) -> None:
-        """Lets running jobs finish and ends."""
-        self._stopped.set()
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
+    def stop(self, *, within_s: float | None = None) -> bool:
+        """Begins nothing any more, lets running jobs finish, and ends; whether all did so `within_s`."""
+        if not self._scheduler.running:
+            return True
+        ending = threading.Thread(target=self._scheduler.shutdown, name="scanner-ending", daemon=True)
+        ending.start()
+        ending.join(within_s)
+        return not ending.is_alive()
 
-    def run_until_signal(self) -> None:
-        """Runs until SIGTERM or SIGINT. For the main thread of a process."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+    def run_until_signal(self, *, started: Callable[[], None]) -> bool:
+        """Runs until SIGTERM or SIGINT; whether all jobs finished in time. For the main thread of a process without others.
+
+        The signals are waited for, not handled: a handler runs in the main thread alone, which a signal that another thread
+        receives does not wake.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # what is started from here on has them blocked, too
+        started()
         self.start()
-        self._stopped.wait()
-        self.stop()
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._stopped.set()
+        signal.sigwait(_ENDING)
+        return self.stop(within_s=DRAIN_MAX_S)
 
     def _every(self, interval_s: float, name: str, work: Callable[[], object]) -> None:
         self._scheduler.add_job(self._guarded, "interval", args=[name, work], seconds=interval_s, id=name, name=name)

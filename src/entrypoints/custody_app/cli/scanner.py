@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
 import click
 
+from custody_app.cli.exits import ExitCode
 from custody_app.cli.opening import everything
 from custody_app.cli.output import LiveLine, bar, is_terminal, json_option, say, show
 from custody_app.observers import LogObserver
@@ -29,7 +31,8 @@ _PAUSE_S = 0.2
 def command(once: bool, as_json: bool) -> None:
     """Do the background work: make wallets ahead, follow the chains, credit, sign and send, seal the audit trail.
 
-    Writes one JSON line on stderr for each thing worth reading. Ends by itself on SIGTERM or Ctrl-C, when what runs has finished.
+    Writes one JSON line on stderr for each thing worth reading. Ends by itself on SIGTERM or Ctrl-C, when what runs has finished,
+    within ten seconds.
     """
     if once:
         _once(as_json=as_json)
@@ -41,9 +44,11 @@ def _until_told() -> None:
     log = LogObserver()
     with everything(log) as opened:
         scanner = Scanner(opened.custody, observer=log, scan_interval_s=opened.settings.scan_interval_s)
-        log.info("scanner-started", chains=", ".join(chain_text(each) for each in opened.custody.chain_ids))
-        scanner.run_until_signal()
-        log.info("scanner-stopped")
+        chains = ", ".join(chain_text(each) for each in opened.custody.chain_ids)
+        is_done = scanner.run_until_signal(started=lambda: log.info("scanner-started", chains=chains))
+    log.info("scanner-stopped")
+    if not is_done:
+        os._exit(ExitCode.OK)  # at its ordinary end Python would wait for the job that does not end
 
 
 def _once(*, as_json: bool) -> None:
