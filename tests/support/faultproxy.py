@@ -116,9 +116,10 @@ class FaultProxy:
         self.node_url = node_url
         self._geth_pool = GethPool() if geth_rules else None
         self._chance = random.Random(seed)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._rules: list[Rule] = []
         self._calls: list[Call] = []
+        self._arrivals: list[tuple[str, list[Any]]] = []
         self._last_replies: dict[str, dict[str, Any]] = {}
         self._stopping = threading.Event()
         self._server = Server(self)
@@ -164,12 +165,18 @@ class FaultProxy:
             self._rules.clear()
 
     def calls(self, method: str | None = None) -> list[Call]:
-        """The calls so far, oldest first."""
+        """The calls so far that are answered, or will never be, oldest answer first."""
         with self._lock:
             return [call for call in self._calls if method in {None, call.method}]
 
+    def arrivals(self, method: str | None = None) -> list[tuple[str, list[Any]]]:
+        """Method and params of each call in the order in which they came, those still being answered included. For `when`, too."""
+        with self._lock:
+            return [call for call in self._arrivals if method in {None, call[0]}]
+
     def faults_for(self, method: str, params: list[Any]) -> tuple[Fault, ...]:
         with self._lock:
+            self._arrivals.append((method, params))
             return next((rule.faults for rule in self._rules if rule.takes(method, params)), ())
 
     # Answering
