@@ -201,7 +201,9 @@ class TestLocks:
         store.close()
 
     def test_nothing_stays_behind_in_the_servers_session(self, direct: SqlStore) -> None:
-        given.write(direct, lambda unit: (unit.lock_pool(), put(unit)))
+        with direct.transaction() as unit:
+            unit.lock_pool()
+            put(unit)
         with direct.engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert isinstance(raw, psycopg.Connection)

@@ -43,7 +43,7 @@ POOL_WAIT_S = 10
 _BEGIN_OPTION = "custody_begin"
 _DRIVER = "postgresql+psycopg"
 
-_WIRE = {
+_WIRE: dict[str, str | int] = {
     "client_encoding": "utf8",
     "fallback_application_name": "custody",  # a name in the URL comes first
     "connect_timeout": 10,
