@@ -12,6 +12,7 @@ import re
 import socket
 import struct
 import threading
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -22,6 +23,7 @@ _ENCRYPTION_REQUESTS = frozenset({80877103, 80877104})
 """SSLRequest and GSSENCRequest, which come before the startup message."""
 
 _QUERY, _PARSE, _READY = b"Q", b"P", b"Z"
+_BEGIN = re.compile(rb"\s*BEGIN\b", re.IGNORECASE)
 _COMMIT = re.compile(rb"\s*COMMIT\b", re.IGNORECASE)
 
 
@@ -38,6 +40,10 @@ class Fault(StrEnum):
     """The same, with another SQLSTATE."""
 
 
+Unit = Sequence[bytes]
+"""The statements of one transaction, from its BEGIN on."""
+
+
 @attrs.define
 class Rule:
     """When a fault befalls a COMMIT, or a statement that matches `statement`. Switched off by setting `times_left` to 0."""
@@ -48,10 +54,15 @@ class Rule:
     skip_left: int
     probability: float
     chance: random.Random
+    when: Callable[[Unit], bool] | None = None
+    act: Callable[[], object] | None = None
+    """What happens at the same moment: before the server hears of a lost request, after it has answered a lost answer."""
     struck: int = 0
 
-    def takes(self, text: bytes) -> bool:
+    def takes(self, text: bytes, unit: Unit) -> bool:
         if self.times_left == 0 or self.statement.match(text) is None:
+            return False
+        if self.when is not None and not self.when(unit):
             return False
         if self.skip_left > 0:
             self.skip_left -= 1
@@ -70,6 +81,8 @@ class PgProxy:
     def __init__(self, host: str, port: int, *, seed: int = 0) -> None:
         self.upstream = (host, port)
         self.commits = 0
+        self.units: list[Unit] = []
+        """The transactions whose COMMIT was asked for, oldest first."""
         self._chance = random.Random(seed)
         self._rules: list[Rule] = []
         self._lock = threading.Lock()
@@ -98,9 +111,20 @@ class PgProxy:
         for line in lines:
             line.cut()
 
-    def at_commit(self, fault: Fault, *, times: int | None = None, skip: int = 0, probability: float = 1.0) -> Rule:
-        """From now on `fault` befalls COMMITs: at most `times`, after the first `skip`, by `probability`."""
-        return self._add(Rule(fault, _COMMIT, times, skip, probability, self._chance))
+    def at_commit(
+        self,
+        fault: Fault,
+        *,
+        times: int | None = None,
+        skip: int = 0,
+        probability: float = 1.0,
+        when: Callable[[Unit], bool] | None = None,
+        act: Callable[[], object] | None = None,
+    ) -> Rule:
+        """From now on `fault` befalls COMMITs: at most `times`, after the first `skip`, by `probability`, and only of a transaction
+        that is as `when` says. `act` happens together with it.
+        """
+        return self._add(Rule(fault, _COMMIT, times, skip, probability, self._chance, when, act))
 
     def cut_at(self, statement: str, *, times: int | None = 1, skip: int = 0) -> Rule:
         """From now on the connection is cut instead of passing on a statement that begins like this."""
@@ -112,10 +136,12 @@ class PgProxy:
             self._rules.append(rule)
         return rule
 
-    def fault_for(self, text: bytes) -> Fault | None:
+    def rule_for(self, text: bytes, unit: Unit) -> Rule | None:
         with self._lock:
-            self.commits += _COMMIT.match(text) is not None
-            return next((rule.fault for rule in self._rules if rule.takes(text)), None)
+            if _COMMIT.match(text) is not None:
+                self.commits += 1
+                self.units.append(tuple(unit))
+            return next((rule for rule in self._rules if rule.takes(text, unit)), None)
 
     def _accept(self) -> None:
         while not self._stopped:
@@ -145,7 +171,9 @@ class _Line:
         self._proxy = proxy
         self._client, self._server = client, server
         self._from_client, self._from_server = client.makefile("rb"), server.makefile("rb")
-        self._fault: Fault | None = None
+        self._rule: Rule | None = None
+        """The rule by which the server's next answer is not the client's."""
+        self._unit: list[bytes] = []
         for each in (client, server):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -180,39 +208,52 @@ class _Line:
         self._server.sendall(head + self._from_client.read(length - 8))
 
     def _carry(self, kind: bytes, body: bytes) -> None:
-        fault = self._proxy.fault_for(_statement(kind, body)) if kind in {_QUERY, _PARSE} else None
-        match fault:
+        rule = self._rule_for(_statement(kind, body)) if kind in {_QUERY, _PARSE} else None
+        match rule.fault if rule else None:
             case None:
                 self._server.sendall(_message(kind, body))
             case Fault.LOSE_REQUEST:
+                self._act(rule)
                 self.cut()
             case Fault.LOSE_ANSWER:
-                self._fault = fault
+                self._rule = rule
                 self._server.sendall(_message(kind, body))
             case Fault.SERIALISATION_FAILURE | Fault.DEADLOCK:
-                self._fault = fault
+                self._rule = rule
                 self._server.sendall(_message(_QUERY, b"ROLLBACK\0"))
+
+    def _rule_for(self, text: bytes) -> Rule | None:
+        if _BEGIN.match(text) is not None:
+            self._unit.clear()
+        self._unit.append(text)
+        return self._proxy.rule_for(text, self._unit)
 
     def _carry_answers(self) -> None:
         try:
             while message := _read(self._from_server):
-                if self._fault is None:
+                if self._rule is None:
                     self._client.sendall(_message(*message))
                 elif message[0] == _READY:
-                    self._answer_at_fault(self._fault)
+                    self._answer_by(self._rule)
         except (OSError, ValueError):
             pass
         finally:
             self.cut()
 
-    def _answer_at_fault(self, fault: Fault) -> None:
+    def _answer_by(self, rule: Rule) -> None:
         """The server has done what the client asked, or rolled back; nothing of its answer is passed on."""
-        if fault is Fault.LOSE_ANSWER:
+        self._act(rule)
+        if rule.fault is Fault.LOSE_ANSWER:
             self.cut()
             return
-        self._fault = None
-        fields = (b"SERROR", b"VERROR", b"C" + fault.value.encode(), b"Mcould not serialize access")
+        self._rule = None
+        fields = (b"SERROR", b"VERROR", b"C" + rule.fault.value.encode(), b"Mcould not serialize access")
         self._client.sendall(_message(b"E", b"\0".join(fields) + b"\0\0") + _message(_READY, b"I"))
+
+    @staticmethod
+    def _act(rule: Rule | None) -> None:
+        if rule is not None and rule.act is not None:
+            rule.act()
 
 
 def _read(stream: BinaryIO) -> tuple[bytes, bytes] | None:

@@ -21,6 +21,7 @@ from custody_core.domain.audit import Event
 from tests.support.contracts import deploy, transact
 from tests.support.devnode import DEV_ACCOUNTS, DevNode
 from tests.support.faultproxy import FaultProxy
+from tests.support.postgres import Server
 from tests.support.processes import Processes, Running
 from tests.support.program import Program
 from tests.support.waiting import until
@@ -61,6 +62,27 @@ class SqliteDatabase:
         yield f"sqlite:///{folder / 'custody.db'}"
 
 
+class PostgresDatabase:
+    """A database on a server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def prepare(self, folder: Path) -> str:  # noqa: ARG002 - it is not in the folder
+        """The URL of a new database."""
+        self._name = self._server.migrated_database()
+        return self._server.database_url(self._name)
+
+    @contextmanager
+    def copy(self, folder: Path) -> Iterator[str]:  # noqa: ARG002 - it is not in the folder
+        """The URL of a copy of the prepared one."""
+        name = self._server.create_database(template=self._name)
+        try:
+            yield self._server.database_url(name)
+        finally:
+            self._server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
 @attrs.define
 class Site:
     """One deployed service. `custody` looks at it, and accepts sends, without any key: as the web process does."""
@@ -82,25 +104,27 @@ class Site:
         return found
 
     def carried(self, ids: Sequence[str], *, by: Sequence[Running] = (), timeout_s: float = 30.0) -> bool:
-        """Makes what is mined final, until all of `ids` are completed and the chain is followed to its head, or one of the
-        processes in `by` has ended: whether they are completed.
+        """Makes what is mined final, until all of `ids` are completed and a block after that is followed, or one of the processes
+        in `by` has ended: whether they are completed.
         """
 
-        def probe() -> tuple[bool] | None:
+        def are_completed() -> bool:
             states = Counter(self.look(each).state for each in ids)
-            if states[TransactionState.COMPLETED] == len(ids) and self._followed() == self.node.head():
-                return (True,)
-            if any(not process.is_running for process in by):
-                return (False,)
             if states[TransactionState.CONFIRMING]:
                 self.node.finalize()
-            return None
+            return states[TransactionState.COMPLETED] == len(ids)
 
-        return until(probe, what="the sends are completed", timeout_s=timeout_s)[0]
+        def is_over(is_done: Callable[[], bool]) -> bool:
+            return is_done() or any(not process.is_running for process in by)
 
-    def _followed(self) -> int:
+        until(lambda: is_over(are_completed), what="the sends are completed", timeout_s=timeout_s)
+        self.node.mine()
+        until(lambda: is_over(self._is_followed), what="the chain is followed to its head", timeout_s=timeout_s)
+        return are_completed()
+
+    def _is_followed(self) -> bool:
         (state,) = self.custody.chains.states()
-        return state.cursor.number
+        return state.cursor.number == self.node.head()
 
     def leases_end(self) -> None:
         """Time passes for every forked process, until whatever a dead one held is free."""
