@@ -3,9 +3,11 @@
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,26 +64,83 @@ def test_the_demo_does_the_job_once_and_leaves_nothing_running(demo: Program) ->
     folder = demo.folder / ".custody-demo"
     assert folder.stat().st_mode & 0o777 == 0o700
     connection = json.loads((folder / "connection.json").read_text())
+    assert set(connection) == {"url", "api_key", "rpc_url", "database_url"}
     assert connection["database_url"] == f"sqlite:///{folder / 'custody.db'}"
-    with pytest.raises(requests.ConnectionError):
-        requests.get(connection["rpc_url"], timeout=5)
+    assert (folder / "connection.json").stat().st_mode & 0o777 == 0o600
+    assert all(connection[name] in story for name in ("url", "api_key"))
+    assert connection["api_key"] not in "".join(log.read_text() for log in folder.glob("*.log"))
+    for url in (connection["url"], connection["rpc_url"]):
+        with pytest.raises(requests.ConnectionError):
+            requests.get(url, timeout=5)
     assert list(processes_in(demo.folder)) == []
     assert [path.name for path in demo.folder.iterdir()] == [".custody-demo"], "somebody's own settings are left alone"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_demo_ends_all_that_it_started_when_it_is_interrupted(demo: Program, number: signal.Signals) -> None:
+def shown_until(process: subprocess.Popen[str], text: str) -> list[str]:
+    """The lines of the story up to one with `text` in it."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line.strip())
+        if text in line:
+            return lines
+    raise AssertionError(lines)
+
+
+@contextmanager
+def running(demo: Program) -> Iterator[subprocess.Popen[str]]:
+    """`custody demo` as it is started from a terminal; ended at the latest at the end of the block."""
     with subprocess.Popen(
         [CUSTODY, "demo"], cwd=demo.folder, env=demo.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "$ custody wallet create" in line:
-                break
-        until(lambda: len(list(processes_in(demo.folder))) >= 3, what="the demo, its chain and its scanner run")
-        process.send_signal(number)
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def test_the_demo_ends_all_that_it_started_when_it_is_interrupted(demo: Program) -> None:
+    with running(demo) as process:
+        shown_until(process, "$ curl -X POST …/v1/wallets")
+        until(lambda: len(list(processes_in(demo.folder))) >= 4, what="the demo, its chain, its scanner and its web facade run")
+        process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
     assert process.returncode == 1
+    assert list(processes_in(demo.folder)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_demo_serves_until_ctrl_c_and_its_commands_work_when_pasted(demo: Program) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("no curl: the system package curl is missing")
+    with running(demo) as process:
+        story = shown_until(process, "Ctrl-C ends it.")
+        shell = "set -e\n" + "\n".join(line for line in story if line.startswith(("export ", "curl ")) and "CUSTODY_" not in line)
+        pasted = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, check=True, timeout=60)
+        # Three JSON answers behind each other, without line ends.
+        answers, rest = [], pasted.stdout
+        while rest:
+            answer, end = json.JSONDecoder().raw_decode(rest)
+            answers.append(answer)
+            rest = rest[end:].lstrip()
+        wallets, sent, listed = answers
+        assert {each["label"] for each in wallets["data"]} == {"alice", "bob"}
+        assert [each["id"] for each in listed["data"]] == [sent["id"]]
+
+        connection = json.loads((demo.folder / ".custody-demo" / "connection.json").read_text())
+        headers = {"Authorization": f"Bearer {connection['api_key']}"}
+
+        def state() -> str:
+            found: str = requests.get(f"{connection['url']}/v1/transactions/{sent['id']}", headers=headers, timeout=5).json()[
+                "state"
+            ]
+            return found
+
+        until(lambda: state() == "completed", what="what was sent by hand is final", timeout_s=30)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
     assert list(processes_in(demo.folder)) == []
 
 

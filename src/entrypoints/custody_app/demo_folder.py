@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def write_settings(folder: Path, chain: DevChain) -> Path:
     """The settings file that every command of the demo reads, and that its viewer may go on with."""
     home = folder.absolute()
     settings = {
-        "database_url": f"sqlite:///{home / 'custody.db'}",
+        "database_url": database_url(folder),
         "key_file": str(home / "custody.key"),
         "rpc_url": chain.rpc_url,
         "chain_id": CHAIN_ID,
@@ -28,6 +28,19 @@ def write_settings(folder: Path, chain: DevChain) -> Path:
     # A JSON string is a TOML string, and a JSON number a TOML number.
     file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()), "utf-8")
     return file.absolute()
+
+
+def write_connection(folder: Path, connection: Mapping[str, str]) -> Path:
+    """`connection.json`: what a program needs to connect. Only this user may read it, and it is never there in part."""
+    file, draft = folder / "connection.json", folder / "connection.json.new"
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as output:
+        output.write(json.dumps(connection, indent=2) + "\n")
+    return draft.rename(file)
+
+
+def database_url(folder: Path) -> str:
+    """Where the demo keeps everything."""
+    return f"sqlite:///{folder.absolute() / 'custody.db'}"
 
 
 @contextmanager

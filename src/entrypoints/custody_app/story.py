@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+from collections.abc import Mapping
 
 import click
 
@@ -30,6 +32,11 @@ class Story:
         """A command as one would type it, but for ids and addresses, which are cut."""
         shown = " ".join(_cut(word) for word in words)
         self._write(paint(f"  $ custody {shown}", "cyan", sys.stdout))
+
+    def request(self, method: str, path: str, body: Mapping[str, str]) -> None:
+        """An HTTP request as one would type it, without its headers."""
+        shown = json.dumps({name: _cut(text) for name, text in body.items()}, ensure_ascii=False, separators=(",", ":"))
+        self._write(paint(f"  $ curl -X {method} …/v1{path} -d '{shown}'", "cyan", sys.stdout))
 
     def done(self, text: str) -> None:
         self._write(f"  {mark(True)} {self._elapsed()}  {text}")
