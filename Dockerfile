@@ -7,7 +7,7 @@ COPY requirements/ requirements/
 RUN python -m venv /build/tools \
  && /build/tools/bin/pip install --require-hashes --only-binary :all: -r requirements/build.txt \
  && python -m venv /opt/custody \
- && /opt/custody/bin/pip install --require-hashes --only-binary :all: -r requirements/runtime.txt
+ && /opt/custody/bin/pip install --require-hashes --only-binary :all: -r requirements/service.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src/ src/
 RUN /build/tools/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /build/wheels . \
@@ -20,13 +20,14 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 USER node
 ENTRYPOINT ["/opt/chain/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"]
 
+# Nothing is kept in the image or beside it but the master key, on a volume that only the scanner and `init` are given.
 FROM python:3.13-slim-bookworm AS service
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin custody \
- && install --directory --owner custody --mode 0700 /data /keys
+ && install --directory --owner custody --mode 0700 /keys
 COPY --from=build /opt/custody /opt/custody
 ENV PATH=/opt/custody/bin:$PATH PYTHONUNBUFFERED=1
 USER 10001
-WORKDIR /data
-VOLUME ["/data", "/keys"]
+WORKDIR /tmp
+EXPOSE 8000
 ENTRYPOINT ["custody"]
-CMD ["scanner"]
+CMD ["--help"]

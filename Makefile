@@ -90,6 +90,7 @@ lock: setup ## renew requirements/*.txt from pyproject.toml (UPGRADE=--upgrade f
 	@$(COMPILE) -o requirements/bench.txt requirements/bench.in
 	@$(COMPILE) -o requirements/runtime.txt pyproject.toml
 	@$(COMPILE) -o requirements/dev.txt -c requirements/runtime.txt --extra dev pyproject.toml
+	@$(COMPILE) -o requirements/service.txt -c requirements/dev.txt --extra http --extra postgres pyproject.toml
 
 .PHONY: docs
 docs: setup ## write the generated pages of docs again (a test says when they are old)

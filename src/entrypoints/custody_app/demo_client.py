@@ -34,7 +34,7 @@ class Client:
 
     def is_ready(self) -> bool:
         """What `/readyz` says."""
-        return self._send("GET", "/readyz").status_code == requests.codes.ok
+        return self._send("GET", "/readyz").ok
 
     def close(self) -> None:
         """Lets go of connections."""

@@ -84,7 +84,7 @@ def test_every_runtime_dependency_has_its_reason_in_a_decision_record(package: s
     assert is_mentioned, f"no record in docs/adr/ mentions {package}"
 
 
-@pytest.mark.parametrize("lock", ["bench", "build", "dev", "node", "runtime"])
+@pytest.mark.parametrize("lock", ["bench", "build", "dev", "node", "runtime", "service"])
 def test_every_locked_package_is_pinned_by_hash_and_by_no_source(lock: str) -> None:
     text = (ROOT / "requirements" / f"{lock}.txt").read_text("utf-8")
     assert PIP_SOURCE_OPTION.search(text) is None
@@ -99,6 +99,10 @@ def test_the_locks_agree_with_the_project_and_with_each_other() -> None:
     development = {name_of(requirement) for requirement in project()["optional-dependencies"]["dev"]}
     assert development - {"custody-core"} <= dev.keys()
     assert {name: dev.get(name) for name in runtime} == runtime
+    service = locked("service")
+    assert {name_of(each) for extra in ("http", "postgres") for each in project()["optional-dependencies"][extra]} <= service.keys()
+    assert runtime.keys() <= service.keys()
+    assert {name: dev.get(name) for name in service} == service
 
 
 @pytest.mark.parametrize("tool", ["devnode", "contracts"])
