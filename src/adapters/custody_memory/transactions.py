@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import attrs
@@ -91,20 +92,24 @@ class TransactionRows:
             if (above is None or height > above) and (up_to is None or height <= up_to)
         ]
 
-    def in_flight(self, chain_id: int, wallet_id: str) -> int:
-        return sum(
-            transaction.chain_id == chain_id and transaction.wallet_id == wallet_id and transaction.nonce is not None
+    def in_flight_of(self, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:
+        wanted = set(wallet_ids)
+        return Counter(
+            transaction.wallet_id
             for transaction in self._tables.unsettled
+            if transaction.chain_id == chain_id and transaction.wallet_id in wanted and transaction.nonce is not None
         )
 
-    def nonce_line(self, chain_id: int, address: Address) -> NonceLine | None:
-        return self._tables.nonce_lines.get((chain_id, address))
+    def nonce_lines(self, chain_id: int, addresses: Iterable[Address]) -> Mapping[Address, NonceLine]:
+        found = self._tables.nonce_lines.some([(chain_id, address) for address in addresses])
+        return {address: line for (_, address), line in found.items()}
 
-    def put_nonce_line(self, line: NonceLine) -> None:
-        stored = self.nonce_line(line.chain_id, line.address)
-        if stored is not None and line.next_nonce < stored.next_nonce:
-            self._tables.mode.refuse("a nonce line never goes back")
-        self._tables.nonce_lines.put((line.chain_id, line.address), line)
+    def put_nonce_lines(self, lines: Sequence[NonceLine]) -> None:
+        for line in lines:
+            stored = self._tables.nonce_lines.get((line.chain_id, line.address))
+            if stored is not None and line.next_nonce < stored.next_nonce:
+                self._tables.mode.refuse("a nonce line never goes back")
+            self._tables.nonce_lines.put((line.chain_id, line.address), line)
 
     def _index_transaction(self, before: Transaction | None, transaction: Transaction) -> None:
         tables = self._tables

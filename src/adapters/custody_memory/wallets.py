@@ -49,6 +49,11 @@ class WalletRows:
             self._tables.mode.require_writable()
         return self._tables.wallets.get(wallet_id)
 
+    def wallets_by_id(self, wallet_ids: Iterable[str], *, lock: bool = False) -> Mapping[str, Wallet]:
+        if lock:
+            self._tables.mode.require_writable()
+        return self._tables.wallets.some(list(wallet_ids))
+
     def wallet_by_external_id(self, owner_id: str, external_id: str) -> Wallet | None:
         wallet_id = self._tables.wallet_by_external_id.get((owner_id, external_id))
         return None if wallet_id is None else self._tables.wallets.get(wallet_id)

@@ -150,13 +150,13 @@ class Ingest:
     def _finalise(self, unit: Unit, now: datetime) -> None:
         final, chain_id = self._state.final, self._state.chain_id
         arrived = unit.confirming_deposits(chain_id, up_to=final.number)
-        wallets = {wallet_id: unit.wallet(wallet_id) for wallet_id in {each.wallet_id for each in arrived}}
-        users = unit.users_by_id([wallet.owner_id for wallet in wallets.values() if wallet and wallet.owner_id])
+        wallets = unit.wallets_by_id({each.wallet_id for each in arrived})
+        users = unit.users_by_id([wallet.owner_id for wallet in wallets.values() if wallet.owner_id])
         listed = frozenset(token.asset.key for token in unit.tokens(chain_id) if token.state is TokenState.LISTED) | {NATIVE_ALIAS}
         reasons = [
             deposits.quarantine_reason(
                 each,
-                wallet=(wallet := wallets[each.wallet_id]),
+                wallet=(wallet := wallets.get(each.wallet_id)),
                 owner=users.get(wallet.owner_id or "") if wallet else None,
                 is_listed=each.asset.key in listed,
                 dust_wei=self._kit.limits.dust_wei,
@@ -164,15 +164,15 @@ class Ingest:
             for each in arrived
         ]
         changes = [deposits.decide(each, deposits.Finalised(reason), now) for each, reason in zip(arrived, reasons, strict=True)]
-        owners = {wallet_id: wallet.owner_id if wallet else None for wallet_id, wallet in wallets.items()}
+        owners = {wallet_id: wallet.owner_id for wallet_id, wallet in wallets.items()}
         record_deposits(self._kit, unit, changes, now=now, owners=owners, head=self._state.cursor)
         settled = unit.confirming_transactions(chain_id, up_to=final.number)
         record_changes(self._kit, unit, [_settled(each, now) for each in settled], now=now, head=self._state.cursor)
 
 
 def _owners(unit: Unit, of: Sequence[Deposit]) -> dict[str, str | None]:
-    wallets = {wallet_id: unit.wallet(wallet_id) for wallet_id in {each.wallet_id for each in of}}
-    return {wallet_id: wallet.owner_id if wallet else None for wallet_id, wallet in wallets.items()}
+    wallets = unit.wallets_by_id({each.wallet_id for each in of})
+    return {wallet_id: wallet.owner_id for wallet_id, wallet in wallets.items()}
 
 
 def _seen(transaction: Transaction, receipt: Receipt, block: BlockRef, now: datetime) -> lifecycle.Change:

@@ -35,6 +35,7 @@ from custody_core.services.rounds import Outcome, Parked, save_step
 class _Outside:
     """What was learned outside of any unit: fees, first nonces, and who cannot go on."""
 
+    chain_id: int
     market: FeeQuote | None
     mined_counts: Mapping[Address, int]
     problems: Mapping[str, CustodyError]
@@ -55,7 +56,7 @@ def _ask(kit: Kit, keys: Keys, chain: Chain, queued: Sequence[Transaction]) -> _
 
     with kit.store.reading() as unit:
         sealed = unit.sealed_keys(sorted(wallet_ids))
-        without_line = sorted(each for each in senders if unit.nonce_line(chain.chain_id, each) is None)
+        without_line = sorted(senders - unit.nonce_lines(chain.chain_id, sorted(senders)).keys())
     problems: dict[str, CustodyError] = {}
     for wallet_id in sorted(wallet_ids):
         try:
@@ -70,7 +71,7 @@ def _ask(kit: Kit, keys: Keys, chain: Chain, queued: Sequence[Transaction]) -> _
         market = market_now(chain)
     except FeeUnavailable:
         market = None
-    return _Outside(market, counts, problems)
+    return _Outside(chain.chain_id, market, counts, problems)
 
 
 class _Reservation:
@@ -79,19 +80,21 @@ class _Reservation:
     def __init__(self, kit: Kit, unit: Unit, outside: _Outside, now: datetime) -> None:
         self._kit, self._unit, self._outside, self._now = kit, unit, outside, now
         self._in_flight: Counter[str] = Counter()
+        self._stored_lines: Mapping[Address, NonceLine] = {}
         self._lines: dict[Address, NonceLine] = {}
         self._decisions: list[Decision] = []
         self._disabled: set[str] = set()
 
     def run(self, queued: Sequence[Transaction]) -> list[Outcome]:
-        # Wallets are locked in one order everywhere, so that two workers never wait for each other.
-        wallets = {wallet_id: self._unit.wallet(wallet_id, lock=True) for wallet_id in sorted({each.wallet_id for each in queued})}
+        # The locks come first: while they are held nobody else reserves, so what is read next about these wallets stays true.
+        wallets = self._unit.wallets_by_id({each.wallet_id for each in queued}, lock=True)
+        self._in_flight = Counter(self._unit.in_flight_of(self._outside.chain_id, wallets))
+        self._stored_lines = self._unit.nonce_lines(self._outside.chain_id, {each.sender for each in queued})
         policies = self._unit.active_policies()
         owners = self._unit.users_by_id(sorted({each.owner_id for each in queued}))
         self._disabled = {user.id for user in owners.values() if user.disabled_at is not None}
-        outcomes = [self._one(each, wallets[each.wallet_id], policies) for each in queued]
-        for line in self._lines.values():
-            self._unit.put_nonce_line(line)
+        outcomes = [self._one(each, wallets.get(each.wallet_id), policies) for each in queued]
+        self._unit.put_nonce_lines(list(self._lines.values()))
         self._unit.add_decisions(self._decisions)
         return outcomes
 
@@ -114,7 +117,7 @@ class _Reservation:
             return Parked(transaction, problem.code, problem.detail)
         if self._outside.market is None:
             return Parked(transaction, FeeUnavailable.code, "the node gives no fees that make sense")
-        if self._count_in_flight(transaction) >= IN_FLIGHT_MAX:
+        if self._in_flight[transaction.wallet_id] >= IN_FLIGHT_MAX:
             return Parked(transaction, "in-flight-limit", "earlier sends of this wallet come first")
         if self._line(transaction) is None:
             return Parked(transaction, "node-unavailable", "the node does not say which nonce is next")
@@ -143,18 +146,13 @@ class _Reservation:
     def _line(self, transaction: Transaction) -> NonceLine | None:
         sender = transaction.sender
         if sender not in self._lines:
-            line = self._unit.nonce_line(transaction.chain_id, sender)
+            line = self._stored_lines.get(sender)
             if line is None and sender in self._outside.mined_counts:
                 line = open_line(transaction.chain_id, sender, mined_count=self._outside.mined_counts[sender])
             if line is None:
                 return None
             self._lines[sender] = line
         return self._lines[sender]
-
-    def _count_in_flight(self, transaction: Transaction) -> int:
-        if transaction.wallet_id not in self._in_flight:
-            self._in_flight[transaction.wallet_id] = self._unit.in_flight(transaction.chain_id, transaction.wallet_id)
-        return self._in_flight[transaction.wallet_id]
 
 
 def _policy_inputs(transaction: Transaction) -> PolicyInput:

@@ -30,8 +30,8 @@ def sign_planned(kit: Kit, keys: Keys, planned: Sequence[Transaction]) -> list[T
     with kit.store.reading() as unit:
         sealed = unit.sealed_keys([each.wallet_id for each in planned])
         decisions = unit.decisions([each.decision_id for each in planned if each.decision_id])
-        wallets = {wallet_id: unit.wallet(wallet_id) for wallet_id in sorted({each.wallet_id for each in planned})}
-    signed = {each.id: _frozen(each, wallets[each.wallet_id]) or _sign(keys, each, sealed, decisions) for each in planned}
+        wallets = unit.wallets_by_id({each.wallet_id for each in planned})
+    signed = {each.id: _frozen(each, wallets.get(each.wallet_id)) or _sign(keys, each, sealed, decisions) for each in planned}
 
     def step(_unit: Unit, fresh: Sequence[Transaction], now: datetime) -> list[Outcome]:
         return [_outcome(each, signed[each.id], now) for each in fresh]

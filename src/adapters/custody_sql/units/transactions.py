@@ -101,24 +101,25 @@ class TransactionRows:
             query = query.where(height <= up_to)
         return self._select(query)
 
-    def in_flight(self, chain_id: int, wallet_id: str) -> int:
-        count = select(func.count()).select_from(transactions)
-        query = count.where(transactions.c.wallet_id == wallet_id, transactions.c.chain_id == chain_id, HOLDS_NONCE)
-        row = self._session.row(query.where(transactions.c.nonce.is_not(None)))
-        return int(row[0]) if row else 0
+    def in_flight_of(self, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:
+        wallet_id = transactions.c.wallet_id
+        query = select(wallet_id, func.count().label("in_flight")).where(transactions.c.chain_id == chain_id, HOLDS_NONCE)
+        query = query.where(transactions.c.nonce.is_not(None)).group_by(wallet_id)
+        return {row.wallet_id: int(row.in_flight) for row in self._session.rows_in(query, wallet_id, wallet_ids)}
 
-    def nonce_line(self, chain_id: int, address: Address) -> NonceLine | None:
-        row = self._session.row(select(nonce_lines).where(nonce_lines.c.chain_id == chain_id, nonce_lines.c.address == address))
-        return None if row is None else to_nonce_line(row)
+    def nonce_lines(self, chain_id: int, addresses: Iterable[Address]) -> Mapping[Address, NonceLine]:
+        query = select(nonce_lines).where(nonce_lines.c.chain_id == chain_id)
+        lines = [to_nonce_line(row) for row in self._session.rows_in(query, nonce_lines.c.address, addresses)]
+        return {line.address: line for line in lines}
 
-    def put_nonce_line(self, line: NonceLine) -> None:
+    def put_nonce_lines(self, lines: Sequence[NonceLine]) -> None:
         put = self._session.insert(nonce_lines)
         forward = put.on_conflict_do_update(
             index_elements=["chain_id", "address"],
             set_={"next_nonce": put.excluded.next_nonce},
             where=nonce_lines.c.next_nonce <= put.excluded.next_nonce,
         )
-        self._session.write_all(forward, [nonce_line_row(line)])
+        self._session.write_all(forward, [nonce_line_row(line) for line in lines])
 
     def _write_attempts(self, of: Iterable[Transaction]) -> None:
         rows = [row for transaction in of for row in attempt_rows(transaction)]

@@ -238,15 +238,32 @@ class TransactionContract:
             make.confirming(wallet, nonce=3, state=State.COMPLETED),
             make.broadcasting(wallet, nonce=4, state=State.FAILED, due_at=None),
         ]
-        given.transactions(store, *made, make.broadcasting(given.wallet(store)))
-        assert given.read(store, lambda unit: (unit.in_flight(make.CHAIN_ID, wallet.id), unit.in_flight(1, wallet.id))) == (3, 0)
+        other, idle = given.wallet(store), given.wallet(store)
+        given.transactions(store, *made, make.broadcasting(other), make.broadcasting(given.wallet(store)))
+        asked = [wallet.id, other.id, idle.id]
+        with store.reading() as unit:
+            assert unit.in_flight_of(make.CHAIN_ID, asked) == {wallet.id: 3, other.id: 1}
+            assert unit.in_flight_of(1, asked) == {}
+            assert unit.in_flight_of(make.CHAIN_ID, []) == {}
 
     def test_a_nonce_line_goes_forward_only(self, store: Store) -> None:
         line = make.nonce_line(5)
-        given.write(store, lambda unit: unit.put_nonce_line(line))
-        given.write(store, lambda unit: unit.put_nonce_line(attrs.evolve(line, next_nonce=7)))
+        given.write(store, lambda unit: unit.put_nonce_lines([line]))
+        given.write(store, lambda unit: unit.put_nonce_lines([attrs.evolve(line, next_nonce=7)]))
         with pytest.raises(Conflict):
-            given.write(store, lambda unit: unit.put_nonce_line(attrs.evolve(line, next_nonce=6)))
+            given.write(store, lambda unit: unit.put_nonce_lines([attrs.evolve(line, next_nonce=6)]))
         with store.reading() as unit:
-            assert unit.nonce_line(line.chain_id, line.address) == attrs.evolve(line, next_nonce=7)
-            assert unit.nonce_line(1, line.address) is None
+            assert unit.nonce_lines(line.chain_id, [line.address]) == {line.address: attrs.evolve(line, next_nonce=7)}
+            assert unit.nonce_lines(1, [line.address]) == {}
+
+    def test_of_several_nonce_lines_all_are_kept_or_none(self, store: Store) -> None:
+        lines = [make.nonce_line(5) for _ in range(3)]
+        unknown = make.address()
+        given.write(store, lambda unit: unit.put_nonce_lines(lines))
+        given.write(store, lambda unit: unit.put_nonce_lines([]))
+        forward = [attrs.evolve(line, next_nonce=6) for line in lines]
+        with pytest.raises(Conflict):
+            given.write(store, lambda unit: unit.put_nonce_lines([*forward[:2], attrs.evolve(lines[2], next_nonce=4)]))
+        addresses = [line.address for line in lines]
+        with store.reading() as unit:
+            assert unit.nonce_lines(lines[0].chain_id, [*addresses, unknown]) == dict(zip(addresses, lines, strict=True))

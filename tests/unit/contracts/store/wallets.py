@@ -34,6 +34,8 @@ class WalletContract:
             assert unit.wallets_by_address([full.address, make.address()]) == {full.address: full}
             assert unit.sealed_keys([full.id, "wal_none"]) == {full.id: key}
             assert unit.wallet("wal_none") is None
+            assert unit.wallets_by_id([full.id, "wal_none"]) == {full.id: full}
+            assert unit.wallets_by_id([]) == {}
             assert unit.wallet_by_external_id(owner.id, "shop-2") is None
 
     @pytest.mark.parametrize("field", ["id", "address", "sequence"])
