@@ -2,8 +2,13 @@
 
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +17,9 @@ from sqlalchemy import create_engine, text
 from custody_app import open_custody
 from custody_core import ether
 from tests.support.devnode import DEV_ACCOUNTS, DevNode
+from tests.support.postgres import Server
+from tests.support.postgres import _free_port as free_port
+from tests.support.program import CUSTODY
 from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +29,16 @@ PRINTED_NODE = "http://127.0.0.1:8545"
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}\b")
 WALLET_ID = re.compile(r"\bwal_[0-9a-z]{26}\b")
 AVAILABLE = re.compile(r'"available": ?"(\d+)"')
+SERVICE_WALK = re.compile(r"^```sh service\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PRINTED_DATABASE = "postgresql+psycopg://custody:secret@127.0.0.1/custody"
+PRINTED_SERVICE = "http://127.0.0.1:8000"
+COPIED = {
+    "ck_…": re.compile(r"\bck_[A-Za-z0-9_-]{43}"),
+    "wal_…": WALLET_ID,
+    "0x…": ADDRESS,
+    "txn_…": re.compile(r"\btxn_[0-9a-z]{26}\b"),
+}
+"""What a reader copies from an answer into a later line."""
 WALK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -128,6 +146,104 @@ def test_the_walk_on_the_command_line_works_line_by_line(node: DevNode, tmp_path
             scanner.terminate()
             scanner.communicate(timeout=30)
     assert "INV-1" in output
+
+
+class Shell:
+    """A shell in which lines are typed one after the other, as by a reader."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        # A session of its own, so that whatever a failed test leaves in the background is ended too.
+        self._process = subprocess.Popen(
+            ["/bin/bash"],  # for its `kill %1`, as in a terminal
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def type(self, line: str) -> str:
+        """What the line printed. It has to succeed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{line}\nprintf '\\nended with %s\\n' $?\n")
+        self._process.stdin.flush()
+        printed: list[str] = []
+        for each in self._process.stdout:
+            if each.startswith("ended with "):
+                assert each == "ended with 0\n", (line, printed)
+                break
+            printed.append(each)
+        return "".join(printed)
+
+    def close(self) -> None:
+        """Ends it, and whatever it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate()
+
+
+@pytest.mark.slow
+def test_the_walk_as_a_service_on_postgresql_works_line_by_line(node: DevNode, postgres: Server, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("no curl: the system package curl is missing")
+    page = (ROOT / "README.md").read_text("utf-8")
+    found = SERVICE_WALK.search(page)
+    assert found
+    port = free_port()
+    walk = found[1].replace("\\\n", "")
+    for printed, ours in (
+        (PRINTED_DATABASE, postgres.database_url(postgres.create_database())),
+        (PRINTED_NODE, node.rpc_url),
+        (PRINTED_SERVICE, f"http://127.0.0.1:{port}"),
+    ):
+        assert walk.count(printed) == 1
+        walk = walk.replace(printed, ours)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CUSTODY_")}
+    environment |= {"CUSTODY_PORT": str(port), "PATH": f"{CUSTODY.parent}{os.pathsep}{environment['PATH']}"}
+    copied: dict[str, str] = {}
+    shell = Shell(tmp_path, environment)
+
+    def shows(line: str, text: str) -> bool:
+        node.finalize()
+        return text in shell.type(line)
+
+    try:
+        for line in typed_lines(walk):
+            typed = with_copied(line, copied)
+            told = shell.type(typed)
+            for placeholder, pattern in COPIED.items():
+                if placeholder not in copied and (shown := pattern.search(told)):
+                    copied[placeholder] = shown.group()
+            if "/balances" in line:
+                until(partial(shows, typed, f'"available":"{ether("1")}"'), what="it is credited", timeout_s=30)
+            if "/txn_" in line:
+                until(partial(shows, typed, '"state":"completed"'), what="it is final", timeout_s=30)
+            assert "INV-1" in told or "reconcile" not in line
+    finally:
+        shell.close()
+    assert node.balance(DEV_ACCOUNTS[1].address) == ether("10000.05")
+    assert set(copied) == set(COPIED), "each of them is printed before it is needed"
+
+
+def with_copied(line: str, copied: Mapping[str, str]) -> str:
+    """What the reader types: the line with what was copied from earlier answers."""
+    for placeholder, value in copied.items():
+        line = line.replace(placeholder, value)
+    assert "…" not in line
+    return line
+
+
+def typed_lines(walk: str) -> Iterator[str]:
+    """The walk's lines without their comments; one that goes on in the next, because a quotation is open, together with it."""
+    line = ""
+    for each in walk.splitlines():
+        line = f"{line}{each.partition('     # ')[0]}"
+        if line.count("'") % 2 == 0:
+            yield line
+            line = ""
 
 
 def test_the_guides_example_commits_an_order_and_its_payout_together(node: DevNode, tmp_path: Path) -> None:
