@@ -12,7 +12,10 @@ import attrs
 import pytest
 
 from custody_app import config
+from custody_core.domain.access import Scope
 from custody_core.domain.policy import STARTER_DOCUMENT, parse_document
+from custody_http.registry import KeyRule, Route
+from custody_http.routes import ROUTES
 from tools.docs import commands, states
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -99,6 +102,19 @@ def test_no_error_code_is_explained_that_does_not_exist() -> None:
 
 def test_the_page_of_settings_lists_exactly_the_settings() -> None:
     assert listed("settings.md") == {*config._READERS, *config._CHAIN_NAMES}
+
+
+def test_the_page_of_http_lists_exactly_the_routes() -> None:
+    def scope(route: Route) -> str:
+        return f"`{route.access}`" if isinstance(route.access, Scope) else "any credentials"
+
+    def documented(path: str) -> str:
+        return re.sub(r"<(?:[a-z]+_)?([a-z]+)>", r"{\1}", path)
+
+    keys = {KeyRule.REQUIRED: "required", KeyRule.WELCOME: "may come", KeyRule.IGNORED: ""}
+    routes = [(f"{route.method} {documented(route.path)}", route.summary, scope(route), keys[route.key]) for route in ROUTES]
+    text = (REFERENCE / "http.md").read_text("utf-8")
+    assert re.findall(r"^\| `([A-Z]+ [^`]+)` \| ([^|]+) \| ([^|]+) \| ?([^|]*?) ?\|$", text, re.MULTILINE) == routes
 
 
 def test_the_documented_defaults_are_the_defaults() -> None:
