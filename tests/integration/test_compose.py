@@ -1,4 +1,4 @@
-"""What `docker-compose.yml` runs, in its order and with its settings, on a real PostgreSQL and node; only the containers are missing."""
+"""What `docker-compose.yml` runs, in its order and with its settings, on a real PostgreSQL and node: all but the containers."""
 
 import os
 import re
