@@ -13,8 +13,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
-import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -51,6 +51,23 @@ SETTINGS = {
     "dynamic_shared_memory_type": "mmap",
     "log_min_messages": "fatal",
 }
+
+WATCHER = """
+import os, shutil, signal, subprocess, sys, time
+
+folder = sys.argv[1]
+sys.stdin.read()  # its end is the end of the process that holds the other one
+try:
+    with open(folder + "/data/postmaster.pid") as lines:
+        server = lines.readline().strip()
+    deadline = time.monotonic() + 10
+    while folder in subprocess.run(["ps", "-o", "command=", "-p", server], capture_output=True, text=True).stdout:
+        os.kill(int(server), signal.SIGQUIT if time.monotonic() < deadline else signal.SIGKILL)
+        time.sleep(0.05)
+except (OSError, ValueError):
+    pass
+shutil.rmtree(folder, ignore_errors=True)
+"""
 
 _names = count(1)
 
@@ -132,7 +149,10 @@ class PostgresServer(Server):
         self._binaries = binaries()
         self._settings = {**SETTINGS, **(settings or {})}
         self._folder = Path(tempfile.mkdtemp(prefix="custody-postgres-", dir=_roomy_memory()))
-        self._end_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        # It ends the server and takes the folder away when this process is gone, however that happens.
+        self._watcher = subprocess.Popen(
+            [sys.executable, "-I", "-c", WATCHER, self._folder], stdin=subprocess.PIPE, start_new_session=True
+        )
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
         if self._user is not None:
             shutil.chown(self._folder, self._user)
@@ -148,7 +168,7 @@ class PostgresServer(Server):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
-        self._end_folder()
+        self._watcher.communicate()
 
     def start(self) -> None:
         """Starts the server, after a crash too, and waits until it answers."""
@@ -158,7 +178,6 @@ class PostgresServer(Server):
             # A session of its own: a crash takes the whole family at once, as a power cut does.
             process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **self._as_user())
         self._process = process
-        self._end = weakref.finalize(self, _kill_group, process)
         until(self._answers, what="PostgreSQL answers", timeout_s=START_TIMEOUT_S)
 
     def stop(self) -> None:
