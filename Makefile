@@ -49,7 +49,11 @@ demo: setup node ## the main job in front of you, on a local dev chain (ARGS=--o
 
 .PHONY: test
 test: setup node lint typecheck ## everything: lint, types and every test (ARGS goes to pytest)
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) -m "not kills" $(ARGS)
+
+.PHONY: test-kills
+test-kills: setup node ## the scanner killed at every call of a send, also where `make test` takes a sample
+	@$(PYTEST) tests/integration/processes $(ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## the fast half: no node, no network, under 30 seconds

@@ -36,6 +36,9 @@ BINARIES_VARIABLE = "CUSTODY_TEST_POSTGRES_BIN"
 DEBIAN = Path("/usr/lib/postgresql")
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
+KILLED_ARE_STILL_THERE = "pre-existing shared memory block"
+"""What a server says that is started before all processes of a killed one have ended."""
+
 MEMORY_NEEDED_BYTES = 4 * 1024**3
 UNPRIVILEGED = "nobody"
 """PostgreSQL refuses to run as root, so root runs it as this user."""
@@ -172,13 +175,15 @@ class PostgresServer(Server):
 
     def start(self) -> None:
         """Starts the server, after a crash too, and waits until it answers."""
+        self._launch()
+        until(self._answers, what="PostgreSQL answers", timeout_s=START_TIMEOUT_S)
+
+    def _launch(self) -> None:
         command = [str(self._binaries / "postgres"), "-D", self._data, "-p", str(self.port)]
         command += [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         with self._log.open("ab") as log:
             # A session of its own: a crash takes the whole family at once, as a power cut does.
-            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **self._as_user())
-        self._process = process
-        until(self._answers, what="PostgreSQL answers", timeout_s=START_TIMEOUT_S)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **self._as_user())
 
     def stop(self) -> None:
         """Ends the server at once, its clients' transactions rolled back. Like a crash, but it leaves nothing behind in memory."""
@@ -213,7 +218,11 @@ class PostgresServer(Server):
 
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
-            raise RuntimeError(f"PostgreSQL ended: {self._log.read_text('utf-8', errors='replace')[-2000:]}")
+            said = self._log.read_text("utf-8", errors="replace")
+            if KILLED_ARE_STILL_THERE not in said[-500:]:
+                raise RuntimeError(f"PostgreSQL ended: {said[-2000:]}")
+            self._launch()
+            return False
         try:
             psycopg.connect(self.url, connect_timeout=5).close()
         except psycopg.OperationalError:

@@ -28,7 +28,11 @@ from tests.support.program import CUSTODY, Program
 from tests.support.waiting import until
 
 STOP_TIMEOUT_S = 20.0
-PRELOADED = ["custody_app.cli.program", "custody_app.cli.scanner", "custody_sql.store", "psycopg", "sqlalchemy.dialects.postgresql"]
+PRELOADED = [
+    *("custody_app.cli.program", "custody_app.cli.scanner", "custody_sql.store", "psycopg", "sqlalchemy.dialects.postgresql"),
+    # Not `custody_http`: the metrics library that it imports looks at the environment when it is imported.
+    *("flask", "gunicorn.app.base", "gunicorn.workers.gthread"),
+]
 
 _forking = multiprocessing.get_context("forkserver")
 _forking.set_forkserver_preload(PRELOADED)

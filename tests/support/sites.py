@@ -33,6 +33,9 @@ TOKEN, TOKENS = "good", 1000
 LEASE_S = 20
 """How long a killed process's leases and claims outlive it (`Limits.lease`)."""
 
+PARKED_S = 10
+"""How long a send that has to wait is left alone, such as one with too many before it."""
+
 A_SENDS_EVENTS = ["created", "queued", "broadcasting", "confirming", "completed"]
 """What is told of a send when nothing but processes goes wrong, each once. Where time flies it may be `replaced` as well."""
 
@@ -107,12 +110,16 @@ class Site:
         """Makes what is mined final, until all of `ids` are completed and a block after that is followed, or one of the processes
         in `by` has ended: whether they are completed.
         """
+        unfinished = list(ids)
 
         def are_completed() -> bool:
-            states = Counter(self.look(each).state for each in ids)
-            if states[TransactionState.CONFIRMING]:
+            sends = [self.look(each) for each in unfinished]
+            if any(each.state is TransactionState.CONFIRMING for each in sends):
                 self.node.finalize()
-            return states[TransactionState.COMPLETED] == len(ids)
+            elif any(each.parked_reason for each in sends):
+                self.processes.set_forward(PARKED_S)
+            unfinished[:] = [each.id for each in sends if each.state is not TransactionState.COMPLETED]
+            return not unfinished
 
         def is_over(is_done: Callable[[], bool]) -> bool:
             return is_done() or any(not process.is_running for process in by)
@@ -171,6 +178,8 @@ class Site:
             process.ended()
         self.leases_end()
         assert self.processes.fork("scanner", "--once").ended() == 0
+        unforeseen = [event for process in self.processes.all for event in process.events() if event["event"] == "internal"]
+        assert unforeseen == []
 
     def _events(self) -> Iterator[Event]:
         after = 0
