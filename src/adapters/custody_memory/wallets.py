@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.wallet import SealedKey, Wallet
@@ -68,14 +69,17 @@ class WalletRows:
             self._name_wallet(wallet)
 
     def wallets(self, *, owner_id: str | None, limit: int, before_id: str | None = None) -> Sequence[Wallet]:
+        before = None if before_id is None else self._tables.wallets.get(before_id)
+        if before_id is not None and before is None:
+            return []
         wanted = [
             wallet
             for wallet in self._tables.wallets
             if wallet.owner_id is not None
             and (owner_id is None or wallet.owner_id == owner_id)
-            and (before_id is None or wallet.id < before_id)
+            and (before is None or _age(wallet) < _age(before))
         ]
-        return sorted(wanted, key=lambda wallet: wallet.id, reverse=True)[:limit]
+        return sorted(wanted, key=_age, reverse=True)[:limit]
 
     def addresses_after(self, sequence: int, limit: int) -> Sequence[tuple[int, Address]]:
         above = sorted((wallet.sequence, wallet.address) for wallet in self._tables.wallets if wallet.sequence > sequence)
@@ -87,3 +91,7 @@ class WalletRows:
     def _name_wallet(self, wallet: Wallet) -> None:
         if wallet.owner_id is not None and wallet.external_id is not None:
             self._tables.wallet_by_external_id.add((wallet.owner_id, wallet.external_id), wallet.id)
+
+
+def _age(wallet: Wallet) -> tuple[datetime, str]:
+    return wallet.created_at, wallet.id

@@ -104,7 +104,7 @@ wallets = Table(
     Column("version", Integer, nullable=False),
     Unique("owner_id", "external_id"),
     _partial("ix_wallets_pool", "sequence", where="owner_id IS NULL"),
-    Index("ix_wallets_owner_id_id", "owner_id", "id"),
+    Index("ix_wallets_owner_id_created_at_id", "owner_id", "created_at", "id"),
 )
 
 sealed_keys = Table(
@@ -385,6 +385,7 @@ events = Table(
     Column("data", JSON, nullable=False),
     Column("sequence", BigInteger, unique=True),
     _partial("ix_events_unnumbered", "position", where="sequence IS NULL"),
+    Index("ix_events_owner_id_sequence", "owner_id", "sequence"),
 )
 
 leases = Table(

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from custody_sql.engine import for_reading, for_upgrading
 from custody_sql.errors import translate
 
-EXPECTED = "0003"
+EXPECTED = "0004"
 """The newest revision: what this version of the code works on."""
 
 _UPGRADE_LOCK = 0x75706772

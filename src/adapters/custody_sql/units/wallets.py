@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, select, text, tuple_
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.wallet import SealedKey, Wallet
@@ -83,10 +83,11 @@ class WalletRows:
         self._session.write_all(_SAVE_WALLET, [versioned(wallet.id, row)])
 
     def wallets(self, *, owner_id: str | None, limit: int, before_id: str | None = None) -> Sequence[Wallet]:
-        query = select(wallets).order_by(wallets.c.id.desc()).limit(limit)
+        query = select(wallets).order_by(wallets.c.created_at.desc(), wallets.c.id.desc()).limit(limit)
         query = query.where(wallets.c.owner_id.is_not(None) if owner_id is None else wallets.c.owner_id == owner_id)
         if before_id is not None:
-            query = query.where(wallets.c.id < before_id)
+            handed_out_at = select(wallets.c.created_at).where(wallets.c.id == before_id).scalar_subquery()
+            query = query.where(tuple_(wallets.c.created_at, wallets.c.id) < tuple_(handed_out_at, before_id))
         return [to_wallet(row) for row in self._session.rows(query)]
 
     def addresses_after(self, sequence: int, limit: int) -> Sequence[tuple[int, Address]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import attrs
 import pytest
 
@@ -120,6 +122,17 @@ class WalletContract:
             assert unit.wallets(owner_id=owner.id, limit=3) == newest_first[:3]
             assert unit.wallets(owner_id=owner.id, limit=3, before_id=newest_first[2].id) == newest_first[3:]
             assert unit.wallets(owner_id=None, limit=99) == [theirs, *newest_first]
+
+    def test_of_two_wallets_the_one_handed_out_last_comes_first_however_old_its_key(self, store: Store) -> None:
+        owner = given.user(store)
+        old_key = make.wallet(owner.id, created_at=make.NOW + timedelta(hours=1))
+        young_key = make.wallet(owner.id)
+        keys = [make.sealed_key(old_key), make.sealed_key(young_key)]
+        given.write(store, lambda unit: unit.add_wallets([old_key, young_key], keys))
+        with store.reading() as unit:
+            assert unit.wallets(owner_id=owner.id, limit=9) == [old_key, young_key]
+            assert unit.wallets(owner_id=owner.id, limit=9, before_id=old_key.id) == [young_key]
+            assert unit.wallets(owner_id=owner.id, limit=9, before_id=young_key.id) == []
 
     def test_addresses_come_by_sequence_with_pooled_and_closed_ones(self, store: Store) -> None:
         owner = given.user(store)
