@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.benchmarks import page, sends, signing
+from tests.benchmarks import accepting, page, reading, sends, signing, starting
 from tests.benchmarks.harness import Result
 
 
@@ -16,7 +16,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--write", action="store_true", help="put the results into docs/benchmarks.md")
     parser.add_argument("--database-url", help="an empty database for P5; a new SQLite file without")
     given = parser.parse_args(arguments)
-    benchmarks: dict[str, Callable[[], Result]] = {"P1": signing.run, "P5": lambda: sends.run(given.database_url)}
+    benchmarks: dict[str, Callable[[], Result]] = {
+        "P1": signing.run,
+        "P5": lambda: sends.run(given.database_url),
+        "P6": accepting.run,
+        "P7": reading.run,
+        "P9": starting.run,
+    }
     wanted = [name.strip().upper() for name in given.only.split(",") if name.strip()] or list(benchmarks)
     if unknown := [name for name in wanted if name not in benchmarks]:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(benchmarks)}")

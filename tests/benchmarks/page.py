@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.benchmarks import sends, signing
+from tests.benchmarks import accepting, reading, sends, signing, starting
 from tests.benchmarks.environments import ROOT
 from tests.benchmarks.harness import Result
 
@@ -18,8 +18,17 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 GOALS = {
     "P1": "≥ 9x the peer; ≤ 1.35x the limit",
     "P5": "≥ 30x the peer; ≥ 7x the peer with own nonces; ≥ 0.65x the limit",
+    "P6": "≥ 0.25x the peer, stretch 0.5x; p99 ≤ 50 ms at half load",
+    "P7": "≥ 0.7x the limit",
+    "P9": "≥ 2.22x the peer (0.45 of its time); memory ≥ 1.43x the peer (0.7 of its own); scanner ≤ 250 ms, ≤ 45 MB",
 }
-EXPLAINED = {"P1": signing.__doc__, "P5": sends.__doc__}
+EXPLAINED = {
+    "P1": signing.__doc__,
+    "P5": sends.__doc__,
+    "P6": accepting.__doc__,
+    "P7": reading.__doc__,
+    "P9": starting.__doc__,
+}
 _DATA = re.compile(r"^```json\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 _HEAD = """# Benchmarks
@@ -56,7 +65,7 @@ def _row(record: Mapping[str, Any]) -> str:
     cells: Sequence[str] = (
         record["id"],
         record["name"],
-        *(f"{record[name]:g} {unit}" for name in ("ours", "peer", "limit")),
+        *(_figure(record[name], unit) for name in ("ours", "peer", "limit")),
         _ratios(record, "peer", "x"),
         _ratios(record, "limit", ""),
         GOALS.get(record["id"], ""),
@@ -65,8 +74,14 @@ def _row(record: Mapping[str, Any]) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
+def _figure(figure: float | None, unit: str) -> str:
+    return "none" if figure is None else f"{figure:g} {unit}"
+
+
 def _ratios(record: Mapping[str, Any], to: str, unit: str) -> str:
     """The ratio that the benchmark is about, the spread of its rounds, and every other ratio of that kind."""
+    if record[f"ratio_to_{to}"] is None:
+        return "none"
     prefix = f"ratio_to_{to}_"
     others = [f"{record[name]:g}{unit} {name.removeprefix('ratio_to_')}" for name in record if name.startswith(prefix)]
     rounds = [f"rounds {record[f'rounds_to_{to}']}"] if f"rounds_to_{to}" in record else []

@@ -1,1 +1,1 @@
-"""Programs that do a benchmark's work with a peer's own library, each run by the peer's own environment."""
+"""Programs that benchmarks run beside ours: peers in an environment of their own, other servers, and the client of all servers."""

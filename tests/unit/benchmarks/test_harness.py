@@ -77,6 +77,11 @@ def test_the_page_shows_the_spread_and_the_less_flattering_ratios_beside_the_hea
     assert "| 4x (rounds 2 to 6; 1.5x peer_own_nonces) | 0.5 |" in page.with_record("", {**RESULT.record(), **about})
 
 
+def test_what_has_no_limit_is_shown_with_none() -> None:
+    about = {"date": "2026-03-04", "commit": "0123456789", "limit": None, "ratio_to_limit": None}
+    assert "| 400 tx/s | 100 tx/s | none | 4x | none |" in page.with_record("", {**RESULT.record(), **about})
+
+
 def test_every_benchmark_with_a_goal_is_explained() -> None:
     for name, text in page.EXPLAINED.items():
         assert name in page.GOALS
