@@ -83,7 +83,7 @@ class Running:
 
     def events(self) -> list[dict[str, Any]]:
         """The JSON lines that it wrote, but for one that a kill cut off."""
-        whole = self.log.read_text("utf-8").rpartition("\n")[0] if self.log.exists() else ""
+        whole = self.log.read_text("utf-8").rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines()]
 
     def _signal(self, number: signal.Signals) -> None:
@@ -155,7 +155,9 @@ class Processes:
         fresh.replace(self._clock)
 
     def _new_log(self) -> Path:
-        return self._logs / f"process-{next(self._numbers)}.log"
+        log = self._logs / f"process-{next(self._numbers)}.log"
+        log.touch()
+        return log
 
     def _kept(self, process: Running) -> Running:
         self.all.append(process)

@@ -5,13 +5,16 @@ a fresh copy: the node's snapshot is restored, the database copied.
 """
 
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
+import psycopg
+from sqlalchemy import make_url
 
 from custody_app.bootstrap import open_service
 from custody_app.config import load_settings
@@ -132,6 +135,33 @@ class Site:
     def _is_followed(self) -> bool:
         (state,) = self.custody.chains.states()
         return state.cursor.number == self.node.head()
+
+    def stand_still(self, process: Running) -> None:
+        """Pauses a process at a moment at which it holds no lock in the database, for which others would rightly wait."""
+
+        def pause() -> bool:
+            process.pause()
+            if self._is_unlocked():
+                return True
+            process.resume()
+            return False
+
+        until(pause, what="it stands still between two transactions")
+
+    def _is_unlocked(self) -> bool:
+        url = make_url(self.program.settings["DATABASE_URL"])
+        if url.drivername == "sqlite":
+            with closing(sqlite3.connect(str(url.database), timeout=0, isolation_level=None)) as connection:
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError:
+                    return False
+                return True
+        with psycopg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False)) as session:
+            query = (
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()"
+            )
+            return session.execute(query).fetchone() is None
 
     def leases_end(self) -> None:
         """Time passes for every forked process, until whatever a dead one held is free."""

@@ -69,6 +69,7 @@ def broadcasts(site: Site) -> Counter[str]:
     return Counter(call.params[0] for call in site.proxy.calls("eth_sendRawTransaction"))
 
 
+@pytest.mark.slow
 def test_s_13_of_fifty_parallel_sends_of_80_with_100_one_is_accepted_again_and_again(site: Site, webs: list[str]) -> None:
     ids = []
     for wallet in site.wallets:
@@ -106,6 +107,7 @@ def fragile(anvil: Path, postgres: Server, tmp_path_factory: pytest.TempPathFact
             yield site, server
 
 
+@pytest.mark.slow
 def test_o_01_a_server_killed_under_scanners_and_a_hundred_sends_loses_none_that_was_accepted(
     fragile: tuple[Site, PostgresServer],
 ) -> None:

@@ -91,8 +91,9 @@ MOST_TELLING = {
 }
 
 
-def kills(*point: object, always: bool) -> Any:
-    return pytest.param(*point, id="-".join(map(str, point)), marks=() if always else pytest.mark.kills)
+def kills(*point: object, always: bool, name: str | None = None) -> Any:
+    """The parameters of a point; `always`: `make test` has it, too."""
+    return pytest.param(*point, id=name or "-".join(map(str, point)), marks=() if always else pytest.mark.kills)
 
 
 QUESTION_KILLS = [
@@ -118,7 +119,9 @@ def questions_of(proxy: FaultProxy) -> set[Question]:
     return {question_of(asked[: number + 1]) for number in range(len(asked))}
 
 
-@pytest.mark.parametrize(("asset", "questions"), [("eth", OF_ETHER), (TOKEN, OF_A_TOKEN)])
+@pytest.mark.parametrize(
+    ("asset", "questions"), [kills("eth", OF_ETHER, always=True, name="eth"), kills(TOKEN, OF_A_TOKEN, always=False, name=TOKEN)]
+)
 def test_s_18_these_are_all_the_questions_that_a_send_asks(site: Site, asset: str, questions: frozenset[Question]) -> None:
     site.proxy.on(SEND_RAW.method, Delay(SENDING_S))
     ids = [site.send(site.wallets[0], asset=asset)]

@@ -11,7 +11,14 @@ AT_ONCE_S = 8.0
 """Far below a lease: whoever comes next finds nothing held."""
 
 
-@pytest.mark.parametrize("question", ["eth_feeHistory", "eth_sendRawTransaction", "eth_getTransactionReceipt"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        "eth_sendRawTransaction",
+        pytest.param("eth_feeHistory", marks=pytest.mark.kills),
+        pytest.param("eth_getTransactionReceipt", marks=pytest.mark.kills),
+    ],
+)
 def test_o_09_told_to_stop_in_the_midst_of_a_send_it_leaves_the_rest_to_the_next(site: Site, question: str) -> None:
     def terminate() -> None:
         site.processes.newest().terminate()
@@ -28,6 +35,7 @@ def test_o_09_told_to_stop_in_the_midst_of_a_send_it_leaves_the_rest_to_the_next
     site.assert_paid_once(ids)
 
 
+@pytest.mark.parametrize("site", ["postgresql"], indirect=True)
 def test_o_09_the_program_itself_stops_in_order(site: Site) -> None:
     ids = [site.send(site.wallets[0])]
     scanner = site.processes.start("scanner")
@@ -39,6 +47,8 @@ def test_o_09_the_program_itself_stops_in_order(site: Site) -> None:
     site.assert_paid_once(ids)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("site", ["postgresql"], indirect=True)
 def test_o_09_a_node_that_does_not_answer_does_not_hold_up_the_end(site: Site) -> None:
     silence = site.proxy.on("*", Delay(60), when=lambda _: bool(site.proxy.calls("eth_feeHistory")))
     ids = [site.send(site.wallets[0])]
