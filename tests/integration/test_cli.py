@@ -201,6 +201,21 @@ def test_exit_6_when_an_audit_row_was_changed(custody: Program) -> None:
 # Bad input: a clear error, the next step, and nothing written
 
 
+def test_an_empty_idempotency_key_is_refused_and_no_other_made_up(custody: Program, node: DevNode) -> None:
+    wallet_id = funded_wallet(custody, node)
+    for command in (send(wallet_id, key=""), ("wallet", "create", "--owner", "bob", "--idempotency-key", "")):
+        refused = custody.run(*command, "--json")
+        assert (refused.code, refused.data["error"]["code"]) == (2, "idempotency-key-missing")
+        assert "cli-" not in refused.err
+    assert custody.json("tx", "list", "--direction", "outgoing")["data"] == []
+    assert len(custody.json("wallet", "list")["data"]) == 1
+
+
+def test_a_made_up_key_is_told_only_where_it_may_have_been_used(custody: Program, nowhere: Program) -> None:
+    assert "idempotency key cli-" in custody.run("wallet", "create", "--owner", "bob").err
+    assert "cli-" not in nowhere.run("wallet", "create", "--owner", "bob").err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

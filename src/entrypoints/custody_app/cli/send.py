@@ -88,7 +88,8 @@ def send(
     payment = _Payment(wallet, to, amount, asset, chain, tier, fee_cap)
     if idempotency_key is None and not somebody_is_there:
         raise IdempotencyKeyMissing("give --idempotency-key: the id of your payout, the same one on every retry")
-    key = idempotency_key or f"cli-{secrets.token_hex(8)}"
+    # An empty key is not a missing one: a key made up in its place would pay again at each retry. The service refuses it.
+    key = f"cli-{secrets.token_hex(8)}" if idempotency_key is None else idempotency_key
     with books_and_nodes() as custody:
         arguments = payment.arguments(custody)
         if somebody_is_there and not yes:

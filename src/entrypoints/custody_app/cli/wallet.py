@@ -28,8 +28,9 @@ def command() -> None:
 @json_option
 def create(owner: str, label: str | None, external_id: str | None, idempotency_key: str | None, as_json: bool) -> None:
     """Give an owner a wallet, from those made ahead."""
-    key = idempotency_key or _made_up_key()
     with books() as custody:
+        # An empty key is not a missing one, and is refused: one made up in its place would make another wallet at each retry.
+        key = _made_up_key() if idempotency_key is None else idempotency_key
         wallet = custody.wallets.create(owner=owner, idempotency_key=key, label=label, external_id=external_id)
     resource = wallet_resource(wallet)
     show(resource, as_json=as_json, text=_wallet_text(resource))
