@@ -77,6 +77,7 @@ class Custody:
             entropy=entropy,
             observer=observer,
             limits=limits or Limits(),
+            is_joined=self._store.is_joined,
         )
         self.users = Users(self._kit)
         self.api_keys = ApiKeys(self._kit)
@@ -110,19 +111,23 @@ class Custody:
 
     def make_ready(self) -> int:
         """Gives new chains their row and makes wallets ahead; how many wallets."""
+        self._kit.require_own_transactions()
         self.wallets.ensure_chains()
         return self.wallets.fill_pool()
 
     def follow(self, chain_id: int) -> Round:
         """Follows one chain to its head."""
+        self._kit.require_own_transactions()
         return self._followers[chain_id].follow()
 
     def advance(self, chain_id: int) -> int:
         """Carries one chain's due transactions a step further; how many."""
+        self._kit.require_own_transactions()
         return self._sender.advance(chain_id) if self._sender else 0
 
     def seal(self) -> int:
         """Numbers and links committed audit rows and events; how many audit rows."""
+        self._kit.require_own_transactions()
         return self._sealer.run()
 
     def step_down(self) -> None:
@@ -140,6 +145,7 @@ class Custody:
         """Everything done inside takes part in the caller's own database transaction, and is committed or not with it.
 
         Holds for this thread (and context) only. Ask `preview` before: inside, the node is asked while your transaction is open.
+        The background work (`tick`, and so waiting) is refused inside: nothing may leave the process before it is committed.
         """
         with self._store.joined(connection):
             yield self
@@ -155,6 +161,7 @@ class Custody:
         self.close()
 
     def _step_for_waiting(self) -> None:
+        self._kit.require_own_transactions()
         if not self.background_works:
             self.tick()
 
@@ -165,6 +172,9 @@ class _SwitchableStore:
     def __init__(self, store: Store) -> None:
         self._own = store
         self._joined: ContextVar[Store | None] = ContextVar("joined", default=None)
+
+    def is_joined(self) -> bool:
+        return self._joined.get() is not None
 
     def transaction(self) -> AbstractContextManager[Unit]:
         return (self._joined.get() or self._own).transaction()

@@ -55,7 +55,7 @@ def test_k_01_no_key_is_in_the_database_its_log_or_its_dump(service: Service, tm
 
 
 TAMPERINGS = {
-    "k_02_two_wallets_ciphertexts_swapped": (
+    "k_02_another_wallets_ciphertext": (
         "UPDATE sealed_keys SET sealed = (SELECT sealed FROM sealed_keys AS other WHERE other.wallet_id = :other) "
         "WHERE wallet_id = :own"
     ),
@@ -95,6 +95,28 @@ def test_a_tampered_key_signs_nothing_and_raises_an_alarm(service: Service, stat
         assert service.outgoing(paid.id).state is TransactionState.COMPLETED
 
 
+def test_k_02_swapped_ciphertexts_are_refused_on_both_sides_with_alarm_and_audit(service: Service) -> None:
+    wallets = service.wallet("alice", funded_wei=ether("1")), service.wallet("bob", funded_wei=ether("1"))
+    with service.store.reading() as unit:
+        sealed = {id_: key.sealed for id_, key in unit.sealed_keys([wallet.id for wallet in wallets]).items()}
+    with service.store.engine.connect() as connection, connection.begin():
+        for own, other in (wallets, reversed(wallets)):
+            values = {"own": own.id, "sealed": sealed[other.id]}
+            connection.execute(text("UPDATE sealed_keys SET sealed = :sealed WHERE wallet_id = :own"), values)
+    ids = [
+        service.custody.transactions.send(wallet.id, to=OUTSIDER, amount=ether("0.1"), idempotency_key="swapped").id
+        for wallet in wallets
+    ]
+    service.custody.tick()
+    assert [service.outgoing(id_).parked_reason for id_ in ids] == ["key-integrity", "key-integrity"]
+    assert [mined_from(service.node, wallet.address) for wallet in wallets] == [[], []]
+    for id_ in ids:
+        assert service.event_types(id_).count("alarm.raised") == 1
+        audit = service.custody.audit.list(limit=1000)
+        assert [row.detail["code"] for row in audit if row.object_id == id_ and row.action == "alarm.raised"] == ["key-integrity"]
+    service.assert_reconciled()
+
+
 def test_k_04_whole_rows_swapped_between_wallets_are_refused_on_both_sides(service: Service) -> None:
     alice, bob = service.wallet("alice", funded_wei=ether("1")), service.wallet("bob", funded_wei=ether("1"))
     with service.store.engine.connect() as connection, connection.begin():
@@ -109,3 +131,4 @@ def test_k_04_whole_rows_swapped_between_wallets_are_refused_on_both_sides(servi
     service.custody.tick()
     assert [service.outgoing(id_).parked_reason for id_ in ids] == ["key-integrity", "key-integrity"]
     assert [mined_from(service.node, wallet.address) for wallet in (alice, bob)] == [[], []]
+    service.assert_reconciled()

@@ -119,6 +119,23 @@ def default_cap(market: FeeQuote, tier: FeeTier, *, ceiling_wei: int) -> int:
     return min(CAP_MULTIPLE * offer, ceiling_wei)
 
 
+def payment_cap(cap_wei: int) -> int:
+    """What payment attempts may offer under a cap: one replacement always fits above it, so a cancellation is always possible."""
+    return cap_wei * REPLACEMENT_DENOMINATOR // REPLACEMENT_NUMERATOR
+
+
+def require_cap_above_market(market: FeeQuote, tier: FeeTier, *, cap_wei: int) -> None:
+    """Raises `FeeAboveCap` for a cap under which no payment could be mined now: it would only stand in its wallet's way."""
+    needed = market.base_fee_per_gas_wei + market.tip_per_gas_wei[tier]
+    if payment_cap(cap_wei) < needed:
+        raise FeeAboveCap(
+            "the market asks more per gas than this request may pay (an eighth is kept for a cancellation)",
+            pointer="/fee/fee_per_gas_max_wei",
+            market_wei=str(needed),
+            cap_wei=str(cap_wei),
+        )
+
+
 def first_fees(market: FeeQuote, tier: FeeTier, *, cap_wei: int) -> Fees:
     """The first attempt's fees: the market's, cut to the cap. Below the market it waits for the base fee to fall."""
     return _cut(market_fees(market, tier), cap_wei)

@@ -15,7 +15,16 @@ import attrs
 from custody_core.domain import lifecycle
 from custody_core.domain.addresses import Address, address_to_bytes, parse_address, require_recipient
 from custody_core.domain.encoding import erc20_transfer_calldata
-from custody_core.domain.fees import FeeQuote, Fees, FeeTier, default_cap, first_fees, gas_limit_for
+from custody_core.domain.fees import (
+    FeeQuote,
+    Fees,
+    FeeTier,
+    default_cap,
+    first_fees,
+    gas_limit_for,
+    payment_cap,
+    require_cap_above_market,
+)
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.money import require_amount
 from custody_core.domain.policy import Decision, Evaluation, PolicyInput, Verdict, evaluate
@@ -177,7 +186,9 @@ class Acceptance:
             asset=resolved,
             amount=request.amount,
             gas_limit=estimate.gas_limit,
-            fees_by_tier={each: first_fees(estimate.market, each, cap_wei=estimate.fee_per_gas_max_wei) for each in FeeTier},
+            fees_by_tier={
+                each: first_fees(estimate.market, each, cap_wei=payment_cap(estimate.fee_per_gas_max_wei)) for each in FeeTier
+            },
             fee_per_gas_max_wei=estimate.fee_per_gas_max_wei,
             fee_hold_wei=hold,
             available=available,
@@ -259,8 +270,9 @@ class Acceptance:
                 "this is above what the service may pay per gas", pointer="/fee/fee_per_gas_max_wei", cap_wei=str(ceiling)
             )
         cap = request.fee_per_gas_max_wei or default_cap(market, request.tier, ceiling_wei=ceiling)
+        require_cap_above_market(market, request.tier, cap_wei=cap)
         gas = self._estimate_gas(chain, request, asset, sender)
-        return Estimate(gas_limit_for(gas), market, cap, first_fees(market, request.tier, cap_wei=cap))
+        return Estimate(gas_limit_for(gas), market, cap, first_fees(market, request.tier, cap_wei=payment_cap(cap)))
 
     def _estimate_gas(self, chain: Chain, request: SendRequest, asset: Asset, sender: Address) -> int:
         if asset.contract is None:

@@ -35,6 +35,7 @@ from custody_core.domain.chain import (
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
 from custody_core.domain.matching import BlockMatches, ManagedAddresses, bloom_admits, match_block
 from custody_core.domain.tokens import Asset
+from custody_core.errors import Conflict
 from custody_core.ports import Answer, BlockTag, Found, Unit
 from custody_core.services.ingest import BlockEvidence, ContradictoryReceipt, Ingest
 from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
@@ -79,7 +80,11 @@ class Follower:
             return Round.NOT_LEADING
         if state.halted_reason is not None:
             return Round.HALTED
-        return self._step(state)
+        try:
+            return self._step(state)
+        except Conflict:
+            # Another thread of ours, or a successor, moved the chain's row meanwhile: it leads.
+            return Round.NOT_LEADING
 
     def step_down(self) -> None:
         """Ends our lease now, where we had one; another's is left alone."""
@@ -237,13 +242,18 @@ class Follower:
         return answer.value if isinstance(answer, Found) else None
 
     def _final_ref(self, state: ChainState, new: Sequence[Header], tagged: Header | None) -> BlockRef:
-        """Our final block after `new`: never backward, never above the cursor, and only one that the node agrees with by hash."""
+        """Our final block after `new`: never backward, and only one that the node agrees with by hash.
+
+        A tag above our cursor finalises nothing yet: the node that set it may have another branch between there and here. While
+        catching up, finality therefore comes when the tag is reached.
+        """
         cursor = new[-1].ref if new else state.cursor
         depth = self._kit.limits.confirmations.get(self._chain.chain_id)
         number = final_number(tagged=tagged.number if tagged else None, head=cursor.number, confirmations=depth)
         if number is None or number <= state.final.number:
             return state.final
-        number = min(number, cursor.number)
+        if number > cursor.number:
+            return state.final
         ours = next((header for header in reversed(new) if header.number == number), None) or self._stored(number)
         if ours is None or (tagged is not None and tagged.number == number and tagged.hash != ours.hash):
             return state.final

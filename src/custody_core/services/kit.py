@@ -20,7 +20,7 @@ from custody_core.domain.chain import BlockRef
 from custody_core.domain.fees import GWEI
 from custody_core.domain.ids import ENTROPY_BYTES, IdPrefix, make_id
 from custody_core.domain.resources import Resource, deposit_resource, transaction_resource
-from custody_core.errors import Conflict, NotFound, OutcomeUnknown
+from custody_core.errors import Conflict, InvalidStateTransition, NotFound, OutcomeUnknown
 from custody_core.ports import Chain, Clock, Entropy, Keys, Observer, Store, Unit
 
 T = TypeVar("T")
@@ -66,10 +66,17 @@ class Kit:
     entropy: Entropy
     observer: Observer
     limits: Limits
+    is_joined: Callable[[], bool] = lambda: False
+    """Whether the store is now within a transaction of the caller's (`Custody.joined`), which may still be rolled back."""
 
     def new_id(self, prefix: IdPrefix, now: datetime) -> str:
         """A fresh identifier."""
         return make_id(prefix, now, self.entropy.random_bytes(ENTROPY_BYTES))
+
+    def require_own_transactions(self) -> None:
+        """For work whose commits must come before what leaves the process. Raises `InvalidStateTransition` inside `joined`."""
+        if self.is_joined():
+            raise InvalidStateTransition("this needs commits of its own; do it after your transaction, outside of `joined`")
 
     def write(self, work: Callable[[Unit], T], *, repeatable: bool = False) -> T:
         """Runs `work` in a transaction, again while the database says `Conflict`.

@@ -17,7 +17,7 @@ import attrs
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.facts import NonceReserved, Refused
-from custody_core.domain.fees import FeeQuote, first_fees
+from custody_core.domain.fees import FeeQuote, first_fees, payment_cap
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.lifecycle import decide
 from custody_core.domain.nonce import IN_FLIGHT_MAX, NonceLine, open_line, reserve
@@ -139,7 +139,7 @@ class _Reservation:
             decided_at=self._now,
         )
         self._decisions.append(decision)
-        fees = first_fees(market, transaction.fee_tier, cap_wei=transaction.fee_per_gas_max_wei)
+        fees = first_fees(market, transaction.fee_tier, cap_wei=payment_cap(transaction.fee_per_gas_max_wei))
         attempt = Attempt(self._kit.new_id(IdPrefix.ATTEMPT, self._now), AttemptKind.PAYMENT, fees, self._now)
         return decide(transaction, NonceReserved(nonce, decision.id, attempt), self._now)
 

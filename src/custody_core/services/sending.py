@@ -20,7 +20,7 @@ from datetime import datetime
 import attrs
 
 from custody_core.domain.facts import AttemptSent, ReplacementPlanned
-from custody_core.domain.fees import FeeQuote, replacement_fees
+from custody_core.domain.fees import FeeQuote, payment_cap, replacement_fees
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.lifecycle import Act, decide, due
 from custody_core.domain.transaction import Attempt, AttemptKind, Transaction
@@ -87,11 +87,14 @@ class Sender:
 
     def _replacement(self, transaction: Transaction, market: FeeQuote) -> Attempt | None:
         earlier = [attempt.fees for attempt in transaction.attempts]
-        fees = replacement_fees(earlier, market, transaction.fee_tier, cap_wei=transaction.fee_per_gas_max_wei)
+        kind = AttemptKind.CANCELLATION if transaction.cancel_requested_at else AttemptKind.PAYMENT
+        cap_wei = transaction.fee_per_gas_max_wei
+        if kind is AttemptKind.PAYMENT:
+            cap_wei = payment_cap(cap_wei)
+        fees = replacement_fees(earlier, market, transaction.fee_tier, cap_wei=cap_wei)
         if fees is None:
             return None
         now = self._kit.clock.now()
-        kind = AttemptKind.CANCELLATION if transaction.cancel_requested_at else AttemptKind.PAYMENT
         return Attempt(self._kit.new_id(IdPrefix.ATTEMPT, now), kind, fees, now)
 
     def _broadcast(self, chain: Chain, signed: Sequence[Transaction]) -> None:

@@ -11,13 +11,13 @@ import attrs
 from custody_core.domain import wallet as domain
 from custody_core.domain.access import User
 from custody_core.domain.addresses import Address, parse_address
-from custody_core.domain.chain import BlockRef, ChainState, Header
+from custody_core.domain.chain import BlockRef, ChainState, Header, final_number
 from custody_core.domain.ids import IdPrefix, is_id
 from custody_core.domain.ledger import AccountKind
 from custody_core.domain.resources import Balance, OnChain, wallet_resource
 from custody_core.domain.tokens import Asset, native_asset
 from custody_core.domain.wallet import Wallet
-from custody_core.errors import ExternalIdExists, KeyPoolEmpty, NotFound
+from custody_core.errors import ExternalIdExists, KeyPoolEmpty, NodeUnavailable, NotFound
 from custody_core.ports import BlockTag, Found, Unit
 from custody_core.services import idempotency
 from custody_core.services.checks import require_labels, require_limit, require_text
@@ -92,6 +92,7 @@ class Wallets:
             pooled = unit.pooled_wallet()
             if pooled is None:
                 return None
+            self._require_followed(unit)
             given = domain.give_owner(
                 pooled, owner_id=user.id, label=label, external_id=external_id, metadata=metadata or {}, now=now
             )
@@ -102,10 +103,12 @@ class Wallets:
             return AcceptedWallet(given, answer, replayed=False)
 
         accepted = self._kit.write(work, repeatable=True)
-        if accepted is None and self._kit.keys is not None:
+        # Inside `joined` no key is made: it would be gone with the caller's transaction, and its address known to somebody.
+        if accepted is None and self._kit.keys is not None and not self._kit.is_joined():
             self.fill_pool()
             accepted = self._kit.write(work, repeatable=True)
         if accepted is None:
+            self._kit.read(self._require_followed)
             raise KeyPoolEmpty("no wallet is ready; the scanner makes them ahead: see that it runs, or raise KEY_POOL_SIZE")
         return accepted
 
@@ -115,7 +118,8 @@ class Wallets:
         missing = self._kit.limits.key_pool_size - self.pool_size()
         if keys is None or missing <= 0:
             return 0
-        self.ensure_chains()
+        if self.ensure_chains():
+            return 0
         now = self._kit.clock.now()
         sealed = keys.create([self._kit.new_id(IdPrefix.WALLET, now) for _ in range(missing)])
 
@@ -134,23 +138,39 @@ class Wallets:
         """How many wallets are ready to be handed out."""
         return self._kit.read(lambda unit: unit.pool_size())
 
-    def ensure_chains(self) -> None:
+    def ensure_chains(self) -> list[int]:
         """Gives every configured chain its row, which begins at the node's final block: following starts before any key exists.
 
-        A chain whose node does not answer is left for the next round.
+        Returns the chains that still have none, because their node does not answer: no key is made before they do.
         """
-        known = {state.chain_id for state in self._kit.read(lambda unit: unit.chains())}
-        for chain_id, chain in self._kit.chains.items():
-            if chain_id in known:
-                continue
-            depth = self._kit.limits.confirmations.get(chain_id)
-            answer = chain.header(BlockTag.LATEST if depth is not None else BlockTag.FINALIZED)
-            if not isinstance(answer, Found):
+        missing = []
+        for chain_id in self._unfollowed(self._kit.read(lambda unit: unit.chains())):
+            header = self._first_header(chain_id)
+            if header is None:
                 self._kit.observer.trouble("node-unavailable", f"eip155:{chain_id}: its node does not say where to begin")
+                missing.append(chain_id)
                 continue
-            header = answer.value
             state = ChainState(chain_id, start=header.ref, cursor=header.ref, final=header.ref)
             self._kit.write(partial(_add_chain, state=state, header=header))
+        return missing
+
+    def _first_header(self, chain_id: int) -> Header | None:
+        """The chain's final block now, by its tag or by the depth that is set."""
+        chain, depth = self._kit.chain(chain_id), self._kit.limits.confirmations.get(chain_id)
+        answer = chain.header(BlockTag.FINALIZED if depth is None else BlockTag.LATEST)
+        if depth is not None and isinstance(answer, Found):
+            number = final_number(tagged=None, head=answer.value.number, confirmations=depth)
+            answer = chain.header(answer.value.number if number is None else number)
+        return answer.value if isinstance(answer, Found) else None
+
+    def _unfollowed(self, states: Sequence[ChainState]) -> list[int]:
+        return [chain_id for chain_id in self._kit.chains if chain_id not in {state.chain_id for state in states}]
+
+    def _require_followed(self, unit: Unit) -> None:
+        """No address is shown to anybody before every chain that it can be paid on is followed."""
+        missing = self._unfollowed(unit.chains())
+        if missing:
+            raise NodeUnavailable(f"eip155:{missing[0]} is not followed yet: its node has not answered; try again")
 
     def get(self, wallet_id: str, *, owner_id: str | None = None) -> Wallet:
         """The wallet. With `owner_id` only that owner's; a foreign one is not found. Raises `NotFound`."""

@@ -79,14 +79,14 @@ def as_dictionary(tx: FeeMarketTransaction) -> dict[str, Any]:
 # Published examples
 
 
-def test_eip_155_example_encodes_and_hashes() -> None:
+def test_s_20_eip_155_example_encodes_and_hashes() -> None:
     unsigned = (9, 20 * 10**9, 21_000, b"\x35" * 20, 10**18, b"", 1, 0, 0)
     encoded = encoding.rlp_encode(unsigned)
     assert encoded.hex() == ("ec098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a764000080018080")
     assert encoding.keccak256(encoded).hex() == "daf5a779ae972f972197303d7b574746c7ef83eadac0f2791ad23db92e4c8e53"
 
 
-def test_eip_1559_example_of_besu_and_ethereumjs_decodes_and_encodes() -> None:
+def test_s_20_eip_1559_example_of_besu_and_ethereumjs_decodes_and_encodes() -> None:
     raw = bytes.fromhex(
         "02f870821e8e8203338301284d8301d97c828ae094000000000000000000000000000000000000aaaa8402933bc980c080"
         "a0d067f2167008c59219652f91cbf8788dbca5f771f6e91e2b7657e85b78b472e0"
@@ -107,7 +107,7 @@ def test_eip_1559_example_of_besu_and_ethereumjs_decodes_and_encodes() -> None:
     assert Account.recover_transaction(raw) == sender
 
 
-def test_eip_2930_example_has_the_access_list_of_its_published_form() -> None:
+def test_s_20_eip_2930_example_has_the_access_list_of_its_published_form() -> None:
     """The type 1 transaction of the clients' shared tests, whose sender is known; type 2 encodes its list the same way."""
     access_list = ((bytes(18) + b"\x01\x01", (bytes(32), bytes(30) + b"\x60\xa7")),)
     data = bytes.fromhex("1a8451e6") + bytes(64)
@@ -137,7 +137,7 @@ def test_eip_55_examples(text: str) -> None:
     assert encoding.checksum_address_text(bytes.fromhex(text[2:])) == text
 
 
-def test_eip_191_personal_message_of_the_json_rpc_documentation() -> None:
+def test_s_20_eip_191_personal_message_of_the_json_rpc_documentation() -> None:
     digest = encoding.personal_message_hash(b"Some data")
     assert digest.hex() == "1da44b586eb0729ff70a73c326926f6ed5a25f5b056e7f47fbc6e58d86871655"
 
@@ -155,7 +155,7 @@ def test_constants_are_hashes_of_their_signatures() -> None:
 
 
 @given(transactions(), st.integers(1, SECP256K1_ORDER - 1))
-def test_raw_bytes_and_hashes_equal_those_of_eth_account(tx: FeeMarketTransaction, key: int) -> None:
+def test_s_20_raw_bytes_and_hashes_equal_those_of_eth_account(tx: FeeMarketTransaction, key: int) -> None:
     oracle = Account.sign_transaction(as_dictionary(tx), key.to_bytes(32, "big"))
     raw = encoding.serialize_signed(tx, oracle.v, oracle.r, oracle.s)
     assert raw == oracle.raw_transaction
@@ -310,7 +310,7 @@ MALFORMED_SIGNATURES = [
 
 
 @pytest.mark.parametrize(("y_parity", "r", "s"), MALFORMED_SIGNATURES)
-def test_malformed_signatures_are_never_written_nor_read(y_parity: int, r: int, s: int) -> None:
+def test_s_20_malformed_signatures_are_never_written_nor_read(y_parity: int, r: int, s: int) -> None:
     with pytest.raises(MalformedSignature):
         encoding.serialize_signed(PLAIN, y_parity, r, s)
     if min(y_parity, r, s) >= 0:

@@ -329,7 +329,7 @@ def test_what_waits_too_long_is_replaced_by_the_same_payment_until_the_cap(bench
     fees = [each.fees for each in waiting.attempts]
     assert len(fees) == 2, "the first dearer attempt follows the market to the cap"
     assert waiting.newest_attempt is not None
-    assert waiting.newest_attempt.fees.max_fee_per_gas_wei == 4 * GWEI
+    assert waiting.newest_attempt.fees.max_fee_per_gas_wei == 4 * GWEI * 8 // 9, "an eighth above it is kept for a cancellation"
     assert all(each.max_fee_per_gas_wei <= 4 * GWEI for each in fees)
     assert {each.kind for each in waiting.attempts} == {AttemptKind.PAYMENT}
     assert len(bench.chain.pool) == 1
