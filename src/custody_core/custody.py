@@ -53,8 +53,7 @@ class Custody:
     """A custodial wallet service, in this process.
 
     `keys` is None in a process that must not hold key material: it cannot make, open or use a key, and its `tick` does none of
-    that.
-    Use as a context manager, or `close` it.
+    that. Use as a context manager, or `close` it.
     """
 
     def __init__(

@@ -248,6 +248,5 @@ class IllegalTransition(Exception):
 
 class BrokenInvariant(Exception):
     """The store refused what no service may ask for: a write in a unit that reads, a nonce that changes, a ledger row that is
-    rewritten,
-    a row whose parent does not exist. A bug, or somebody who edits the database.
+    rewritten, a row whose parent does not exist. A bug, or somebody who edits the database.
     """

@@ -4,10 +4,9 @@ Rules of this file
 
 1. Inside, an `Address` is always its EIP-55 text, so equality is string equality and what a person sees is what was compared.
 2. Input is `0x` and 40 hex digits, all lower case or with a valid EIP-55 checksum. Anything else is refused: an upper-case or
-   wrongly
-   mixed address is a typing error about to cost money. (`eth_utils.is_address` accepts those; we do not.)
-3. Some well-formed addresses are never a recipient: the zero address, the precompiles, the token's own contract, the sender itself.
-   Each refusal names its rule.
+   wrongly mixed address is a typing error about to cost money. (`eth_utils.is_address` accepts those; we do not.)
+3. Some well-formed addresses are never a recipient: the zero address, the precompiles, the token's own contract, the sender
+   itself. Each refusal names its rule.
 """
 
 from __future__ import annotations

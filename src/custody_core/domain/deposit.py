@@ -3,8 +3,7 @@
 Rules of this file
 
 1. A deposit is one movement of value to a managed address in a canonical block, with a successful receipt. Its identity
-   (`DepositKey`)
-   names the movement, not its place: it survives a reorganisation that mines it again elsewhere.
+   (`DepositKey`) names the movement, not its place: it survives a reorganisation that mines it again elsewhere.
 2. Two equal transfers in one transaction are two deposits; `ordinal` tells them apart.
 3. Nothing is credited before its block is final. `confirming` shows that it is coming and moves no balance.
 4. A deposit whose block left the chain is `orphaned`, and comes back as the same deposit when it is mined again.

@@ -5,9 +5,9 @@ Rules of this file
 1. A transaction pays base fee + tip per gas, never more than its `max_fee_per_gas`; the tip is never above that maximum.
 2. The cap (`fee_per_gas_max_wei`) is frozen when a transaction is accepted, and the hold is computed from it. No attempt exceeds
    it.
-3. A replacement raises both fields by at least 12.5 %, rounded up, over every earlier attempt. Nodes ask for 10 %; rounding a
-   tip of
-   1 wei down would be refused for ever. If that does not fit under the cap, there is no replacement: the old bytes are sent again.
+3. A replacement raises both fields by at least 12.5 %, rounded up, over every earlier attempt. Nodes ask for 10 %; rounding a tip
+   of 1 wei down would be refused for ever. If that does not fit under the cap, there is no replacement: the old bytes are sent
+   again.
 4. A node's fee is a claim. What is negative, missing or absurd is refused, not paid.
 """
 

@@ -6,10 +6,9 @@ Rules of this file
 2. A wallet's `available`, `reserved` and `quarantined` never go below zero. `external`, `fees` and `suspense` may: they are the
    other side.
 3. What happens on the chain is posted when it is final, with its height. So at any final block F a wallet's accounts (with its
-   suspense),
-   up to F, equal its balance on the chain at F.
-4. A group is named by what caused it and why (`reference`, `reason`), and that pair exists once: a deposit cannot be credited twice
-   because its second credit has nowhere to be written.
+   suspense), up to F, equal its balance on the chain at F.
+4. A group is named by what caused it and why (`reference`, `reason`), and that pair exists once: a deposit cannot be credited
+   twice because its second credit has nowhere to be written.
 
 | Fact                                                  | Postings                                                             |
 |-------------------------------------------------------|----------------------------------------------------------------------|

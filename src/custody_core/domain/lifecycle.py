@@ -5,11 +5,10 @@ Rules of this file
 1. `TRANSITIONS` is the machine. What it has no edge for cannot happen; services that try are wrong (`IllegalTransition`).
 2. The state, with its newest attempt, names the one outward act that is due (`due`). The rows are the to-do list.
 3. An attempt's bytes are stored before they are sent, and the same bytes may be sent any number of times. Whichever attempt is
-   mined
-   settles the transaction.
+   mined settles the transaction.
 4. What nobody answered is not a failure. `failed` needs proof: never signed, or the nonce finally used by somebody else.
-5. After the nonce is reserved, only what is final on the chain ends a transaction; before that, a no or a cancellation ends it
-   at once.
+5. After the nonce is reserved, only what is final on the chain ends a transaction; before that, a no or a cancellation ends it at
+   once.
 """
 
 from __future__ import annotations

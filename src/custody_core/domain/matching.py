@@ -4,8 +4,7 @@ Rules of this file
 
 1. A native deposit is a transaction's own value to a managed address. Whether it succeeded, only its receipt says.
 2. A token deposit is a `Transfer` event (EIP-20: three topics, one data word) of a listed contract. What has another shape
-   (ERC-721 uses
-   the same first topic with four topics) is not one, and is no reason to stop.
+   (ERC-721 uses the same first topic with four topics) is not one, and is no reason to stop.
 3. Movements of nothing are ignored: they are how addresses get poisoned.
 4. A bloom filter may say "perhaps" for nothing, never "no" for something (Yellow Paper, section 4.3.1).
 """

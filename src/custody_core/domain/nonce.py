@@ -3,8 +3,7 @@
 Rules of this file
 
 1. A nonce is reserved for one transaction, in that transaction's row, and stays its own for ever. Nothing is recycled, so no gap
-   can
-   open and no second payment can take the place of the first.
+   can open and no second payment can take the place of the first.
 2. The books decide which nonce is next. The chain is asked only where the books have no line yet (a key that lived elsewhere
    before).
 3. The chain's count of mined transactions above the books' next nonce means that somebody else signs with this key: stop, never
@@ -19,8 +18,7 @@ from custody_core.domain.addresses import Address
 
 IN_FLIGHT_MAX = 8
 """Transactions of one wallet that may hold a nonce and not be final. Nodes keep at least 16 pending ones per account; half of
-that leaves
-room for what another client of the same node sent."""
+that leaves room for what another client of the same node sent."""
 
 
 @attrs.frozen

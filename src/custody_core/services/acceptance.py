@@ -135,12 +135,11 @@ class Acceptance:
     ) -> Accepted:
         """Accepts a transfer of `amount` base units; the worker signs and sends it. The same key gets the same answer.
 
-        `actor` is who asks, where that is not the owner.
-        Moves nothing and keeps nothing when it raises, with one exception: `PolicyDenied` names the `rejected` transaction it kept.
-        Raises `NotFound`, `InvalidAddress`, `InvalidAmount`, `UnsupportedAsset`, `ValidationFailed`, `InsufficientFunds`,
-        `FeeAboveCap`, `FeeUnavailable`, `NodeUnavailable`, `SimulationReverted`, `WalletFrozen`, `ChainHalted`, `ExternalIdExists`,
-        `PolicyDenied`, `IdempotencyKeyMissing`, `IdempotencyKeyReused`; `InvalidStateTransition` for a disabled owner; `TypeError`
-        for an amount that is not an int.
+        `actor` is who asks, where that is not the owner. Moves nothing and keeps nothing when it raises, with one exception:
+        `PolicyDenied` names the `rejected` transaction it kept. Raises `NotFound`, `InvalidAddress`, `InvalidAmount`,
+        `UnsupportedAsset`, `ValidationFailed`, `InsufficientFunds`, `FeeAboveCap`, `FeeUnavailable`, `NodeUnavailable`,
+        `SimulationReverted`, `WalletFrozen`, `ChainHalted`, `ExternalIdExists`, `PolicyDenied`, `IdempotencyKeyMissing`,
+        `IdempotencyKeyReused`; `InvalidStateTransition` for a disabled owner; `TypeError` for an amount that is not an int.
         """
         key = idempotency.require_key(idempotency_key)
         request = self._request(wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, external_id, metadata)

@@ -38,8 +38,8 @@ class ApiKeys:
         """A new key for the user, with its secret: this is the only time that the secret can be seen.
 
         `scopes` are among those of the user's role, and of `within` where it is given: what the one who asks may do, so that a
-        key cannot make a stronger one. `expires_at` is aware and lies ahead.
-        Raises `NotFound`, `ValidationFailed`, `InvalidStateTransition` for a disabled user.
+        key cannot make a stronger one. `expires_at` is aware and lies ahead. Raises `NotFound`, `ValidationFailed`,
+        `InvalidStateTransition` for a disabled user.
         """
         require_text(name, "name")
         wanted = _scopes(scopes)

@@ -9,8 +9,7 @@ A round asks the node for its final block, its head and the blocks after our cur
 * they do not link: finds the newest header that we and the node agree on, and takes back what lies above it;
 * the node disagrees at or below our final block: halts the chain; nothing is reversed by itself;
 * anything is unknown, contradictory or behind us: does nothing, and asks again next round. A block that cannot be read whole
-stops the
-  cursor; it is never skipped.
+  stops the cursor; it is never skipped.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Idempotency keys: the same key with the same body is the same request, however often it comes.
 
 The key is kept in the commit that makes the object, and only then: an error that made nothing does not consume it. Its scope is
-the owner,
-the method and the route, so that another owner's key, or a rotated API key, is never in the way.
+the owner, the method and the route, so that another owner's key, or a rotated API key, is never in the way.
 """
 
 from __future__ import annotations

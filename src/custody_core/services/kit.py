@@ -1,8 +1,7 @@
 """What every service holds: the ports, the limits, and the one way to run a unit.
 
 A unit is run again, whole and with fresh reads, when the database says `Conflict`. Units therefore do nothing but read, decide
-and write:
-a call that leaves the process is made before or after, never within.
+and write: a call that leaves the process is made before or after, never within.
 """
 
 from __future__ import annotations
@@ -82,8 +81,7 @@ class Kit:
         """Runs `work` in a transaction, again while the database says `Conflict`.
 
         `repeatable`: the unit finds out by itself whether it has happened already, so it is also run again when the answer to
-        COMMIT
-        was lost.
+        COMMIT was lost.
         """
         for _ in range(UNIT_ATTEMPTS_MAX - 1):
             try:

@@ -2,8 +2,7 @@
 chain.
 
 Each check is one invariant of `docs/explanation/promises.md`, by its number, and says what violates it in words that name the
-rows. A check
-that could not be made (the node does not answer) is a violation of its own: "don't know" is not "ok".
+rows. A check that could not be made (the node does not answer) is a violation of its own: "don't know" is not "ok".
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Giving a cleared transaction its nonce and its first attempt.
 
-Everything that could still say no is asked first: the signer opens the wallet's key, the node tells the fees, the policy in
-force is
-evaluated again, under the wallet's lock. Only then is a nonce reserved, because a reserved nonce has to be used: the wallet's
-later sends
-wait behind it.
+Everything that could still say no is asked first: the signer opens the wallet's key, the node tells the fees, the policy in force
+is evaluated again, under the wallet's lock. Only then is a nonce reserved, because a reserved nonce has to be used: the wallet's
+later sends wait behind it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How a worker saves what one step did to a batch of claimed transactions.
 
 A claim is a version. What somebody else changed since (the follower saw it in a block, its owner cancelled it) is left alone:
-that change
-has made it due again where it needs to be. What cannot go on is parked with a problem code and never holds up the others.
+that change has made it due again where it needs to be. What cannot go on is parked with a problem code and never holds up the
+others.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The sealer: numbers committed audit rows and events, links the audit rows, and checks the links.
 
 One at a time does it (a lease). Rows are committed unnumbered, so that commits never wait for each other; how far the sealer is
-behind is
-the number of rows it finds.
+behind is the number of rows it finds.
 """
 
 from __future__ import annotations

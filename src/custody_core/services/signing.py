@@ -1,9 +1,8 @@
 """Signing planned attempts and storing the bytes before anything leaves.
 
 The signer gets a value that only a decision which allows can make (`authorisation.py`), and opens nothing else. Between signing
-and storing
-the bytes are in this process alone: a crash there signs again, and since signatures are deterministic (RFC 6979) the bytes are
-the same.
+and storing the bytes are in this process alone: a crash there signs again, and since signatures are deterministic (RFC 6979) the
+bytes are the same.
 """
 
 from __future__ import annotations
