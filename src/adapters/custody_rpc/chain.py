@@ -8,6 +8,8 @@ Rules of this file
 3. Several nodes are asked in their order: the next one only for what the one before left unknown. Answers are never mixed within
    one question.
 4. Signed bytes may reach a node although its answer did not reach us.
+5. A node is asked nothing about a chain before it has said, once, that it is on that chain: one that was silent at the start may
+   be of another.
 """
 
 from __future__ import annotations
@@ -58,6 +60,7 @@ class RpcChain:
         self._chain_id = chain_id
         used = (limits or Limits(), waiting or Waiting())
         self._nodes = [Node(Transport(url, limits=used[0], waiting=used[1], allow_http=allow_http)) for url in urls]
+        self._verified: set[Node] = set()
 
     @property
     def chain_id(self) -> int:
@@ -71,7 +74,16 @@ class RpcChain:
 
     def node_chain_id(self) -> Answer[int]:
         """The chain id that the first node which answers claims."""
-        return self._one(questions.chain_id)
+        answer: Answer[int] = Unknown("no node was asked")
+        for node in self._nodes:
+            answer = self._claimed(node)
+            if not isinstance(answer, Unknown):
+                break
+        return answer
+
+    def node_chain_ids(self) -> Sequence[Answer[int]]:
+        """The chain id that each node claims, in the order of the URLs."""
+        return [self._claimed(node) for node in self._nodes]
 
     def header(self, at: int | BlockTag) -> Answer[Header]:
         """The canonical header at a height or tag."""
@@ -113,23 +125,52 @@ class RpcChain:
 
     def broadcast(self, raws: Sequence[bytes]) -> Sequence[BroadcastAnswer]:
         """Offers signed bytes, batched. The next node gets those of which the one before left it unknown whether it has them."""
-        return self._ask(raws, questions.broadcast, lambda answer: answer.outcome is BroadcastOutcome.UNKNOWN)
+        return self._ask(
+            raws,
+            questions.broadcast,
+            lambda answer: answer.outcome is BroadcastOutcome.UNKNOWN,
+            lambda why: BroadcastAnswer(BroadcastOutcome.UNKNOWN, why.reason),
+        )
 
     def _one(self, question: Callable[[Node], Answer[R]]) -> Answer[R]:
         return self._each([None], lambda node, _: [question(node)])[0]
 
     def _each(self, items: Sequence[T], question: Callable[[Node, Sequence[T]], Sequence[Answer[R]]]) -> Sequence[Answer[R]]:
-        return self._ask(items, question, lambda answer: isinstance(answer, Unknown))
+        return self._ask(items, question, lambda answer: isinstance(answer, Unknown), lambda why: why)
 
     def _ask(
-        self, items: Sequence[T], question: Callable[[Node, Sequence[T]], Sequence[A]], is_unknown: Callable[[A], bool]
+        self,
+        items: Sequence[T],
+        question: Callable[[Node, Sequence[T]], Sequence[A]],
+        is_unknown: Callable[[A], bool],
+        unasked: Callable[[Unknown], A],
     ) -> Sequence[A]:
-        """An answer per item, of the first node that has one."""
+        """An answer per item, of the first node that has one. `unasked` is the answer of a node that may be of another chain."""
         answers: dict[int, A] = {}
         left = list(range(len(items)))
         for node in self._nodes:
-            answers |= zip(left, question(node, [items[index] for index in left]), strict=True)
-            left = [index for index in left if is_unknown(answers[index])]
             if not left:
                 break
+            why = self._distrust(node)
+            asked = [items[index] for index in left]
+            answers |= zip(left, question(node, asked) if why is None else [unasked(why) for _ in asked], strict=True)
+            left = [index for index in left if is_unknown(answers[index])]
         return [answers[index] for index in range(len(items))]
+
+    def _claimed(self, node: Node) -> Answer[int]:
+        answer = questions.chain_id(node)
+        if answer == Found(self._chain_id):
+            self._verified.add(node)
+        return answer
+
+    def _distrust(self, node: Node) -> Unknown | None:
+        """Why `node` is not to be asked about this chain; None once it has said that it is on it."""
+        if node in self._verified:
+            return None
+        match self._claimed(node):
+            case Found(value=claimed):
+                return None if claimed == self._chain_id else node.unknown(f"is on chain {claimed}, not on {self._chain_id}")
+            case Unknown() as silent:
+                return silent
+            case _:
+                return node.unknown("has no chain id")

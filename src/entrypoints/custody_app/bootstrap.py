@@ -20,7 +20,7 @@ from custody_app.config import ChainSettings, ConfigurationError, Settings
 from custody_app.system import SystemClock, SystemEntropy
 from custody_core import Custody, CustodyError, Limits, NodeUnavailable, Policy
 from custody_core.errors import KeyIntegrity
-from custody_core.ports import BlockTag, Found, Observer, Unknown
+from custody_core.ports import Answer, BlockTag, Found, Observer, Unknown
 from custody_keys.key_file import MasterKeys, load_key_file, make_key_file
 from custody_keys.sealed import SealedKeys, check_value, matches_check_value
 from custody_rpc import InvalidNodeUrl, RpcChain
@@ -176,19 +176,22 @@ def _with_node_ids(settings: Settings) -> Settings:
     finally:
         connected.close()
     if not isinstance(answer, Found):
-        raise _silent(chain, answer.reason if isinstance(answer, Unknown) else "it has no chain id")
+        raise _silent(chain, answer)
     return attrs.evolve(settings, chains=(attrs.evolve(chain, chain_id=answer.value),))
 
 
 def _require_right_node(connected: RpcChain, chain: ChainSettings) -> None:
-    answer = connected.node_chain_id()
-    if not isinstance(answer, Found):
-        raise _silent(chain, answer.reason if isinstance(answer, Unknown) else "it has no chain id")
-    if answer.value != chain.chain_id:
-        raise ConfigurationError(
-            f"the node of chain {chain.name} is on chain {answer.value}, the settings say {chain.chain_id}; "
-            f"set CUSTODY_CHAIN_ID={answer.value} if that is the chain you mean, else CUSTODY_RPC_URL"
-        )
+    """Every node that answers must be on the chain, and one must answer. The rest is verified before it is used."""
+    answers = connected.node_chain_ids()
+    for position, answer in enumerate(answers, 1):
+        if isinstance(answer, Found) and answer.value != chain.chain_id:
+            node = "the node" if len(answers) == 1 else f"node {position} of the {len(answers)}"
+            raise ConfigurationError(
+                f"{node} of chain {chain.name} is on chain {answer.value}, the settings say {chain.chain_id}; "
+                f"set CUSTODY_CHAIN_ID={answer.value} if that is the chain you mean, else CUSTODY_RPC_URL"
+            )
+    if not any(isinstance(answer, Found) for answer in answers):
+        raise _silent(chain, answers[0])
     if chain.confirmations is None and not isinstance(connected.header(BlockTag.FINALIZED), Found):
         raise ConfigurationError(
             f"the node of chain {chain.name} does not know the `finalized` tag; set CUSTODY_CONFIRMATIONS to the number of blocks "
@@ -196,7 +199,8 @@ def _require_right_node(connected: RpcChain, chain: ChainSettings) -> None:
         )
 
 
-def _silent(chain: ChainSettings, why: str) -> NodeUnavailable:
+def _silent(chain: ChainSettings, answer: Answer[int]) -> NodeUnavailable:
+    why = answer.reason if isinstance(answer, Unknown) else "it has no chain id"
     return NodeUnavailable(f"the node of chain {chain.name} does not answer ({why}); check CUSTODY_RPC_URL and that the node runs")
 
 

@@ -31,10 +31,11 @@ Behaviour = Callable[[Any], Http | Any]
 
 
 class RudeServer:
-    """Each request takes the next behaviour; the last one stays."""
+    """Each request takes the next behaviour; the last one stays. With a `chain_id`, it is told politely, and not counted."""
 
-    def __init__(self, *behaviours: Behaviour) -> None:
+    def __init__(self, *behaviours: Behaviour, chain_id: int | None = None) -> None:
         self.behaviours = list(behaviours)
+        self.chain_id = chain_id
         self.requests: list[Any] = []
         self.paths: list[str] = []
         self.connections = 0
@@ -60,6 +61,9 @@ class RudeServer:
         self._server.server_close()
 
     def _answer(self, request: Any) -> Http:
+        if self.chain_id is not None and _is_chain_id(request):
+            return Http((json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": hex(self.chain_id)}).encode(),))
+        self.requests.append(request)
         behaviour = self.behaviours.pop(0) if len(self.behaviours) > 1 else self.behaviours[0]
         answer = behaviour(request)
         return answer if isinstance(answer, Http) else Http((json.dumps(answer).encode(),))
@@ -77,7 +81,6 @@ class RudeServer:
 
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                rude.requests.append(request)
                 rude.paths.append(self.path)
                 answer = rude._answer(request)
                 if answer.hang_up:
@@ -105,6 +108,10 @@ class RudeServer:
                 """Nothing."""
 
         return Handler
+
+
+def _is_chain_id(request: Any) -> bool:
+    return isinstance(request, dict) and request["method"] == "eth_chainId"
 
 
 def results(*values: object) -> Behaviour:

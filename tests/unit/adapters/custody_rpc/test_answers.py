@@ -41,8 +41,11 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    with RudeServer() as server:
-        yield Stage(server, RpcChain(1, [server.url], limits=Limits(attempts_max=1)))
+    with RudeServer(chain_id=1) as server:
+        chain = RpcChain(1, [server.url], limits=Limits(attempts_max=1))
+        assert chain.node_chain_id() == Found(1)
+        server.chain_id = None  # what a node claims is asked and judged below, too
+        yield Stage(server, chain)
 
 
 def block(number: int = 16, *, own: str = BLOCK_HASH, parent: str = OTHER_HASH, **changes: object) -> dict[str, object]:

@@ -196,7 +196,7 @@ def test_waits_differ_between_callers(chance: float, wait_s: float) -> None:
 
 
 def test_a_broadcast_is_sent_once(naps: Naps) -> None:
-    with RudeServer(plain(b"", 502)) as server:
+    with RudeServer(plain(b"", 502), chain_id=1) as server:
         (answer,) = chain_at(server.url, naps=naps).broadcast([b"\x02"])
         assert (answer.outcome.value, len(server.requests)) == ("unknown", 1)
     assert SECRET not in answer.detail
@@ -206,10 +206,37 @@ def test_the_next_node_is_asked_for_what_is_unknown(naps: Naps) -> None:
     def half(request: Any) -> Any:
         return [{"id": request[0]["id"], "result": receipt(HASHES[0])}, {"id": request[1]["id"], "error": {"message": "busy"}}]
 
-    with RudeServer(half) as first, RudeServer(results(receipt(HASHES[1]))) as second:
+    with RudeServer(half, chain_id=1) as first, RudeServer(results(receipt(HASHES[1])), chain_id=1) as second:
         answers = chain_at(first.url, second.url, naps=naps).receipts(HASHES[:2])
         assert [found.value.transaction_hash for found in answers if isinstance(found, Found)] == HASHES[:2]
         assert [call["params"] for call in second.requests] == [[HASHES[1]]]
+
+
+def test_a_node_of_another_chain_is_skipped_and_one_of_ours_verified_once(naps: Naps) -> None:
+    with (
+        RudeServer(results(receipt(HASHES[0])), chain_id=5) as foreign,
+        RudeServer(results(receipt(HASHES[0])), chain_id=1) as ours,
+    ):
+        chain = chain_at(foreign.url, ours.url, naps=naps)
+        assert list(chain.node_chain_ids()) == [Found(5), Found(1)]
+        for _ in range(2):
+            (found,) = chain.receipts(HASHES[:1])
+            assert isinstance(found, Found)
+        assert (foreign.requests, len(ours.requests)) == ([], 2)
+        assert len(ours.paths) == 3, "verified once, by node_chain_ids"
+
+
+def test_a_node_that_was_silent_is_verified_before_its_first_use(naps: Naps) -> None:
+    with RudeServer(plain(b"", 502), chain_id=1) as first, RudeServer(plain(b"", 502)) as silent:
+        chain = chain_at(first.url, silent.url, naps=naps)
+        assert isinstance(chain.node_chain_ids()[1], Unknown)
+        silent.behaviours, silent.chain_id = [results(receipt(HASHES[0]))], 5
+        silent.requests.clear()
+        assert "is on chain 5, not on 1" in reason_of(chain.receipts(HASHES[:1])[0])
+        assert "is on chain 5" in chain.broadcast([b"\x02"])[0].detail
+        assert silent.requests == []
+        silent.chain_id = 1
+        assert isinstance(chain.receipts(HASHES[:1])[0], Found)
 
 
 # Batches
@@ -219,7 +246,7 @@ def test_answers_may_come_in_any_order(naps: Naps) -> None:
     def shuffled(request: Any) -> Any:
         return [{"id": call["id"], "result": receipt(call["params"][0])} for call in reversed(request)]
 
-    with RudeServer(shuffled) as server:
+    with RudeServer(shuffled, chain_id=1) as server:
         answers = chain_at(server.url, naps=naps).receipts(HASHES)
         ids = [call["id"] for call in server.requests[0]]
     assert [found.value.transaction_hash for found in answers if isinstance(found, Found)] == HASHES
@@ -244,7 +271,7 @@ def test_a_bad_reply_harms_no_other(naps: Naps) -> None:
             {"id": str(ids[3]), "result": None},
         ]
 
-    with RudeServer(mixed) as server:
+    with RudeServer(mixed, chain_id=1) as server:
         answers = chain_at(server.url, naps=naps).receipts(HASHES)
     assert isinstance(answers[0], Found)
     assert "replied twice" in reason_of(answers[1])
@@ -267,7 +294,7 @@ def test_a_bad_reply_harms_no_other(naps: Naps) -> None:
     ],
 )
 def test_a_reply_is_a_result_or_an_error(naps: Naps, reply: dict[str, object], says: str | None) -> None:
-    with RudeServer(lambda request: {"jsonrpc": "2.0", "id": request["id"], **reply}) as server:
+    with RudeServer(lambda request: {"jsonrpc": "2.0", "id": request["id"], **reply}, chain_id=1) as server:
         (answer,) = chain_at(server.url, naps=naps).receipts(HASHES[:1])
     if says is None:
         assert answer == Absent()
@@ -282,7 +309,9 @@ def test_a_reply_to_another_call_is_none(naps: Naps, answer_id: object) -> None:
 
 
 def test_an_error_for_a_whole_batch_is_told_for_each_call(naps: Naps) -> None:
-    with RudeServer(lambda _: {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "Invalid request"}}) as server:
+    with RudeServer(
+        lambda _: {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "Invalid request"}}, chain_id=1
+    ) as server:
         answers = chain_at(server.url, naps=naps).receipts(HASHES)
     assert all("refused: Invalid request" in reason_of(answer) for answer in answers)
 
@@ -293,7 +322,7 @@ def test_a_batch_that_is_too_large_is_halved(naps: Naps) -> None:
             return error("batch too large")(request)
         return {"id": request["id"], "result": receipt(request["params"][0])}
 
-    with RudeServer(at_most_one) as server:
+    with RudeServer(at_most_one, chain_id=1) as server:
         answers = chain_at(server.url, naps=naps).receipts(HASHES)
     assert [found.value.transaction_hash for found in answers if isinstance(found, Found)] == HASHES
 

@@ -1,0 +1,56 @@
+"""A service starts on what is right, and is refused clearly, with nothing written, on what is not."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from custody_app.bootstrap import open_node
+from custody_app.config import ConfigurationError, load_settings
+from custody_core import NodeUnavailable
+from tests.unit.adapters.custody_rpc.rude_server import SECRET, RudeServer, results
+
+
+@pytest.fixture
+def ours() -> Iterator[RudeServer]:
+    with RudeServer(results("0x1"), chain_id=1) as server:
+        yield server
+
+
+@pytest.fixture
+def foreign() -> Iterator[RudeServer]:
+    with RudeServer(results("0x5"), chain_id=5) as server:
+        yield server
+
+
+@pytest.fixture
+def dead_url() -> Iterator[str]:
+    """Nobody listens there."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}/v3/{SECRET}"
+
+
+def open_nodes(*urls: str) -> None:
+    settings = load_settings({"CUSTODY_RPC_URL": ",".join(urls), "CUSTODY_CHAIN_ID": "1", "CUSTODY_CONFIRMATIONS": "12"})
+    with open_node(settings.chains[0], settings):
+        pass
+
+
+# Nodes
+
+
+def test_every_node_of_a_chain_must_be_on_it(ours: RudeServer, foreign: RudeServer) -> None:
+    open_nodes(ours.url, ours.url)
+    with pytest.raises(ConfigurationError, match="node 2 of the 2 of chain default is on chain 5, the settings say 1") as refused:
+        open_nodes(ours.url, foreign.url)
+    assert SECRET not in refused.value.detail
+
+
+def test_of_several_nodes_one_has_to_answer(ours: RudeServer, dead_url: str) -> None:
+    open_nodes(dead_url, ours.url)
+    with pytest.raises(NodeUnavailable, match="does not answer") as refused:
+        open_nodes(dead_url, dead_url)
+    assert SECRET not in refused.value.detail
