@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from custody_app import open_custody
 from custody_app.bootstrap import open_node
 from custody_app.config import ConfigurationError, load_settings
 from custody_core import NodeUnavailable
@@ -54,3 +57,34 @@ def test_of_several_nodes_one_has_to_answer(ours: RudeServer, dead_url: str) -> 
     with pytest.raises(NodeUnavailable, match="does not answer") as refused:
         open_nodes(dead_url, dead_url)
     assert SECRET not in refused.value.detail
+
+
+# Chain ids
+
+
+def test_the_node_names_the_chain_only_where_nobody_else_does(tmp_path: Path, foreign: RudeServer) -> None:
+    opened = partial(open_custody, database_url=f"sqlite:///{tmp_path / 'custody.db'}", key_file=tmp_path / "custody.key")
+    config = tmp_path / "custody.toml"
+    config.write_text(f'[chains.main]\nrpc_url = "{foreign.url}"\nchain_id = 1\n')
+    given: list[dict[str, str | int | float | bool]] = [{"rpc_url": foreign.url, "chain_id": 1}, {"config": str(config)}]
+    for settings in given:
+        with (
+            pytest.raises(ConfigurationError, match="on chain 5, the settings say 1"),
+            opened(settings=settings),
+        ):
+            pass
+    with opened(rpc_url=foreign.url, confirmations=12) as custody:
+        assert list(custody.chain_ids) == [5]
+
+
+def test_a_library_follows_several_chains(tmp_path: Path, ours: RudeServer, foreign: RudeServer) -> None:
+    config = tmp_path / "custody.toml"
+    tables = [
+        f'[chains.c{number}]\nrpc_url = "{server.url}"\nchain_id = {number}\nconfirmations = 12\n'
+        for number, server in ((1, ours), (5, foreign))
+    ]
+    config.write_text("".join(tables))
+    with open_custody(
+        database_url=f"sqlite:///{tmp_path / 'custody.db'}", key_file=tmp_path / "custody.key", settings={"config": str(config)}
+    ) as custody:
+        assert sorted(custody.chain_ids) == [1, 5]

@@ -54,13 +54,13 @@ def open_service(
     """Builds the service from its settings and closes it afterwards, in reverse order.
 
     `create` makes what is missing: tables, key file, starter policy. With `with_keys=False` it holds no key material; with
-    `with_nodes=False` no node has to answer before it starts, which is for looking things up. `chain_id_from_node`: a single
-    chain's id is taken from its node, unless the database already follows another.
+    `with_nodes=False` no node has to answer before it starts, which is for looking things up. `chain_id_from_node`: the
+    id of a single chain for which none is set is taken from its node, unless the database already follows another.
 
     Raises `ConfigurationError`, `NodeUnavailable`, `KeyFileError`, `KeyIntegrity`, `DatabaseUnavailable`.
     """
     if chain_id_from_node:
-        settings = _with_node_ids(settings)
+        settings = _with_node_id(settings)
     with ExitStack() as closing:
         chains = {chain.chain_id: closing.enter_context(_connected(chain, settings)) for chain in settings.chains}
         if with_nodes:
@@ -167,8 +167,10 @@ def _connect(chain: ChainSettings, settings: Settings) -> RpcChain:
         raise ConfigurationError(f"RPC_URL of chain {chain.name}: {problem}") from None
 
 
-def _with_node_ids(settings: Settings) -> Settings:
-    """`settings` with the single chain's id as its node states it."""
+def _with_node_id(settings: Settings) -> Settings:
+    """`settings`, with the id of a single chain as its node states it where none is set."""
+    if len(settings.chains) != 1 or settings.chains[0].is_chain_id_given:
+        return settings
     (chain,) = settings.chains
     connected = _connect(chain, settings)
     try:

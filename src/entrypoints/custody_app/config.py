@@ -38,12 +38,16 @@ class ConfigurationError(CustodyError):
 
 @attrs.frozen
 class ChainSettings:
-    """One followed chain. `confirmations` is the depth that counts as final, None for the node's `finalized` tag."""
+    """One followed chain. `confirmations` is the depth that counts as final, None for the node's `finalized` tag.
+
+    `is_chain_id_given` tells an id that somebody has set from the default.
+    """
 
     name: str
     chain_id: int
     rpc_urls: tuple[str, ...] = attrs.field(repr=False)
     confirmations: int | None = None
+    is_chain_id_given: bool = True
 
 
 @attrs.frozen
@@ -128,6 +132,7 @@ def _chain(name: str, texts: Mapping[str, str], *, allow_http: bool) -> ChainSet
         chain_id=_positive("CHAIN_ID", texts.get("chain_id", str(SEPOLIA_CHAIN_ID))),
         rpc_urls=urls,
         confirmations=None if depth == "finalized" else _positive("CONFIRMATIONS", depth),
+        is_chain_id_given="chain_id" in texts,
     )
 
 

@@ -28,10 +28,10 @@ def open_custody(
 ) -> Iterator[Custody]:
     """A `Custody` on this database, node and key file; closed at the end of the `with` block.
 
-    On first use it makes the key file (mode 0600, never overwriting one), the tables, and a starter policy. `chain_id` is the
-    node's own
-    where it is left out. With `background` the work is done by a thread; without it, call `custody.tick()`, or let
-    `custody.transactions.wait` do it. `settings` are more settings by their documented names, in lower case.
+    On first use it makes the key file (mode 0600, never overwriting one), the tables, and a starter policy. The chain id is the
+    node's own where none is given, neither here nor in `settings`. With `background` the work is done by a thread; without it,
+    call `custody.tick()`, or let `custody.transactions.wait` do it. `settings` are more settings by their documented names, in
+    lower case.
 
     Raises `ConfigurationError`, `KeyFileError`, `NodeUnavailable`; nothing is made when it raises.
     """
@@ -46,7 +46,7 @@ def open_custody(
     environment = {f"CUSTODY_{name.upper()}": _text(value) for name, value in named.items() if value is not None}
     observer = QuietObserver()
     loaded = require_chains(load_settings(environment))
-    with open_service(loaded, observer=observer, create=True, chain_id_from_node=chain_id is None) as opened:
+    with open_service(loaded, observer=observer, create=True, chain_id_from_node=True) as opened:
         if opened.key_file_made:
             sys.stderr.write(f"custody: made the master key file {key_file} (mode 0600); back it up, without it no wallet opens\n")
         if not background:
