@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,12 @@ from custody_app import open_custody
 from custody_app.bootstrap import open_node
 from custody_app.config import ConfigurationError, load_settings
 from custody_core import NodeUnavailable
+from custody_core.errors import KeyIntegrity
+from custody_keys.key_file import make_key_file
+from tests.support.devnode import DevNode
+from tests.support.program import Program
 from tests.unit.adapters.custody_rpc.rude_server import SECRET, RudeServer, results
+from tests.unit.contracts.store.given import at_once
 
 
 @pytest.fixture
@@ -88,3 +94,33 @@ def test_a_library_follows_several_chains(tmp_path: Path, ours: RudeServer, fore
         database_url=f"sqlite:///{tmp_path / 'custody.db'}", key_file=tmp_path / "custody.key", settings={"config": str(config)}
     ) as custody:
         assert sorted(custody.chain_ids) == [1, 5]
+
+
+# Two at once
+
+
+def test_two_first_starts_at_once_share_what_is_made(tmp_path: Path, node: DevNode) -> None:
+    program = Program(tmp_path, {"RPC_URL": node.rpc_url, "CHAIN_ID": str(node.chain_id), "KEY_POOL_SIZE": "2"})
+    done = at_once(*[lambda: program.run("init", "--json")] * 2)
+    assert [each.code for each in done] == [0, 0], done
+    assert [each.data["key_file"]["made"] for each in done].count(True) == 1
+    assert program.run("doctor").code == 0
+
+
+def test_the_key_file_of_another_start_is_used_once_it_is_written(tmp_path: Path, ours: RudeServer) -> None:
+    key_file, database_url = tmp_path / "custody.key", f"sqlite:///{tmp_path / 'custody.db'}"
+    made = tmp_path / "made"
+    make_key_file(made)
+    key_file.touch(mode=0o600)
+    writing = threading.Timer(0.3, lambda: key_file.write_bytes(made.read_bytes()))
+    writing.start()
+    with open_custody(database_url=database_url, rpc_url=ours.url, confirmations=12, key_file=key_file):
+        pass
+    writing.join()
+    other = tmp_path / "other"
+    make_key_file(other)
+    with (
+        pytest.raises(KeyIntegrity),
+        open_custody(database_url=database_url, rpc_url=ours.url, confirmations=12, key_file=other),
+    ):
+        pass

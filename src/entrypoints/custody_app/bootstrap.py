@@ -10,6 +10,7 @@ Order, so that a start that has to be refused has changed nothing:
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,13 +22,16 @@ from custody_app.system import SystemClock, SystemEntropy
 from custody_core import Custody, CustodyError, Limits, NodeUnavailable, Policy
 from custody_core.errors import KeyIntegrity
 from custody_core.ports import Answer, BlockTag, Found, Observer, Unknown
-from custody_keys.key_file import MasterKeys, load_key_file, make_key_file
+from custody_keys.key_file import KeyFileError, MasterKeys, load_key_file, make_key_file
 from custody_keys.sealed import SealedKeys, check_value, matches_check_value
 from custody_rpc import InvalidNodeUrl, RpcChain
 from custody_sql.store import SqlStore
 
 KEY_CHECK = "key-check"
 """The setting in the database that tells the right master key from a wrong one."""
+
+KEY_FILE_WAIT_S = 2.0
+"""How long a key file that is still empty is given, before it is taken for one that was never finished."""
 
 
 @attrs.frozen
@@ -73,9 +77,9 @@ def open_service(
         if create:
             store.upgrade()
         store.require_current()
-        key_file_made = with_keys and master is None
-        if key_file_made:
-            master = _new_keys(settings.key_file)
+        key_file_made = with_keys and master is None and _make_keys(settings.key_file)
+        if with_keys and master is None:
+            master = _written_keys(settings.key_file)
         if master is not None:
             closing.callback(master.close)
         custody = closing.enter_context(_built(settings, store, chains, master, observer))
@@ -219,16 +223,23 @@ def _key_check(store: SqlStore) -> bytes | None:
 
 def _existing_keys(path: Path, sealed_under: bytes | None, *, create: bool) -> MasterKeys | None:
     """The master keys; None where they may be made, because there is no file and nothing was sealed before."""
-    if create and sealed_under is None and not path.exists():
-        _require_folder(path)
-        return None
+    if create and sealed_under is None:
+        if not os.path.lexists(path):  # a dangling symbolic link is there, and is refused below
+            _require_folder(path)
+            return None
+        return _written_keys(path)
     master = load_key_file(path)
-    if sealed_under is not None and not matches_check_value(master, sealed_under):
+    if sealed_under is not None:
+        _require_match(master, sealed_under)
+    return master
+
+
+def _require_match(master: MasterKeys, sealed_under: bytes) -> None:
+    if not matches_check_value(master, sealed_under):
         master.close()
         raise KeyIntegrity(
             "this key file is not the one that this database's keys are sealed under; set CUSTODY_KEY_FILE to the right one"
         )
-    return master
 
 
 def _require_folder(path: Path) -> None:
@@ -237,16 +248,40 @@ def _require_folder(path: Path) -> None:
         raise ConfigurationError("the key file cannot be made: the folder in CUSTODY_KEY_FILE is not there, or not writable")
 
 
-def _new_keys(path: Path) -> MasterKeys:
-    make_key_file(path)
+def _make_keys(path: Path) -> bool:
+    """Makes the key file; False where another process that starts at the same moment has made it first."""
+    try:
+        make_key_file(path)
+    except KeyFileError:
+        if not os.path.lexists(path):
+            raise
+        return False
+    return True
+
+
+def _written_keys(path: Path) -> MasterKeys:
+    """The master keys of a file that another process may be making right now: it is empty for a moment."""
+    deadline_s = time.monotonic() + KEY_FILE_WAIT_S
+    while time.monotonic() < deadline_s and _is_empty(path):
+        time.sleep(0.02)
     return load_key_file(path)
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.lstat().st_size == 0
+    except OSError:
+        return False  # loading it says what is wrong
 
 
 def _keep_key_check(store: SqlStore, master: MasterKeys) -> None:
     with store.transaction() as unit:
         unit.lock_pool()  # of two that make keys at once, the second sees what the first one kept
-        if unit.setting(KEY_CHECK) is None:
+        kept = unit.setting(KEY_CHECK)
+        if kept is None:
             unit.put_setting(KEY_CHECK, check_value(master))
+        else:
+            _require_match(master, kept)
 
 
 def _require_known_chains(store: SqlStore, settings: Settings) -> None:
