@@ -1,5 +1,6 @@
 """The real `custody` program on a real node: the whole walk, exit codes, JSON shapes, and bad input that changes nothing."""
 
+import contextlib
 import json
 import os
 import pty
@@ -344,6 +345,24 @@ def test_a_database_that_is_none_is_refused_and_left_alone(fresh: Program) -> No
         assert refused.code == 1
         assert "Traceback" not in refused.err
     assert fresh.files() == before
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(custody: Program) -> None:
+    with contextlib.closing(sqlite3.connect(custody.folder / "custody.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    before = custody.files()
+    for command in (("init",), ("db", "upgrade"), ("scanner", "--once"), ("wallet", "list")):
+        refused = custody.run(*command)
+        assert refused.code == 1
+        assert "newer version; update this one (database-unavailable)" in refused.err
+    assert custody.files() == before
+
+
+def test_a_key_file_that_is_a_dangling_link_is_refused_before_anything_is_made(fresh: Program) -> None:
+    (fresh.folder / "custody.key").symlink_to(fresh.folder / "elsewhere")
+    refused = fresh.run("init")
+    assert (refused.code, fresh.files()) == (1, {})
+    assert "symbolic link" in refused.err
 
 
 def test_what_nobody_foresaw_shows_no_more_than_its_type(

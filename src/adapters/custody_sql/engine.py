@@ -4,7 +4,8 @@ Rules of this file
 
 1. Every BEGIN is ours, and says how the transaction is isolated: neither a driver's habits nor the defaults of a database or
    role decide that.
-2. SQLite: WAL, `synchronous=FULL` (a commit survives a power cut), foreign keys on. A writing transaction begins with BEGIN
+2. SQLite: WAL, `synchronous=FULL` (a commit survives a power cut), foreign keys on. Nothing is written into a file that is not
+   known as ours, not even its journal mode. A writing transaction begins with BEGIN
    IMMEDIATE: it waits for its turn before it reads, so that what it read cannot change under it.
 3. PostgreSQL: a writing transaction is READ COMMITTED and locks the rows that it decides on before it reads what depends on
    them; a reading one is REPEATABLE READ, READ ONLY. Waiting has an end, on the server and on the wire.
@@ -16,11 +17,13 @@ Rules of this file
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from custody_core.errors import DatabaseUnavailable
@@ -42,6 +45,8 @@ POOL_WAIT_S = 10
 
 _BEGIN_OPTION = "custody_begin"
 _DRIVER = "postgresql+psycopg"
+_WAL = "PRAGMA journal_mode=WAL"
+_IS_OURS = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('alembic_version', 'idempotency_keys')"
 
 _WIRE: dict[str, str | int] = {
     "client_encoding": "utf8",
@@ -109,6 +114,30 @@ def make_file(engine: Engine) -> None:
             ) from None
 
 
+def make_durable(engine: Engine) -> None:
+    """Gives a SQLite file that is ours, or about to be, its journal mode. Raises `sqlite3.Error`."""
+    if not is_sqlite(engine):
+        return
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+    connection = engine.raw_connection()
+    try:
+        while not _is_wal(connection.cursor(), deadline_s):
+            time.sleep(0.02)
+    finally:
+        connection.close()
+
+
+def _is_wal(cursor: DBAPICursor, deadline_s: float) -> bool:
+    """Sets it; False where it is to be tried again: of two that set it at once, SQLite refuses one without a wait."""
+    try:
+        cursor.execute(_WAL)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
+            raise
+        return False
+    return True
+
+
 def _open_sqlite(url: URL) -> Engine:
     if not url.database or url.database.startswith((":memory:", "file:")) or url.query:
         raise DatabaseUnavailable("the SQLite database is a plain file, as in sqlite:///custody.db; for tests: open_in_memory()")
@@ -154,8 +183,11 @@ def _open(url: URL, **options: Any) -> Engine:
 
 def _prepare_connection(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # Python's sqlite3 opens transactions by itself, and at the wrong moment
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    # WAL is written into the file, which may be somebody else's: `make_durable` sets it where the file is to become ours.
+    if connection.execute(_IS_OURS).fetchone() == (2,):
+        connection.execute(_WAL)
 
 
 def _begin(connection: Connection) -> None:

@@ -77,6 +77,11 @@ class SqlStore:
         if not state.is_current:
             raise DatabaseUnavailable("the database was prepared by an older version; run `custody db upgrade`")
 
+    def require_upgradable(self) -> None:
+        """Raises `DatabaseUnavailable` for a database of another program or of a newer version. Makes and changes nothing."""
+        if has_file(self.engine):
+            migrations.require_upgradable(self.engine)
+
     def require_safe(self) -> None:
         """Raises `DatabaseUnavailable`, naming the setting, where a server is set to lose what it has confirmed, or is too old."""
         server.require_safe(self.engine)

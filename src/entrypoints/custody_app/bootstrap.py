@@ -72,6 +72,7 @@ def open_service(
                 _require_right_node(chains[chain.chain_id], chain)
         store = closing.enter_context(open_database(settings))
         store.require_safe()
+        store.require_upgradable()
         database_made = create and not store.exists()
         master = _existing_keys(settings.key_file, _key_check(store), create=create) if with_keys else None
         if create:

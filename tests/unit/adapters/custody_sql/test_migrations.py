@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import attrs
@@ -139,6 +141,53 @@ def test_a_store_is_used_only_when_it_is_of_this_version(tmp_path: Path) -> None
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(DatabaseUnavailable, match="newer version"):
         store.require_current()
+
+
+def test_a_database_of_a_newer_version_is_not_upgraded(store: SqlStore) -> None:
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for use in (store.require_upgradable, store.upgrade, store.require_current):
+        with pytest.raises(DatabaseUnavailable, match="newer version; update this one"):
+            use()
+    assert store.schema().current == "9999"
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        "CREATE TABLE wallets (mine INTEGER)",
+        "CREATE TABLE alembic_version (version_num TEXT); INSERT INTO alembic_version VALUES ('0001')",
+        "CREATE TABLE alembic_version (version_num TEXT); INSERT INTO alembic_version VALUES ('ae1027a6acf0')",
+    ],
+)
+def test_a_file_of_another_program_is_left_as_it_is(tmp_path: Path, tables: str) -> None:
+    path = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(path)) as theirs:
+        theirs.executescript(tables)
+    before = path.read_bytes()
+    store = SqlStore(f"sqlite:///{path}")
+    store.schema()
+    for use in (store.require_upgradable, store.upgrade):
+        with pytest.raises(DatabaseUnavailable, match="belongs to another program"):
+            use()
+    store.close()
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_looking_into_a_file_without_our_tables_does_not_change_it(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as theirs:
+        theirs.execute("CREATE TABLE orders (id TEXT PRIMARY KEY)")
+    before = path.read_bytes()
+    store = SqlStore(f"sqlite:///{path}")
+    assert not store.exists()
+    store.require_upgradable()
+    assert path.read_bytes() == before
+    store.upgrade()
+    store.require_current()
+    with store.engine.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
 
 
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
