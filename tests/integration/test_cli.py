@@ -261,6 +261,9 @@ def test_a_policy_that_cannot_be_read_is_refused(nowhere: Program, document: str
     ("settings", "arguments", "says"),
     [
         ({}, ("init",), "CUSTODY_RPC_URL=http://127.0.0.1:8545"),
+        ({"RPC_URL": ""}, ("init",), "no node is set: give CUSTODY_RPC_URL, for example"),
+        ({"RPC_URL": "http://[::1"}, ("init",), "CUSTODY_RPC_URL is an http or https address"),
+        ({"RPC_URL": "http://127.0.0.1:9", "CHAIN_ID": "9" * 5000}, ("init",), "CUSTODY_CHAIN_ID is a number of at most 78 digits"),
         ({"RPC_URL": "http://127.0.0.1:9", "CONFIRMATION": "12"}, ("init",), "no setting CUSTODY_CONFIRMATION;"),
         ({"RPC_URL": "http://node.example:8545"}, ("init",), "CUSTODY_ALLOW_HTTP_RPC=true"),
         ({"RPC_URL": "http://127.0.0.1:9"}, ("init",), "check CUSTODY_RPC_URL"),

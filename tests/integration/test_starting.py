@@ -63,6 +63,14 @@ def test_of_several_nodes_one_has_to_answer(ours: RudeServer, dead_url: str) -> 
     with pytest.raises(NodeUnavailable, match="does not answer") as refused:
         open_nodes(dead_url, dead_url)
     assert SECRET not in refused.value.detail
+    assert refused.value.detail.count("http://127.0.0.1:") == 1
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "0x" + "f" * 5000])
+def test_a_number_without_end_in_the_file_is_refused(tmp_path: Path, number: str) -> None:
+    (tmp_path / "custody.toml").write_text(f"dust_wei = {number}")
+    with pytest.raises(ConfigurationError):
+        load_settings({"CUSTODY_CONFIG": str(tmp_path / "custody.toml")})
 
 
 # Chain ids

@@ -192,4 +192,4 @@ def _broadcast_answer(node: Node, raw: bytes, reply: Reply[str]) -> BroadcastAns
         case RpcError():
             return BroadcastAnswer(node_errors.broadcast_outcome(reply), node.shown(reply.message))
         case NoReply():
-            return BroadcastAnswer(BroadcastOutcome.UNKNOWN, reply.reason)
+            return BroadcastAnswer(BroadcastOutcome.UNKNOWN, node.unknown(reply.reason).reason)

@@ -91,7 +91,7 @@ class Transport:
                 break
             self._waiting.sleep(self._pause_s(attempt, answer))
             answer = self._post_once(body)
-        return attrs.evolve(answer, reason=f"{self.name} {answer.reason}") if isinstance(answer, Failure) else answer
+        return answer
 
     def redacted(self, text: str) -> str:
         """A node's own `text` without the secret parts of its URL, should it repeat them."""

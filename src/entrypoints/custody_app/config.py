@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
@@ -23,6 +23,9 @@ from custody_core.errors import CustodyError
 PREFIX = "CUSTODY_"
 
 SEPOLIA_CHAIN_ID = 11155111
+
+DIGITS_MAX = 78
+"""The digits of the largest number that Ethereum knows, 2**256 - 1."""
 
 _NOT_SETTINGS = frozenset({"CONFIG", "ANVIL"})
 """Variables with our prefix that are not settings: where the file is, and which dev chain the demo starts."""
@@ -102,7 +105,7 @@ def _chains(texts: Mapping[str, str], tables: object, *, allow_http: bool) -> tu
         raise ConfigurationError(
             f"set either [chains.…] tables or {PREFIX}RPC_URL, {PREFIX}CHAIN_ID and {PREFIX}CONFIRMATIONS, not both"
         )
-    if not tables and "rpc_url" not in short_form:
+    if not tables and not short_form.get("rpc_url", "").strip(" ,"):
         return ()
     named = {str(name): _chain_texts(str(name), table) for name, table in tables.items()} or {"default": short_form}
     chains = tuple(_chain(name, chain, allow_http=allow_http) for name, chain in named.items())
@@ -137,8 +140,8 @@ def _chain(name: str, texts: Mapping[str, str], *, allow_http: bool) -> ChainSet
 
 
 def _require_safe_url(url: str, *, allow_http: bool) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    parts = _split(url)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError(f"{PREFIX}RPC_URL is an http or https address, such as https://your-node.example/v3/KEY")
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK and not allow_http:
         raise ConfigurationError(
@@ -147,12 +150,22 @@ def _require_safe_url(url: str, *, allow_http: bool) -> None:
         )
 
 
+def _split(url: str) -> SplitResult | None:
+    """The parts of `url`; None for what is none, such as `http://[::1`."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read here, because it is checked only when it is read
+    except ValueError:
+        return None
+    return parts
+
+
 def _read_file(path: str) -> dict[str, object]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as problem:
         raise ConfigurationError(f"{PREFIX}CONFIG names a file that cannot be read: {problem.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+    except ValueError:  # not TOML, not UTF-8, or a number of thousands of digits
         raise ConfigurationError(f"the file that {PREFIX}CONFIG names is not TOML") from None
 
 
@@ -166,7 +179,7 @@ def _with_secrets_read(texts: Mapping[str, str]) -> dict[str, str]:
             raise ConfigurationError(f"set either {PREFIX}{name} or {PREFIX}{name}_FILE, not both")
         try:
             read[name] = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
+        except (OSError, ValueError):
             raise ConfigurationError(f"the file that {PREFIX}{name}_FILE names cannot be read") from None
     return read
 
@@ -174,6 +187,8 @@ def _with_secrets_read(texts: Mapping[str, str]) -> dict[str, str]:
 def _as_text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int) and abs(value) >= 10**DIGITS_MAX:
+        raise ConfigurationError(f"{name} is a number of at most {DIGITS_MAX} digits")
     if isinstance(value, str | int | float):
         return str(value)
     raise ConfigurationError(f"{name} is a single value")
@@ -197,8 +212,13 @@ def _port(name: str, text: str) -> int:
 def _public_url(name: str, text: str) -> str:
     """The address by which clients reach the service. What is behind a host and a port would be repeated in every link, so there
     is nothing."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or text.rstrip("/") != f"{parts.scheme}://{parts.netloc}":
+    parts = _split(text)
+    if (
+        parts is None
+        or parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or text.rstrip("/") != f"{parts.scheme}://{parts.netloc}"
+    ):
         raise ConfigurationError(f"{PREFIX}{name} is the address of the service without a path, such as https://custody.example")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(f"{PREFIX}{name} names no user and no password")
@@ -215,6 +235,8 @@ def _positive(name: str, text: str) -> int:
 def _natural(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ConfigurationError(f"{PREFIX}{name} is a whole number, not {text[:40]!r}")
+    if len(text) > DIGITS_MAX:
+        raise ConfigurationError(f"{PREFIX}{name} is a number of at most {DIGITS_MAX} digits")
     return int(text)
 
 
