@@ -82,7 +82,8 @@ class Follower:
         try:
             return self._step(state)
         except Conflict:
-            # Another thread of ours, or a successor, moved the chain's row meanwhile: it leads.
+            # Another thread of ours, or a successor, moved the chain's row meanwhile: it leads, and nothing of this round was kept.
+            self._kit.observer.trouble(Conflict.code, f"eip155:{self._chain.chain_id}: somebody else leads")
             return Round.NOT_LEADING
 
     def step_down(self) -> None:
