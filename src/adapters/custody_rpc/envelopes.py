@@ -6,10 +6,13 @@ Rules of this file
 2. A call whose reply is missing, doubled, malformed or contradictory (neither or both of `result` and `error`) has no reply. The
    others of its batch are not harmed.
 3. A batch is read in one pass straight into the wanted types. Only when that fails is it taken apart call by call.
+4. A type is made known to msgspec by one thread at a time: of two that do so at once, one may read what the other has not finished,
+   and the process crashes.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import cache
 from itertools import count
@@ -75,6 +78,8 @@ class _IdOnly(msgspec.Struct):
 
 _ids = count(1)
 _encoder = msgspec.json.Encoder()
+_id_decoder = msgspec.json.Decoder(_IdOnly)
+_learning = threading.Lock()
 
 
 def encode(requests: Sequence[Request]) -> tuple[bytes, list[int]]:
@@ -107,8 +112,9 @@ def _decoder(result_type: object) -> msgspec.json.Decoder[Any]:
 
 @cache
 def _decoders(result_type: Any) -> msgspec.json.Decoder[Any]:
-    one = _Envelope[result_type]
-    return msgspec.json.Decoder(list[one] | one)
+    with _learning:
+        one = _Envelope[result_type]
+        return msgspec.json.Decoder(list[one] | one)
 
 
 def _reply(envelope: _Envelope[T]) -> Reply[T]:
@@ -137,7 +143,7 @@ def _replies_apart(body: bytes | bytearray, result_type: type[T]) -> list[tuple[
     replies: list[tuple[object, Reply[T]]] = []
     for part in parts:
         try:
-            envelope = msgspec.json.decode(part, type=_IdOnly)
+            envelope = _id_decoder.decode(part)
         except UNREADABLE:
             continue  # it bears no id: it is nobody's reply
         replies.append((envelope.id, _reply_apart(part, result_type)))

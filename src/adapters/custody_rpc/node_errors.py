@@ -267,12 +267,15 @@ class _WithData(msgspec.Struct):
     data: str
 
 
+_REVERT_DATA: Final = msgspec.json.Decoder(str | _WithData | None)
+
+
 def _revert_data(data: msgspec.Raw) -> bytes:
     """The revert's bytes: hex (geth and most), `Reverted 0x…` (nethermind), or either within an object (hardhat)."""
     if len(data) > REVERT_DATA_LENGTH_MAX:
         return b""
     try:
-        parsed = msgspec.json.decode(data, type=str | _WithData | None)
+        parsed = _REVERT_DATA.decode(data)
     except UNREADABLE:
         return b""
     text = parsed.data if isinstance(parsed, _WithData) else parsed or ""

@@ -16,6 +16,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from pathlib import Path
@@ -27,6 +28,11 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from custody_core.errors import DatabaseUnavailable
+
+# What the driver and its pool have to say of a lost connection is said by our own errors; without this, Python would print it on
+# stderr, where it may show SQL.
+for _name in ("psycopg", "sqlalchemy"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 BUSY_TIMEOUT_S = 20
 """How long a writer waits for its turn. Units are short; whoever waits longer is told `Conflict` and tries again."""

@@ -14,7 +14,9 @@ from __future__ import annotations
 import json
 import math
 import re
+import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
@@ -35,6 +37,8 @@ _STEP = re.compile(r"\[(\d+|\.\.\.)\]|\.([^.\[]+)")
 _TYPE_NAMES = {"`str`": "text", "`int`": "a whole number", "`object`": "an object", "`array`": "a list", "`bool`": "true or false"}
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+_learning = threading.Lock()
 
 
 def read_body(raw: bytes, content_type: str | None, schema: type[S]) -> S:
@@ -68,11 +72,21 @@ def read_json(raw: bytes) -> object:
 
 def convert(value: object, schema: type[S], *, from_text: bool = False) -> S:
     """`value` as its schema; with `from_text`, from the strings of a query. Raises `ValidationFailed` with a pointer."""
+    _learn(schema)
     try:
         return msgspec.convert(value, schema, strict=not from_text)
     except msgspec.ValidationError as refusal:
         detail, pointer = _explained(str(refusal))
         raise ValidationFailed(detail, pointer=pointer) from None
+
+
+@cache
+def _learn(schema: type[msgspec.Struct]) -> None:
+    """Makes `schema` known to msgspec. Of two threads that do so at once, one may read what the other has not finished, and the
+    process crashes.
+    """
+    with _learning:
+        msgspec.json.Decoder(schema)
 
 
 def read_query(given: Mapping[str, Sequence[str]], schema: type[S]) -> S:
