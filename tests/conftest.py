@@ -11,8 +11,8 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 IS_CI = os.environ.get("CI") == "true"
 
-# CI judges the same examples every time; at a desk new ones are looked for. Timing is no property of the code.
-settings.register_profile("desk", deadline=None, print_blob=True)
+# CI judges the same examples every time; at a desk new ones are looked for, fewer at a time. Timing is no property of the code.
+settings.register_profile("desk", deadline=None, print_blob=True, max_examples=40)
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
 settings.load_profile("ci" if IS_CI else "desk")
 
