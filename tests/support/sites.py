@@ -89,6 +89,13 @@ class PostgresDatabase:
             self._server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+KILLED = -9
+"""The exit code of a process that a test killed."""
+
+WORKER_DIED = "was sent SIG"
+"""In what a web process says of a worker that did not end by itself."""
+
+
 @attrs.define
 class Site:
     """One deployed service. `custody` looks at it, and accepts sends, without any key: as the web process does."""
@@ -208,8 +215,9 @@ class Site:
             process.ended()
         self.leases_end()
         assert self.processes.fork("scanner", "--once").ended() == 0
-        unforeseen = [event for process in self.processes.all for event in process.events() if event["event"] == "internal"]
-        assert unforeseen == []
+        assert {process.code for process in self.processes.all} <= {0, KILLED}
+        told = [event for process in self.processes.all for event in process.events()]
+        assert [event for event in told if event["event"] == "internal" or WORKER_DIED in event.get("detail", "")] == []
 
     def _events(self) -> Iterator[Event]:
         after = 0

@@ -130,7 +130,6 @@ def test_o_01_a_server_killed_under_scanners_and_a_hundred_sends_loses_none_that
     assert site.carried(ids, by=scanners, timeout_s=60)
     site.settle()
     site.assert_paid_once(ids)
-    assert {process.code for process in site.processes.all} == {0}
 
 
 def persistently(ask: Callable[[], str], timeout_s: float = 60.0) -> str:

@@ -16,9 +16,7 @@ import pytest
 from tests.support.faultproxy import FaultProxy
 from tests.support.faults import After, Before, Delay, DropRequest, ForwardThenDropReply
 from tests.support.pgproxy import Fault, PgProxy, Unit
-from tests.support.sites import TOKEN, Site
-
-KILLED = -9
+from tests.support.sites import KILLED, TOKEN, Site
 
 SENDING_S = 0.2
 """How long the node takes over a payment, so that other jobs have their turn meanwhile."""

@@ -10,7 +10,7 @@ from custody_core import ether
 from tests.support.faultproxy import FaultProxy
 from tests.support.faults import After
 from tests.support.processes import Running
-from tests.support.sites import DEPOSIT_WEI, OUTSIDER, Site
+from tests.support.sites import DEPOSIT_WEI, KILLED, OUTSIDER, Site
 from tests.support.waiting import until
 
 TAKEOVER_MAX_S = 30.0
@@ -107,7 +107,7 @@ def test_many_sends_under_scanners_that_keep_dying_are_each_paid_once(site: Site
             until(lambda: chance.random() < 0.05, what="some time passes")
             victim = scanners.pop(chance.randrange(2))
             victim.kill()
-            assert victim.ended() == -9
+            assert victim.ended() == KILLED
             site.node.mined(site.node.send_from_dev_account(site.wallets[0].address, ether("0.1")))
             site.leases_end()
             scanners.append(site.processes.fork("scanner"))
