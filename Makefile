@@ -48,11 +48,11 @@ demo: setup node ## the main job in front of you, on a local dev chain (ARGS=--o
 	@$(BIN)/custody demo $(ARGS)
 
 .PHONY: test
-test: setup node lint typecheck ## everything: lint, types and every test (ARGS goes to pytest)
-	@$(PYTEST) -m "not kills" $(ARGS)
+test: setup node lint typecheck ## lint, types and every test but those of `make test-kills` (ARGS goes to pytest)
+	@$(PYTEST) --ignore=tests/integration/processes $(ARGS)
 
 .PHONY: test-kills
-test-kills: setup node ## the scanner killed at every call of a send, also where `make test` takes a sample
+test-kills: setup node ## real processes killed at every call of a send, paused, stopped, taken over from
 	@$(PYTEST) tests/integration/processes $(ARGS)
 
 .PHONY: test-unit

@@ -162,7 +162,7 @@ class TestLocks:
             "default_transaction_read_only = on",
             "default_transaction_deferrable = on",
             "lock_timeout = 1",
-            "statement_timeout = 1",
+            "statement_timeout = 250",
             "timezone = 'Asia/Kolkata'",
             "client_encoding = 'latin1'",
             "standard_conforming_strings = off",
