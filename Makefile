@@ -48,8 +48,12 @@ demo: setup node ## the main job in front of you, on a local dev chain (ARGS=--o
 	@$(BIN)/custody demo $(ARGS)
 
 .PHONY: test
-test: setup node lint typecheck ## lint, types and every test but those of `make test-kills` (ARGS goes to pytest)
-	@$(PYTEST) --ignore=tests/integration/processes $(ARGS)
+test: setup node lint typecheck ## lint, types and every test but those of test-http and test-kills (ARGS goes to pytest)
+	@$(PYTEST) --ignore=tests/integration/http --ignore=tests/integration/processes $(ARGS)
+
+.PHONY: test-http
+test-http: setup node ## the web process for real: parallel, malformed and slow requests, start and end
+	@$(PYTEST) tests/integration/http $(ARGS)
 
 .PHONY: test-kills
 test-kills: setup node ## real processes killed at every call of a send, paused, stopped, taken over from
