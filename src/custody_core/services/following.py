@@ -35,7 +35,7 @@ from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
 from custody_core.domain.matching import BlockMatches, ManagedAddresses, bloom_admits, match_block
 from custody_core.domain.tokens import Asset
 from custody_core.errors import Conflict
-from custody_core.ports import Answer, BlockTag, Found, Unit
+from custody_core.ports import Answer, BlockTag, Found, Unit, Unknown
 from custody_core.services.ingest import BlockEvidence, ContradictoryReceipt, Ingest
 from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
 
@@ -205,8 +205,8 @@ class Follower:
         chain_id = self._chain.chain_id
         stored = self._kit.read(lambda unit: unit.headers(chain_id, first=state.final.number, last=state.cursor.number))
         answers = self._chain.headers([header.number for header in stored])
-        if not isinstance(answers[0], Found):
-            return self._wait("the node does not show our final block")
+        if not isinstance(answers[0], Found) or any(isinstance(answer, Unknown) for answer in answers):
+            return self._wait("the node does not show all of the blocks that may have to be taken back")
         canonical = {answer.value.number: answer.value.hash for answer in answers if isinstance(answer, Found)}
         ancestor = common_ancestor(stored, canonical)
         if ancestor is None:
