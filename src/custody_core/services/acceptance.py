@@ -25,6 +25,7 @@ from custody_core.domain.fees import (
     payment_cap,
     require_cap_above_market,
 )
+from custody_core.domain.funds import require_funds, shortfall
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.money import require_amount
 from custody_core.domain.policy import Decision, Evaluation, PolicyInput, Verdict, evaluate
@@ -46,7 +47,7 @@ from custody_core.errors import (
 from custody_core.ports import Call, Chain, Found, Reverted, Unit
 from custody_core.services import idempotency
 from custody_core.services.checks import require_labels
-from custody_core.services.funds import available_for, require_funds, shortfall
+from custody_core.services.funds import available_for
 from custody_core.services.kit import Kit, record_accepted
 from custody_core.services.market import market_now
 from custody_core.services.users import require_enabled
@@ -303,6 +304,7 @@ class Acceptance:
         if earlier is not None:
             return earlier
         _require_may_send(unit, wallet, request)
+        self._asset(unit, request)  # a token may have been disabled while the node was asked
         evaluation = evaluate(unit.active_policies(), _inputs(request, wallet, asset))
         transaction = self._new(request, wallet, asset, estimate, evaluation, now)
         if transaction.state is not State.REJECTED:

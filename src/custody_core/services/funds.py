@@ -1,10 +1,9 @@
-"""Whether a wallet's available balance covers a send: the amount, and the most that gas can cost."""
+"""What a wallet may spend now."""
 
 from __future__ import annotations
 
 from custody_core.domain.ledger import WalletAccounts
 from custody_core.domain.tokens import NATIVE_ALIAS, Asset
-from custody_core.errors import InsufficientFunds
 from custody_core.ports import Unit
 
 
@@ -14,25 +13,3 @@ def available_for(unit: Unit, wallet_id: str, asset: Asset) -> tuple[int, int]:
     if asset.is_native:
         return available, available
     return available, unit.balance(WalletAccounts(asset.chain_id, NATIVE_ALIAS, wallet_id).available)
-
-
-def shortfall(amount: int, hold: int, asset: Asset, available: int, native: int) -> tuple[str, int, int] | None:
-    """(asset, available, required) of what is short, or None."""
-    required = amount + hold if asset.is_native else amount
-    if available < required:
-        return asset.alias, available, required
-    if native < hold:
-        return NATIVE_ALIAS, native, hold
-    return None
-
-
-def require_funds(amount: int, hold: int, asset: Asset, available: int, native: int) -> None:
-    short = shortfall(amount, hold, asset, available, native)
-    if short is not None:
-        alias, have, required = short
-        raise InsufficientFunds(
-            f"the wallet has {have} base units of {alias} available; this needs {required}, with the most that gas can cost",
-            asset=alias,
-            available=str(have),
-            required=str(required),
-        )
