@@ -47,9 +47,16 @@ $(NODE): $(ENVIRONMENT) tools/devnode/install.py tools/devnode/package.json tool
 demo: setup node ## the main job in front of you, on a local dev chain (ARGS=--once ends after it)
 	@$(BIN)/custody demo $(ARGS)
 
+# What runs whole processes takes minutes: at a desk it waits for test-http and test-kills; CI runs it, with a sample of the kills.
+ifeq ($(CI),true)
+LONG := -m "not kills"
+else
+LONG := --ignore=tests/integration/http --ignore=tests/integration/processes
+endif
+
 .PHONY: test
-test: setup node lint typecheck ## lint, types and every test but those of test-http and test-kills (ARGS goes to pytest)
-	@$(PYTEST) --ignore=tests/integration/http --ignore=tests/integration/processes $(ARGS)
+test: setup node lint typecheck ## lint, types and the tests; with CI=true those of running processes, too (ARGS goes to pytest)
+	@$(PYTEST) $(LONG) $(ARGS)
 
 .PHONY: test-http
 test-http: setup node ## the web process for real: parallel, malformed and slow requests, start and end

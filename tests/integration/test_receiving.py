@@ -44,7 +44,7 @@ def test_d_02_what_reverts_is_no_deposit(service: Service) -> None:
     service.assert_reconciled()
 
 
-def test_d_02_value_sent_to_us_in_a_transaction_that_ran_out_of_gas_is_no_deposit(service: Service) -> None:
+def test_d_02_value_sent_to_us_in_a_transaction_that_fails_is_no_deposit(service: Service) -> None:
     """Ether for a wallet's own address that fails: only the receipt tells it from a deposit."""
     wallet, node = service.wallet(), service.node
     # Code at a managed address (EIP-7702 makes that possible on a live chain) that always reverts.

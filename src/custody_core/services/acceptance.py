@@ -13,67 +13,37 @@ from datetime import datetime
 import attrs
 
 from custody_core.domain import lifecycle
-from custody_core.domain.addresses import Address, address_to_bytes, parse_address, require_recipient
-from custody_core.domain.encoding import erc20_transfer_calldata
+from custody_core.domain.addresses import require_recipient
 from custody_core.domain.fees import (
-    FeeQuote,
     Fees,
     FeeTier,
-    default_cap,
     first_fees,
-    gas_limit_for,
     payment_cap,
-    require_cap_above_market,
 )
 from custody_core.domain.funds import require_funds, shortfall
 from custody_core.domain.ids import IdPrefix
-from custody_core.domain.money import require_amount
 from custody_core.domain.policy import Decision, Evaluation, PolicyInput, Verdict, evaluate
 from custody_core.domain.resources import chain_text, transaction_resource
-from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_asset
+from custody_core.domain.tokens import NATIVE_ALIAS, Asset
 from custody_core.domain.transaction import State, Transaction
 from custody_core.domain.wallet import Wallet, WalletState
 from custody_core.errors import (
     ChainHalted,
     ExternalIdExists,
-    FeeAboveCap,
     NodeUnavailable,
     PolicyDenied,
-    SimulationReverted,
-    UnsupportedAsset,
-    ValidationFailed,
     WalletFrozen,
 )
-from custody_core.ports import Call, Chain, Found, Reverted, Unit
+from custody_core.ports import Unit
 from custody_core.services import idempotency
-from custody_core.services.checks import require_labels
+from custody_core.services.estimating import Estimate, estimate_send
 from custody_core.services.funds import available_for
 from custody_core.services.kit import Kit, record_accepted
-from custody_core.services.market import market_now
+from custody_core.services.send_requests import SendRequest, asset_of, read_request
 from custody_core.services.users import require_enabled
 from custody_core.services.wallets import visible_wallet
 
 ROUTE = "POST /transactions"
-
-
-@attrs.frozen
-class SendRequest:
-    """What was asked for, read and checked as far as that goes without the wallet."""
-
-    wallet_id: str
-    to: Address
-    amount: int
-    asset: str
-    chain_id: int
-    tier: FeeTier
-    fee_per_gas_max_wei: int | None
-    external_id: str | None
-    metadata: Mapping[str, str]
-
-    @property
-    def body(self) -> Mapping[str, object]:
-        """What an idempotency key is bound to."""
-        return {**attrs.asdict(self, recurse=False), "amount": str(self.amount), "metadata": dict(self.metadata)}
 
 
 @attrs.frozen
@@ -83,16 +53,6 @@ class Accepted:
     transaction: Transaction
     answer: Mapping[str, object]
     replayed: bool
-
-
-@attrs.frozen
-class Estimate:
-    """What the node says about a send before it is accepted."""
-
-    gas_limit: int
-    market: FeeQuote
-    fee_per_gas_max_wei: int
-    fees: Fees
 
 
 @attrs.frozen
@@ -143,12 +103,12 @@ class Acceptance:
         `IdempotencyKeyReused`; `InvalidStateTransition` for a disabled owner; `TypeError` for an amount that is not an int.
         """
         key = idempotency.require_key(idempotency_key)
-        request = self._request(wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, external_id, metadata)
+        request = read_request(self._kit, wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, external_id, metadata)
         before = self._kit.read(lambda unit: self._before(unit, request, key, owner_id))
         if isinstance(before, Accepted):
             return _answered(before)
         wallet, resolved = before
-        estimate = self._estimate(request, resolved, wallet.address)
+        estimate = estimate_send(self._kit, request, resolved, wallet.address)
 
         def work(unit: Unit) -> Accepted:
             return self._accept(unit, request, resolved, estimate, key=key, owner_id=owner_id, actor=actor)
@@ -170,17 +130,17 @@ class Acceptance:
         """What `send` would do with the same arguments. Moves nothing. Raises what `send` raises, but for what it tells in its
         answer.
         """
-        request = self._request(wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, None, None)
+        request = read_request(self._kit, wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, None, None)
 
         def work(unit: Unit) -> tuple[Wallet, Asset, int, int, Evaluation]:
             wallet = visible_wallet(unit, wallet_id, owner_id)
-            resolved = self._asset(unit, request)
+            resolved = asset_of(unit, request)
             require_recipient(request.to, sender=wallet.address, token=resolved.contract)
             available, native = available_for(unit, wallet.id, resolved)
             return wallet, resolved, available, native, evaluate(unit.active_policies(), _inputs(request, wallet, resolved))
 
         wallet, resolved, available, native, evaluation = self._kit.read(work)
-        estimate = self._estimate(request, resolved, wallet.address)
+        estimate = estimate_send(self._kit, request, resolved, wallet.address)
         hold = estimate.gas_limit * estimate.fee_per_gas_max_wei
         return Preview(
             asset=resolved,
@@ -198,94 +158,18 @@ class Acceptance:
             rules=evaluation.rules,
         )
 
-    def _request(
-        self,
-        wallet_id: str,
-        to: str,
-        amount: int,
-        asset: str,
-        chain_id: int | None,
-        tier: FeeTier | str,
-        fee_per_gas_max_wei: int | None,
-        external_id: str | None,
-        metadata: Mapping[str, str] | None,
-    ) -> SendRequest:
-        require_amount(amount)
-        labels = dict(metadata or {})
-        require_labels(label=None, external_id=external_id, metadata=labels)
-        if fee_per_gas_max_wei is not None:
-            require_amount(fee_per_gas_max_wei, pointer="/fee/fee_per_gas_max_wei")
-        try:
-            wanted_tier = FeeTier(tier)
-        except ValueError:
-            raise ValidationFailed("a fee tier is slow, normal or fast", pointer="/fee/tier") from None
-        return SendRequest(
-            wallet_id=wallet_id,
-            to=parse_address(to),
-            amount=amount,
-            asset=asset,
-            chain_id=self._chain_id(chain_id),
-            tier=wanted_tier,
-            fee_per_gas_max_wei=fee_per_gas_max_wei,
-            external_id=external_id,
-            metadata=labels,
-        )
-
-    def _chain_id(self, chain_id: int | None) -> int:
-        if chain_id is not None:
-            return self._kit.chain(chain_id).chain_id
-        if len(self._kit.chains) != 1:
-            raise ValidationFailed("this service follows several chains; say which one", pointer="/chain")
-        return next(iter(self._kit.chains))
-
-    def _asset(self, unit: Unit, request: SendRequest) -> Asset:
-        if request.asset == NATIVE_ALIAS:
-            return native_asset(request.chain_id)
-        for token in unit.tokens(request.chain_id):
-            if token.asset.alias == request.asset and token.state is TokenState.LISTED:
-                return token.asset
-        raise UnsupportedAsset(
-            f"{chain_text(request.chain_id)} lists no such token; `custody token list` shows them", pointer="/asset"
-        )
-
     def _before(self, unit: Unit, request: SendRequest, key: str, owner_id: str | None) -> Accepted | tuple[Wallet, Asset]:
         """What can be said before the node is asked: the earlier answer, or the wallet and asset; cheap refusals first."""
         wallet = visible_wallet(unit, request.wallet_id, owner_id)
         earlier = _earlier(unit, request, wallet, key)
         if earlier is not None:
             return earlier
-        asset = self._asset(unit, request)
+        asset = asset_of(unit, request)
         require_recipient(request.to, sender=wallet.address, token=asset.contract)
         _require_may_send(unit, wallet, request)
         available, native = available_for(unit, wallet.id, asset)
         require_funds(request.amount, 0, asset, available, native)
         return wallet, asset
-
-    def _estimate(self, request: SendRequest, asset: Asset, sender: Address) -> Estimate:
-        chain = self._kit.chain(request.chain_id)
-        market = market_now(chain)
-        ceiling = self._kit.limits.fee_per_gas_max_wei
-        if request.fee_per_gas_max_wei is not None and request.fee_per_gas_max_wei > ceiling:
-            raise FeeAboveCap(
-                "this is above what the service may pay per gas", pointer="/fee/fee_per_gas_max_wei", cap_wei=str(ceiling)
-            )
-        cap = request.fee_per_gas_max_wei or default_cap(market, request.tier, ceiling_wei=ceiling)
-        require_cap_above_market(market, request.tier, cap_wei=cap)
-        gas = self._estimate_gas(chain, request, asset, sender)
-        return Estimate(gas_limit_for(gas), market, cap, first_fees(market, request.tier, cap_wei=payment_cap(cap)))
-
-    def _estimate_gas(self, chain: Chain, request: SendRequest, asset: Asset, sender: Address) -> int:
-        if asset.contract is None:
-            call = Call(sender, request.to, request.amount)
-        else:
-            call = Call(sender, asset.contract, 0, erc20_transfer_calldata(address_to_bytes(request.to), request.amount))
-        match chain.estimate_gas(call):
-            case Found(value=Reverted(reason=reason)):
-                raise SimulationReverted(f"this transfer would revert: {reason or 'no reason given'}", reason=reason or "")
-            case Found(value=int(gas)):
-                return gas
-            case _:
-                raise NodeUnavailable("the node does not say what this transfer needs; try again")
 
     def _accept(
         self,
@@ -304,7 +188,7 @@ class Acceptance:
         if earlier is not None:
             return earlier
         _require_may_send(unit, wallet, request)
-        self._asset(unit, request)  # a token may have been disabled while the node was asked
+        asset_of(unit, request)  # a token may have been disabled while the node was asked
         evaluation = evaluate(unit.active_policies(), _inputs(request, wallet, asset))
         transaction = self._new(request, wallet, asset, estimate, evaluation, now)
         if transaction.state is not State.REJECTED:

@@ -21,7 +21,15 @@ from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_a
 from custody_core.domain.transaction import AttemptKind, Inclusion, State, Transaction
 from custody_core.domain.wallet import Wallet, WalletState, freeze
 from custody_core.ports import Unit
-from custody_core.services.kit import Kit, raise_alarm, record_changes, record_deposit_notice, record_deposits
+from custody_core.services.kit import (
+    SYSTEM_ACTOR,
+    Kit,
+    raise_alarm,
+    record_changes,
+    record_deposit_notice,
+    record_deposits,
+    record_wallet,
+)
 
 
 @attrs.frozen
@@ -144,7 +152,8 @@ class Ingest:
         wallet = unit.wallets_by_address([address])[address]
         detail = f"{transaction.hash} uses nonce {transaction.nonce} of {address} and was not signed by this service"
         if wallet.state is WalletState.OPEN:
-            unit.save_wallet(freeze(wallet, reason="its key was used elsewhere", now=now))
+            frozen = freeze(wallet, reason="its key was used elsewhere", now=now)
+            record_wallet(self._kit, unit, frozen, "wallet.frozen", actor=SYSTEM_ACTOR, now=now)
         raise_alarm(self._kit, unit, now=now, code="nonce-foreign", object_id=wallet.id, detail=detail)
 
     def _finalise(self, unit: Unit, now: datetime) -> None:

@@ -18,7 +18,8 @@ from custody_core.domain.audit import AuditEvent, Event
 from custody_core.domain.chain import BlockRef
 from custody_core.domain.fees import GWEI
 from custody_core.domain.ids import ENTROPY_BYTES, IdPrefix, make_id
-from custody_core.domain.resources import Resource, deposit_resource, transaction_resource
+from custody_core.domain.resources import Resource, deposit_resource, transaction_resource, wallet_resource
+from custody_core.domain.wallet import Wallet
 from custody_core.errors import Conflict, InvalidStateTransition, NotFound, OutcomeUnknown
 from custody_core.ports import Chain, Clock, Entropy, Keys, Observer, Store, Unit
 
@@ -138,6 +139,15 @@ def raise_alarm(kit: Kit, unit: Unit, *, now: datetime, code: str, object_id: st
     )
     record_audit(kit, unit, now=now, actor=SYSTEM_ACTOR, action="alarm.raised", object_id=object_id, detail={"code": code})
     kit.observer.trouble(code, detail)
+
+
+def record_wallet(kit: Kit, unit: Unit, wallet: Wallet, event: str, *, actor: str, now: datetime) -> None:
+    """Saves a wallet's change with its audit row and its event."""
+    unit.save_wallet(wallet)
+    detail = {"reason": wallet.state_reason} if wallet.state_reason else {}
+    record_audit(kit, unit, now=now, actor=actor, action=event, object_id=wallet.id, detail=detail)
+    data = wallet_resource(wallet)
+    record_event(kit, unit, now=now, type_=event, object_id=wallet.id, owner_id=wallet.owner_id, data=data)
 
 
 def record_changes(

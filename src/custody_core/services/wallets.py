@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import partial
 
 import attrs
@@ -21,7 +20,7 @@ from custody_core.errors import ExternalIdExists, KeyPoolEmpty, NodeUnavailable,
 from custody_core.ports import BlockTag, Found, Unit
 from custody_core.services import idempotency
 from custody_core.services.checks import require_labels, require_limit, require_text
-from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_audit, record_event
+from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_audit, record_wallet
 from custody_core.services.users import owner_named, require_enabled
 
 ROUTE = "POST /wallets"
@@ -96,10 +95,9 @@ class Wallets:
             given = domain.give_owner(
                 pooled, owner_id=user.id, label=label, external_id=external_id, metadata=metadata or {}, now=now
             )
-            unit.save_wallet(given)
+            record_wallet(self._kit, unit, given, "wallet.created", actor=actor or user.id, now=now)
             answer = wallet_resource(given)
             idempotency.remember(unit, scope=scope, key=key, fingerprint=fingerprint, object_id=given.id, answer=answer, now=now)
-            self._record(unit, given, "wallet.created", actor or user.id, now)
             return AcceptedWallet(given, answer, replayed=False)
 
         accepted = self._kit.write(work, repeatable=True)
@@ -219,7 +217,8 @@ class Wallets:
         def work(unit: Unit) -> Wallet:
             now = self._kit.clock.now()
             frozen = domain.freeze(visible_wallet(unit, wallet_id, owner_id, lock=True), reason=reason, now=now)
-            return self._save_state(unit, frozen, "wallet.frozen", actor, now)
+            record_wallet(self._kit, unit, frozen, "wallet.frozen", actor=actor, now=now)
+            return frozen
 
         return self._kit.write(work)
 
@@ -229,7 +228,8 @@ class Wallets:
         def work(unit: Unit) -> Wallet:
             now = self._kit.clock.now()
             opened = domain.unfreeze(visible_wallet(unit, wallet_id, owner_id, lock=True), now=now)
-            return self._save_state(unit, opened, "wallet.unfrozen", actor, now)
+            record_wallet(self._kit, unit, opened, "wallet.unfrozen", actor=actor, now=now)
+            return opened
 
         return self._kit.write(work)
 
@@ -261,17 +261,6 @@ class Wallets:
     def owner_named(self, owner: str) -> User:
         """The user that `owner` names, as in `create`; a local one is made when first named. Raises `NotFound`."""
         return self._kit.write(lambda unit: owner_named(self._kit, unit, owner, self._kit.clock.now()), repeatable=True)
-
-    def _save_state(self, unit: Unit, wallet: Wallet, event: str, actor: str, now: datetime) -> Wallet:
-        unit.save_wallet(wallet)
-        self._record(unit, wallet, event, actor, now)
-        return wallet
-
-    def _record(self, unit: Unit, wallet: Wallet, event: str, actor: str, now: datetime) -> None:
-        detail = {"reason": wallet.state_reason} if wallet.state_reason else {}
-        record_audit(self._kit, unit, now=now, actor=actor, action=event, object_id=wallet.id, detail=detail)
-        data = wallet_resource(wallet)
-        record_event(self._kit, unit, now=now, type_=event, object_id=wallet.id, owner_id=wallet.owner_id, data=data)
 
     def _with_on_chain(self, address: Address, balance: Balance, head: BlockRef) -> Balance:
         (answer,) = self._kit.chain(balance.asset.chain_id).balances([(address, balance.asset.contract)], head)

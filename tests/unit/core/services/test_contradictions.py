@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 import pytest
 
 from custody_app import open_in_memory
-from custody_core import TransactionState, ether
-from custody_core.domain.chain import Hash, Receipt
-from custody_core.ports import Answer, Found
+from custody_core import Deposit, TransactionState, UnsupportedAsset, ether
+from custody_core.domain.chain import Hash, Header, Receipt
+from custody_core.ports import Answer, Call, Found, Reverted, Unknown
 from custody_memory.chain import MemoryChain
 from custody_memory.clock import ManualClock
 from tests.unit.core.services.bench import Bench
@@ -52,3 +52,56 @@ def test_a_receipt_above_what_the_bytes_allow_is_waited_for_and_books_nothing(fi
         bench.settle()
         assert bench.transaction(sent.id).state is TransactionState.COMPLETED
         assert custody.reconcile().ok
+
+
+class ForgetfulChain(MemoryChain):
+    """Does not answer for some heights when it is asked for many at once."""
+
+    forgotten: frozenset[int] = frozenset()
+
+    def headers(self, numbers: Sequence[int]) -> Sequence[Answer[Header]]:
+        answers = super().headers(numbers)
+        return [Unknown("busy") if number in self.forgotten else each for number, each in zip(numbers, answers, strict=True)]
+
+
+def test_a_header_that_was_not_answered_is_not_taken_for_one_that_left_the_chain() -> None:
+    chain, clock = ForgetfulChain(), ManualClock()
+    with open_in_memory(chain, clock=clock) as custody:
+        bench = Bench(custody, chain, clock)
+        wallet = bench.wallet()
+        chain.send_ether(wallet.address, 7)
+        bench.blocks(3)
+        (deposit,) = custody.transactions.list(direction="incoming")
+        chain.reorg(1)
+        chain.mine()
+        before = custody.chains.states()[0].cursor
+        chain.forgotten = frozenset(range(deposit.block.number, before.number)) if isinstance(deposit, Deposit) else frozenset()
+        bench.rounds()
+        assert custody.chains.states()[0].cursor == before, "nothing is taken back on an unknown answer"
+        chain.forgotten = frozenset()
+        bench.settle()
+        assert "transaction.orphaned" not in bench.events(deposit.id)
+        assert custody.wallets.balances(wallet.id)[0].available == 7
+
+
+class TokenDisabledMeanwhile(MemoryChain):
+    """An operator disables a token while the node is asked what a send of it needs."""
+
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+
+    def estimate_gas(self, call: Call) -> Answer[int | Reverted]:
+        self.meanwhile()
+        return super().estimate_gas(call)
+
+
+def test_a_token_disabled_while_the_node_was_asked_is_not_sent() -> None:
+    chain, clock = TokenDisabledMeanwhile(), ManualClock()
+    with open_in_memory(chain, clock=clock) as custody:
+        bench = Bench(custody, chain, clock)
+        wallet, token = bench.wallet(wei=ether("1")), bench.token()
+        bench.pay_in_token(wallet, token, 100)
+        (listed,) = custody.tokens.list()
+        chain.meanwhile = lambda: custody.tokens.disable(listed.id)
+        with pytest.raises(UnsupportedAsset):
+            bench.send(wallet, 40, asset=token.alias)
+        assert custody.transactions.list(direction="outgoing") == []

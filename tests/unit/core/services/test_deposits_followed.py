@@ -307,6 +307,7 @@ def test_somebody_who_signs_with_a_managed_key_stops_the_wallet(bench: Bench) ->
     stopped = bench.custody.wallets.get(wallet.id)
     assert (stopped.state, stopped.state_reason) == (WalletState.FROZEN, "its key was used elsewhere")
     assert bench.alarms() == ["nonce-foreign"]
+    assert "wallet.frozen" in bench.events(wallet.id)
 
 
 def test_both_directions_are_listed_newest_first_and_page_by_page(bench: Bench) -> None:

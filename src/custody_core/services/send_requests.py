@@ -1,0 +1,90 @@
+"""Reading a request to send: what can be checked without the wallet, and which asset it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from custody_core.domain.addresses import Address, parse_address
+from custody_core.domain.fees import FeeTier
+from custody_core.domain.money import require_amount
+from custody_core.domain.resources import chain_text
+from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_asset
+from custody_core.errors import UnsupportedAsset, ValidationFailed
+from custody_core.ports import Unit
+from custody_core.services.checks import require_labels
+from custody_core.services.kit import Kit
+
+
+@attrs.frozen
+class SendRequest:
+    """What was asked for, read and checked as far as that goes without the wallet."""
+
+    wallet_id: str
+    to: Address
+    amount: int
+    asset: str
+    chain_id: int
+    tier: FeeTier
+    fee_per_gas_max_wei: int | None
+    external_id: str | None
+    metadata: Mapping[str, str]
+
+    @property
+    def body(self) -> Mapping[str, object]:
+        """What an idempotency key is bound to."""
+        return {**attrs.asdict(self, recurse=False), "amount": str(self.amount), "metadata": dict(self.metadata)}
+
+
+def read_request(
+    kit: Kit,
+    wallet_id: str,
+    to: str,
+    amount: int,
+    asset: str,
+    chain_id: int | None,
+    tier: FeeTier | str,
+    fee_per_gas_max_wei: int | None,
+    external_id: str | None,
+    metadata: Mapping[str, str] | None,
+) -> SendRequest:
+    """The request, checked as far as that goes without the wallet. Raises what `Acceptance.accept` raises for bad input."""
+    require_amount(amount)
+    labels = dict(metadata or {})
+    require_labels(label=None, external_id=external_id, metadata=labels)
+    if fee_per_gas_max_wei is not None:
+        require_amount(fee_per_gas_max_wei, pointer="/fee/fee_per_gas_max_wei")
+    try:
+        wanted_tier = FeeTier(tier)
+    except ValueError:
+        raise ValidationFailed("a fee tier is slow, normal or fast", pointer="/fee/tier") from None
+    return SendRequest(
+        wallet_id=wallet_id,
+        to=parse_address(to),
+        amount=amount,
+        asset=asset,
+        chain_id=_chain_id(kit, chain_id),
+        tier=wanted_tier,
+        fee_per_gas_max_wei=fee_per_gas_max_wei,
+        external_id=external_id,
+        metadata=labels,
+    )
+
+
+def asset_of(unit: Unit, request: SendRequest) -> Asset:
+    """The asset that a request names, if it may be sent now. Raises `UnsupportedAsset`."""
+    if request.asset == NATIVE_ALIAS:
+        return native_asset(request.chain_id)
+    for token in unit.tokens(request.chain_id):
+        if token.asset.alias == request.asset and token.state is TokenState.LISTED:
+            return token.asset
+    raise UnsupportedAsset(f"{chain_text(request.chain_id)} lists no such token; `custody token list` shows them", pointer="/asset")
+
+
+def _chain_id(kit: Kit, chain_id: int | None) -> int:
+    if chain_id is not None:
+        return kit.chain(chain_id).chain_id
+    if len(kit.chains) != 1:
+        raise ValidationFailed("this service follows several chains; say which one", pointer="/chain")
+    return next(iter(kit.chains))
