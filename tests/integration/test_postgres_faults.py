@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -191,6 +192,20 @@ class TestLocks:
 
         assert sorted(given.at_once(*[take] * 6)) == [False] * 5 + [True]
         store.close()
+
+    def test_a_sequence_behind_its_table_is_a_conflict_until_it_has_caught_up(self, direct: SqlStore) -> None:
+        first, second = given.wallet(direct), given.wallet(direct)
+        given.write(direct, lambda unit: unit.post([make.credit(first, 1)]))
+        with direct.engine.connect() as connection, connection.begin():
+            connection.exec_driver_sql("SELECT setval(pg_get_serial_sequence('accounts', 'id'), 1, false)")
+        group, account = make.credit(second, 1), WalletAccounts(make.CHAIN_ID, "eth", second.id).available
+        with pytest.raises(Conflict):
+            given.write(direct, lambda unit: unit.post([group]))
+        assert given.read(direct, lambda unit: unit.balance(account)) == 0
+        for _ in range(5):
+            with contextlib.suppress(Conflict):
+                given.write(direct, lambda unit: unit.post([group]))
+        assert given.read(direct, lambda unit: unit.balance(account)) == 1, "posted once, however often it was tried"
 
     def test_a_pool_that_is_used_up_says_so(self, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in (("POOL_CONNECTIONS", 1), ("POOL_OVERFLOW", 0), ("POOL_WAIT_S", 0.1)):

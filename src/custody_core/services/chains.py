@@ -53,7 +53,8 @@ class Chains:
         return {state.chain_id: state.cursor for state in self.states()}
 
     def resume(self, chain_id: int, *, actor: str = SYSTEM_ACTOR) -> ChainState:
-        """Lets a halted chain go on: an operator has looked, and the node's final block is the one in our books again.
+        """Lets a halted chain go on, on the word of an operator who has looked. If the node's final block is still another than
+        the one in our books, the next round halts the chain again.
 
         Raises `NotFound`, `InvalidStateTransition`.
         """

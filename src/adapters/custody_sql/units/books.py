@@ -48,6 +48,8 @@ class BookRows:
         if new := [new_account_row(account) for account in net if account not in stored]:
             self._session.write(self._session.insert(accounts).on_conflict_do_nothing(), new)
             stored = self._lock_accounts(net)
+            if net.keys() - stored.keys():  # the insert met another row's key (a sequence behind its table): not ours to write over
+                self._session.refuse()
         ids = {account: row.id for account, row in stored.items()}
         self._session.write(insert(posting_groups), [group_row(group) for group in groups])
         self._session.write(insert(postings), [row for group in groups for row in posting_rows(group, ids)])
