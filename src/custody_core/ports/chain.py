@@ -1,0 +1,153 @@
+"""The port to one chain. A question to it has three answers: found, absent, unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+import attrs
+
+from custody_core.domain.addresses import Address
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, Log, Receipt
+from custody_core.domain.fees import FeeHistory
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@attrs.frozen
+class Found(Generic[T_co]):
+    """The node answered, completely and consistently."""
+
+    value: T_co
+
+
+@attrs.frozen
+class Absent:
+    """The node answered that there is no such thing. One node's word: nothing irreversible follows from it."""
+
+
+@attrs.frozen
+class Unknown:
+    """No usable answer: refused, timed out, contradictory, not understood. `reason` is for the operator and holds no secret."""
+
+    reason: str
+
+
+Answer = Found[T] | Absent | Unknown
+
+
+class BlockTag(StrEnum):
+    """A block by role."""
+
+    LATEST = "latest"
+    FINALIZED = "finalized"
+
+
+@attrs.frozen
+class Call:
+    """A call to be tried out, not sent. Amounts in wei."""
+
+    sender: Address
+    to: Address
+    value_wei: int = 0
+    data: bytes = b""
+
+
+@attrs.frozen
+class AccountState:
+    """An account at a block: its count of mined transactions and its balance."""
+
+    nonce: int
+    balance_wei: int
+
+
+@attrs.frozen
+class Reverted:
+    """The node tried the call and it reverts; `reason` is the decoded reason where there is one (bounded, printable)."""
+
+    reason: str | None
+
+
+class BroadcastOutcome(StrEnum):
+    """What a node said to signed bytes, in our words. None of them says that a payment failed."""
+
+    ACCEPTED = "accepted"
+    """In the pool now."""
+    KNOWN = "known"
+    """In the pool already."""
+    NONCE_TOO_LOW = "nonce_too_low"
+    """The nonce is used: by one of our own attempts, most likely. The chain will say."""
+    UNDERPRICED = "underpriced"
+    """The pool wants more, to admit it or to replace what it has."""
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    """The node's view of the account cannot pay for it now."""
+    REFUSED = "refused"
+    """The node will not take these bytes as they are (size, gas limit, chain id, its own fee cap)."""
+    UNKNOWN = "unknown"
+    """No usable answer; the node may have them."""
+
+
+@attrs.frozen
+class BroadcastAnswer:
+    """What became of one broadcast. `detail` is the node's own text, bounded and printable, for the operator."""
+
+    outcome: BroadcastOutcome
+    detail: str = ""
+
+
+class Chain(Protocol):
+    """One chain, through one or several nodes. Methods answer `Unknown`, and never raise, for what a node or network does."""
+
+    @property
+    def chain_id(self) -> int:
+        """The configured chain id."""
+        ...
+
+    def node_chain_id(self) -> Answer[int]:
+        """The chain id that the node claims."""
+        ...
+
+    def header(self, at: int | BlockTag) -> Answer[Header]:
+        """The canonical header at a height or tag. `Absent`: above the head, or the node knows no such tag."""
+        ...
+
+    def headers(self, numbers: Sequence[int]) -> Sequence[Answer[Header]]:
+        """The canonical headers at `numbers`, in that order."""
+        ...
+
+    def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
+        """The canonical blocks at `numbers`, in that order, each with all of its transactions."""
+        ...
+
+    def logs(self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes]) -> Answer[Sequence[Log]]:
+        """The logs of exactly this block (by hash, EIP-234) with that first topic from these contracts, in log order.
+
+        A node that does not know the block answers `Unknown`, never an empty list.
+        """
+        ...
+
+    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
+        """The receipts, in that order. `Absent`: the node knows no mined transaction with that hash."""
+        ...
+
+    def account(self, address: Address, at: int | BlockTag) -> Answer[AccountState]:
+        """Nonce and balance at a block."""
+        ...
+
+    def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
+        """For each (holder, token contract or None for ether) the balance at exactly that block; `Unknown` where it is pruned."""
+        ...
+
+    def fee_history(self) -> Answer[FeeHistory]:
+        """Recent fees at the percentiles of `TIER_PERCENTILES`."""
+        ...
+
+    def estimate_gas(self, call: Call) -> Answer[int | Reverted]:
+        """The gas that `call` would use on top of the newest block, or that it would revert."""
+        ...
+
+    def broadcast(self, raws: Sequence[bytes]) -> Sequence[BroadcastAnswer]:
+        """Offers signed bytes to the nodes, in order. Sending the same bytes again is always safe."""
+        ...

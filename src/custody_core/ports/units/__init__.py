@@ -1,0 +1,1 @@
+"""The parts of a unit, one per matter."""

@@ -1,0 +1,36 @@
+"""What a unit can do with incoming transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from custody_core.domain.deposit import Deposit, DepositKey
+
+
+class DepositUnit(Protocol):
+    """Incoming transactions; see `Unit`."""
+
+    def deposits_by_key(self, keys: Sequence[DepositKey]) -> Mapping[DepositKey, Deposit]: ...
+    def add_deposits(self, deposits: Sequence[Deposit]) -> None: ...
+    def save_deposits(self, deposits: Sequence[Deposit]) -> None: ...
+    def deposit(self, deposit_id: str) -> Deposit | None: ...
+    def deposits(
+        self,
+        *,
+        owner_id: str | None,
+        wallet_id: str | None = None,
+        state: str | None = None,
+        limit: int,
+        before_id: str | None = None,
+    ) -> Sequence[Deposit]:
+        """Newest id first; `owner_id` is the owner of the wallet."""
+        ...
+
+    def confirming_deposits(self, chain_id: int, *, above: int | None = None, up_to: int | None = None) -> Sequence[Deposit]:
+        """Those in `confirming` whose block is above / at or below a height, by height and id."""
+        ...
+
+    def pending_in(self, wallet_id: str) -> Mapping[tuple[int, str], int]:
+        """(chain id, asset key) → base units of this wallet's deposits in `confirming`."""
+        ...

@@ -1,0 +1,59 @@
+"""What a unit can do with outgoing transactions, with their attempts and nonces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from custody_core.domain.addresses import Address
+from custody_core.domain.chain import Hash
+from custody_core.domain.nonce import NonceLine
+from custody_core.domain.transaction import Transaction
+
+
+class TransactionUnit(Protocol):
+    """Outgoing transactions, with their attempts and nonces; see `Unit`."""
+
+    # Outgoing transactions, with their attempts
+    def add_transaction(self, transaction: Transaction) -> None: ...
+    def save_transactions(self, transactions: Sequence[Transaction]) -> None: ...
+    def transaction(self, transaction_id: str) -> Transaction | None: ...
+    def transactions_by_id(self, transaction_ids: Sequence[str]) -> Mapping[str, Transaction]: ...
+    def transaction_by_external_id(self, owner_id: str, external_id: str) -> Transaction | None: ...
+    def transactions(
+        self,
+        *,
+        owner_id: str | None,
+        wallet_id: str | None = None,
+        state: str | None = None,
+        limit: int,
+        before_id: str | None = None,
+    ) -> Sequence[Transaction]:
+        """Newest id first."""
+        ...
+
+    def claim_due(self, *, chain_id: int, now: datetime, until: datetime, limit: int) -> Sequence[Transaction]:
+        """Up to `limit` transactions whose `due_at` is at or before `now`, oldest due first (then by id), each put off to `until`.
+
+        The claim saves them (version + 1) and skips rows that another unit holds; if the worker dies, they are due at `until`.
+        """
+        ...
+
+    def transactions_by_hash(self, chain_id: int, hashes: Sequence[Hash]) -> Mapping[Hash, Transaction]:
+        """The transactions that have an attempt with one of these hashes."""
+        ...
+
+    def confirming_transactions(
+        self, chain_id: int, *, above: int | None = None, up_to: int | None = None
+    ) -> Sequence[Transaction]:
+        """Those in `confirming` whose block is above / at or below a height, by height and id."""
+        ...
+
+    def in_flight_of(self, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:
+        """Wallet id → how many of its transactions hold a nonce and are not final; a wallet without any is left out."""
+        ...
+
+    # Nonces
+    def nonce_lines(self, chain_id: int, addresses: Iterable[Address]) -> Mapping[Address, NonceLine]: ...
+    def put_nonce_lines(self, lines: Sequence[NonceLine]) -> None: ...
