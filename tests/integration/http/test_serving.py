@@ -36,10 +36,8 @@ def transfer(wallet_id: str, amount: int) -> dict[str, object]:
     return {"wallet_id": wallet_id, "to": OUTSIDER, "amount": str(amount)}
 
 
-def test_a_hundred_requests_with_one_key_make_one_transaction(service: Service, web: Web) -> None:
-    """S-15, and S-16 and S-17 after it."""
-    alice, bob = client_of(service, "alice"), client_of(service, "bob")
-    wallet, other = service.wallet("alice", funded_wei=ether("1")), service.wallet("bob", funded_wei=ether("1"))
+def test_s_15_a_hundred_requests_with_one_key_make_one_transaction(service: Service, web: Web) -> None:
+    alice, wallet = client_of(service, "alice"), service.wallet("alice", funded_wei=ether("1"))
     url = f"{web.url}/v1/transactions"
 
     def ask(_: int) -> requests.Response:
@@ -53,16 +51,34 @@ def test_a_hundred_requests_with_one_key_make_one_transaction(service: Service, 
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
     assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) == 1
-    reused = alice.post(url, "payout-1", transfer(wallet.id, ether("0.2")))
-    assert (reused.status_code, reused.json()["code"]) == (422, "idempotency-key-reused")
-    independent = bob.post(url, "payout-1", transfer(other.id, ether("0.1")))
-    assert (independent.status_code, "Idempotency-Replayed" in independent.headers) == (201, False)
-    assert len(service.custody.transactions.list(direction="outgoing")) == 2
+    assert len(service.custody.transactions.list(direction="outgoing")) == 1
     service.custody.tick()
     service.finalize()
     assert alice.get(f"{url}/{answers[0].json()['id']}").json()["state"] == "completed"
     assert alice.post(url, "payout-1", transfer(wallet.id, ether("0.1"))).content == answers[0].content
     service.assert_reconciled()
+
+
+def test_s_16_the_same_key_with_another_amount_is_refused_and_does_nothing(service: Service, web: Web) -> None:
+    alice, wallet = client_of(service, "alice"), service.wallet("alice", funded_wei=ether("1"))
+    url = f"{web.url}/v1/transactions"
+    first = alice.post(url, "payout-1", transfer(wallet.id, ether("0.1")))
+    held = service.custody.wallets.balances(wallet.id)
+    for amount in (ether("0.2"), ether("0.1") + 1, ether("9")):
+        reused = alice.post(url, "payout-1", transfer(wallet.id, amount))
+        assert (reused.status_code, reused.json()["code"]) == (422, "idempotency-key-reused")
+    assert service.custody.wallets.balances(wallet.id) == held
+    assert [each.id for each in service.custody.transactions.list(direction="outgoing")] == [first.json()["id"]]
+    assert alice.post(url, "payout-1", transfer(wallet.id, ether("0.1"))).content == first.content
+
+
+def test_s_17_the_same_key_of_another_owner_is_another_key(service: Service, web: Web) -> None:
+    url = f"{web.url}/v1/transactions"
+    for owner in ("alice", "bob"):
+        wallet = service.wallet(owner, funded_wei=ether("1"))
+        answer = client_of(service, owner).post(url, "payout-1", transfer(wallet.id, ether("0.1")))
+        assert (answer.status_code, "Idempotency-Replayed" in answer.headers) == (201, False)
+    assert len(service.custody.transactions.list(direction="outgoing")) == 2
 
 
 def client_of_thread(client: Client) -> Client:
