@@ -167,6 +167,14 @@ def test_exit_5_when_nobody_carries_it_in_time(custody: Program, node: DevNode) 
     assert "custody scanner" in late.err
     (waiting,) = custody.json("tx", "list", "--direction", "outgoing")["data"]
     assert (waiting["id"], waiting["state"]) == (late.data["error"]["transaction_id"], "queued")
+    for more, found in (
+        (("--asset", "eth", "--since", waiting["created_at"], "--direction", "outgoing"), [waiting]),
+        (("--asset", "usdc"), []),
+        (("--external-id", "order-1"), []),
+        (("--since", "2999-01-01T00:00:00Z"), []),
+    ):
+        assert custody.json("tx", "list", *more)["data"] == found
+    assert custody.run("tx", "list", "--since", "yesterday").code == 2
     assert custody.run("tx", "wait", waiting["id"], "--timeout", "0").code == 5
     assert custody.json("tx", "cancel", waiting["id"])["state"] == "cancelled"
     assert custody.run("tx", "wait", waiting["id"]).code == 1, "it ended other than was wanted"

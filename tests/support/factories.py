@@ -47,6 +47,11 @@ def identifier(prefix: IdPrefix) -> str:
     return make_id(prefix, NOW, number().to_bytes(10, "big"))
 
 
+def identifier_at(moment: datetime) -> str:
+    """The next id of a transaction, made at `moment`."""
+    return make_id(IdPrefix.TRANSACTION, moment, number().to_bytes(10, "big"))
+
+
 def address(seed: int | None = None) -> Address:
     """An address; the same seed gives the same one."""
     return address_from_bytes(b"\xaa" * 12 + (number() if seed is None else seed).to_bytes(8, "big"))

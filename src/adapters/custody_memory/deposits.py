@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from custody_core.domain.deposit import Deposit, DepositKey, DepositState
+from custody_core.ports import MovementFilter
+from custody_memory.movements import newest_first
 from custody_memory.tables import Tables
 
 
@@ -32,24 +34,10 @@ class DepositRows:
     def deposit(self, deposit_id: str) -> Deposit | None:
         return self._tables.deposits.get(deposit_id)
 
-    def deposits(
-        self,
-        *,
-        owner_id: str | None,
-        wallet_id: str | None = None,
-        state: str | None = None,
-        limit: int,
-        before_id: str | None = None,
-    ) -> Sequence[Deposit]:
-        wanted = [
-            deposit
-            for deposit in self._tables.deposits
-            if (owner_id is None or self._owner_of(deposit) == owner_id)
-            and (wallet_id is None or deposit.wallet_id == wallet_id)
-            and (state is None or deposit.state == state)
-            and (before_id is None or deposit.id < before_id)
-        ]
-        return sorted(wanted, key=lambda deposit: deposit.id, reverse=True)[:limit]
+    def deposits(self, wanted: MovementFilter, *, limit: int, before_id: str | None = None) -> Sequence[Deposit]:
+        if wanted.external_id is not None:
+            return []
+        return newest_first(self._tables.deposits, wanted, owner_of=self._owner_of, limit=limit, before_id=before_id)
 
     def confirming_deposits(self, chain_id: int, *, above: int | None = None, up_to: int | None = None) -> Sequence[Deposit]:
         wanted = [

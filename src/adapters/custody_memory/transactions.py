@@ -13,6 +13,8 @@ from custody_core.domain.chain import Hash
 from custody_core.domain.nonce import NonceLine
 from custody_core.domain.transaction import State, Transaction
 from custody_core.errors import BrokenInvariant
+from custody_core.ports import MovementFilter
+from custody_memory.movements import newest_first
 from custody_memory.tables import Tables
 
 
@@ -43,24 +45,11 @@ class TransactionRows:
         transaction_id = self._tables.transaction_by_external_id.get((owner_id, external_id))
         return None if transaction_id is None else self._tables.transactions.get(transaction_id)
 
-    def transactions(
-        self,
-        *,
-        owner_id: str | None,
-        wallet_id: str | None = None,
-        state: str | None = None,
-        limit: int,
-        before_id: str | None = None,
-    ) -> Sequence[Transaction]:
-        wanted = [
-            transaction
-            for transaction in self._tables.transactions
-            if (owner_id is None or transaction.owner_id == owner_id)
-            and (wallet_id is None or transaction.wallet_id == wallet_id)
-            and (state is None or transaction.state == state)
-            and (before_id is None or transaction.id < before_id)
-        ]
-        return sorted(wanted, key=lambda transaction: transaction.id, reverse=True)[:limit]
+    def transactions(self, wanted: MovementFilter, *, limit: int, before_id: str | None = None) -> Sequence[Transaction]:
+        among: Iterable[Transaction] = self._tables.transactions
+        if wanted.external_id is not None:
+            among = [transaction for transaction in among if transaction.external_id == wanted.external_id]
+        return newest_first(among, wanted, owner_of=lambda transaction: transaction.owner_id, limit=limit, before_id=before_id)
 
     def claim_due(self, *, chain_id: int, now: datetime, until: datetime, limit: int) -> Sequence[Transaction]:
         due = sorted(

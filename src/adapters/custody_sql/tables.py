@@ -159,6 +159,7 @@ transactions = Table(
     Unique("chain_id", "sender", "nonce"),
     CheckConstraint("nonce >= 0", name="nonce"),
     _partial("ix_transactions_due", "chain_id", "due_at", "id", where="due_at IS NOT NULL"),
+    _partial("ix_transactions_external_id", "external_id", "id", where="external_id IS NOT NULL"),
     Index("ix_transactions_owner_id_id", "owner_id", "id"),
     Index("ix_transactions_wallet_id_id", "wallet_id", "id"),
     _partial("ix_transactions_in_flight", "wallet_id", "chain_id", where=HOLDS_NONCE),

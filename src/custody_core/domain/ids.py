@@ -35,11 +35,20 @@ def make_id(prefix: IdPrefix, now: datetime, entropy: bytes) -> str:
     """The identifier for `prefix` made at `now` from `ENTROPY_BYTES` random bytes."""
     if len(entropy) != ENTROPY_BYTES:
         raise ValueError(f"an identifier takes {ENTROPY_BYTES} random bytes, not {len(entropy)}")
-    milliseconds = int(now.timestamp() * 1000) & (2**48 - 1)
-    value = milliseconds << 80 | int.from_bytes(entropy, "big")
+    value = _milliseconds(now) << 80 | int.from_bytes(entropy, "big")
     return f"{prefix}_" + "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+
+
+def first_id(prefix: IdPrefix, moment: datetime) -> str:
+    """The least identifier for `prefix` that can be made at `moment`: all that are made later are not below it."""
+    return make_id(prefix, moment, bytes(ENTROPY_BYTES))
 
 
 def is_id(text: str, prefix: IdPrefix) -> bool:
     """Whether `text` could be an identifier of that kind. What is not one is simply not found."""
     return text.startswith(f"{prefix}_") and _ID.fullmatch(text) is not None
+
+
+def _milliseconds(moment: datetime) -> int:
+    """Since 1970, which is where identifiers begin."""
+    return max(int(moment.timestamp() * 1000), 0) & (2**48 - 1)

@@ -24,10 +24,12 @@ from custody_core.ports.chain import (
 )
 from custody_core.ports.keys import Keys, SignedTransaction
 from custody_core.ports.store import Store, Unit
+from custody_core.ports.units.movements import EVERY_MOVEMENT, MovementFilter
 from custody_core.ports.units.records import AuditHead, IdempotencyRecord
 from custody_core.ports.world import Clock, Entropy, Observer
 
 __all__ = [
+    "EVERY_MOVEMENT",
     "Absent",
     "AccountState",
     "Answer",
@@ -42,6 +44,7 @@ __all__ = [
     "Found",
     "IdempotencyRecord",
     "Keys",
+    "MovementFilter",
     "Observer",
     "Reverted",
     "SignedTransaction",

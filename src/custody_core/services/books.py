@@ -16,7 +16,7 @@ from custody_core.domain.policy import Verdict
 from custody_core.domain.resources import chain_text
 from custody_core.domain.transaction import Transaction
 from custody_core.domain.wallet import Wallet
-from custody_core.ports import Unit
+from custody_core.ports import EVERY_MOVEMENT, Unit
 
 PAGE = 200
 
@@ -54,8 +54,8 @@ def read_books(unit: Unit) -> Books:
                 by_asset[posting.account.asset] += posting.delta
             if any(by_asset.values()):
                 unbalanced.append(f"{group.reference}/{group.reason}")
-    transactions = list(_pages(lambda before: unit.transactions(owner_id=None, limit=PAGE, before_id=before)))
-    deposits = list(_pages(lambda before: unit.deposits(owner_id=None, limit=PAGE, before_id=before)))
+    transactions = list(_pages(lambda before: unit.transactions(EVERY_MOVEMENT, limit=PAGE, before_id=before)))
+    deposits = list(_pages(lambda before: unit.deposits(EVERY_MOVEMENT, limit=PAGE, before_id=before)))
     chains = unit.chains()
     headers = {each.chain_id: unit.headers(each.chain_id, first=each.start.number, last=each.cursor.number) for each in chains}
     hashes = {(chain_id, header.number): header.hash for chain_id, line in headers.items() for header in line}

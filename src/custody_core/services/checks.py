@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from custody_core.errors import InvalidRequest, ValidationFailed
 
 PAGE_MAX = 200
@@ -36,6 +38,16 @@ def require_labels(*, label: str | None, external_id: str | None, metadata: obje
                 f"metadata is printable text: names of 1 to {_METADATA_NAME_MAX} characters, values of at most {_TEXT_MAX}",
                 pointer="/metadata",
             )
+
+
+def require_moment(moment: datetime, pointer: str) -> datetime:
+    """`moment` in UTC. Raises `ValidationFailed` without a time zone, or where UTC has no such time (before year 1, after 9999)."""
+    if moment.tzinfo is None:
+        raise ValidationFailed("a time names its time zone, as in 2027-01-31T00:00:00Z", pointer=pointer)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValidationFailed("this time lies outside of the years 1 to 9999", pointer=pointer) from None
 
 
 def is_text(text: object) -> bool:

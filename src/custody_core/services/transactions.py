@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from custody_core.domain.deposit import Deposit
 from custody_core.domain.facts import CancelAsked
@@ -12,9 +13,9 @@ from custody_core.domain.lifecycle import TRANSITIONS, decide
 from custody_core.domain.tokens import NATIVE_ALIAS
 from custody_core.domain.transaction import Transaction
 from custody_core.errors import InvalidStateTransition, NotFound, ValidationFailed, WaitTimedOut
-from custody_core.ports import Unit
+from custody_core.ports import MovementFilter, Unit
 from custody_core.services.acceptance import Acceptance
-from custody_core.services.checks import require_limit
+from custody_core.services.checks import require_limit, require_moment
 from custody_core.services.kit import Kit, record_changes
 from custody_core.services.wallets import visible_wallet
 
@@ -73,21 +74,35 @@ class Transactions(Acceptance):
         wallet_id: str | None = None,
         direction: str | None = None,
         state: str | None = None,
+        asset: str | None = None,
+        external_id: str | None = None,
+        created_since: datetime | None = None,
         limit: int = 50,
         before_id: str | None = None,
     ) -> Sequence[Transaction | Deposit]:
-        """Transactions of both directions (or of `outgoing` or `incoming` alone), newest first."""
+        """Transactions of both directions (or of `outgoing` or `incoming` alone), newest first.
+
+        `asset` is an alias, `external_id` a sender's own (incoming ones have none), `created_since` aware. Filters are met all
+        together. For the next page give the last one's id as `before_id`. Raises `InvalidRequest`, `ValidationFailed`.
+        """
         require_limit(limit)
         if direction not in {None, "outgoing", "incoming"}:
             raise ValidationFailed("a direction is outgoing or incoming", pointer="/direction")
+        wanted = MovementFilter(
+            owner_id=owner_id,
+            wallet_id=wallet_id,
+            state=state,
+            asset=asset,
+            external_id=external_id,
+            created_since=None if created_since is None else require_moment(created_since, "/created_at[gte]"),
+        )
 
         def work(unit: Unit) -> list[Transaction | Deposit]:
             found: list[Transaction | Deposit] = []
-            wanted = {"owner_id": owner_id, "wallet_id": wallet_id, "state": state, "before_id": before_id}
             if direction != "incoming":
-                found += unit.transactions(limit=limit, **wanted)
+                found += unit.transactions(wanted, limit=limit, before_id=before_id)
             if direction != "outgoing":
-                found += unit.deposits(limit=limit, **wanted)
+                found += unit.deposits(wanted, limit=limit, before_id=before_id)
             return sorted(found, key=lambda each: each.id, reverse=True)[:limit]
 
         return self._kit.read(work)

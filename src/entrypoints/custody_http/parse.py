@@ -16,8 +16,9 @@ import math
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
@@ -37,6 +38,8 @@ _STEP = re.compile(r"\[(\d+|\.\.\.)\]|\.([^.\[]+)")
 _TYPE_NAMES = {"`str`": "text", "`int`": "a whole number", "`object`": "an object", "`array`": "a list", "`bool`": "true or false"}
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 _learning = threading.Lock()
 
@@ -107,6 +110,14 @@ def read_chain(text: str | None) -> int | None:
     if match is None:
         raise ValidationFailed("a chain is named as in CAIP-2: eip155:11155111", pointer="/chain")
     return int(match[1])
+
+
+def read_moment(text: str | None, *, pointer: str) -> datetime | None:
+    """The time of a query parameter, which never is a number or `null`. Raises `ValidationFailed`."""
+    try:
+        return None if text is None else msgspec.convert(text, _Moment)
+    except msgspec.ValidationError:
+        raise ValidationFailed("a time is written as in RFC 3339, with its zone: 2027-01-31T00:00:00Z", pointer=pointer) from None
 
 
 def _require_shallow(text: str) -> None:

@@ -22,6 +22,7 @@ AddressText = Annotated[
 ]
 ChainText = Annotated[str, Meta(description="CAIP-2", extra_json_schema={"pattern": "^eip155:[1-9][0-9]*$"})]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339")]
+MomentText = Annotated[str, Meta(description="RFC 3339", extra_json_schema={"format": "date-time"})]
 Limit = Annotated[int, Meta(ge=1, le=200, description="entries on a page")]
 
 Direction = Literal["outgoing", "incoming"]
@@ -55,6 +56,9 @@ class TransactionsQuery(PageQuery):
     wallet_id: str | None = None
     direction: Direction | None = None
     state: str | None = None
+    asset: str | None = None
+    external_id: str | None = None
+    created_since: MomentText | None = field(default=None, name="created_at[gte]")
 
 
 class BalancesQuery(Schema):

@@ -225,6 +225,7 @@ def test_an_api_key_is_shown_once_and_ends_when_revoked(site: Site) -> None:
         {"name": "x", "scopes": ["ops:admin"]},
         {"name": "x", "scopes": []},
         {"name": "x", "scopes": ["wallets:read"], "expires_at": "2999-01-01T00:00:00"},
+        {"name": "x", "scopes": ["wallets:read"], "expires_at": "9999-12-31T23:59:59-14:00"},
     ):
         assert site.post("/v1/api-keys", alice, json=body).status_code == 422
     assert site.call("DELETE", f"/v1/api-keys/{made.json['id']}", alice).json["revoked_at"]

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import insert, select
 
 from custody_core.domain.deposit import Deposit, DepositKey
+from custody_core.ports import MovementFilter
 from custody_sql.rows.deposits import CHANGING, changing_row, deposit_row, to_deposit
 from custody_sql.session import Session, versioned, versioned_update
 from custody_sql.tables import IS_CONFIRMING, deposits, wallets
+from custody_sql.units.movements import newest_first
 
 _SAVE = versioned_update(deposits, CHANGING)
 
@@ -36,24 +38,12 @@ class DepositRows:
         row = self._session.row(select(deposits).where(deposits.c.id == deposit_id))
         return None if row is None else to_deposit(row)
 
-    def deposits(
-        self,
-        *,
-        owner_id: str | None,
-        wallet_id: str | None = None,
-        state: str | None = None,
-        limit: int,
-        before_id: str | None = None,
-    ) -> Sequence[Deposit]:
-        query = select(deposits).order_by(deposits.c.id.desc()).limit(limit)
-        if owner_id is not None:
-            query = query.join(wallets, wallets.c.id == deposits.c.wallet_id).where(wallets.c.owner_id == owner_id)
-        if wallet_id is not None:
-            query = query.where(deposits.c.wallet_id == wallet_id)
-        if state is not None:
-            query = query.where(deposits.c.state == str(state))
-        if before_id is not None:
-            query = query.where(deposits.c.id < before_id)
+    def deposits(self, wanted: MovementFilter, *, limit: int, before_id: str | None = None) -> Sequence[Deposit]:
+        if wanted.external_id is not None:
+            return []
+        query = newest_first(deposits, wanted, limit=limit, before_id=before_id)
+        if wanted.owner_id is not None:
+            query = query.join(wallets, wallets.c.id == deposits.c.wallet_id).where(wallets.c.owner_id == wanted.owner_id)
         return [to_deposit(row) for row in self._session.rows(query)]
 
     def confirming_deposits(self, chain_id: int, *, above: int | None = None, up_to: int | None = None) -> Sequence[Deposit]:

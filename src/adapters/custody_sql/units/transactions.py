@@ -14,10 +14,12 @@ from custody_core.domain.addresses import Address
 from custody_core.domain.chain import Hash
 from custody_core.domain.nonce import NonceLine
 from custody_core.domain.transaction import Attempt, Transaction
+from custody_core.ports import MovementFilter
 from custody_sql.rows.chains import nonce_line_row, to_nonce_line
 from custody_sql.rows.transactions import CHANGING, attempt_rows, changing_row, to_attempt, to_transaction, transaction_row
 from custody_sql.session import LIST_MAX, Session, batches, versioned, versioned_update
 from custody_sql.tables import HOLDS_NONCE, IS_CONFIRMING, attempts, nonce_lines, transactions
+from custody_sql.units.movements import newest_first
 
 _SAVE = versioned_update(transactions, CHANGING)
 _ATTEMPT_KEY = ("transaction_id", "ordinal")
@@ -49,24 +51,12 @@ class TransactionRows:
         query = select(transactions).where(transactions.c.owner_id == owner_id, transactions.c.external_id == external_id)
         return next(iter(self._select(query)), None)
 
-    def transactions(
-        self,
-        *,
-        owner_id: str | None,
-        wallet_id: str | None = None,
-        state: str | None = None,
-        limit: int,
-        before_id: str | None = None,
-    ) -> Sequence[Transaction]:
-        query = select(transactions).order_by(transactions.c.id.desc()).limit(limit)
-        if owner_id is not None:
-            query = query.where(transactions.c.owner_id == owner_id)
-        if wallet_id is not None:
-            query = query.where(transactions.c.wallet_id == wallet_id)
-        if state is not None:
-            query = query.where(transactions.c.state == str(state))
-        if before_id is not None:
-            query = query.where(transactions.c.id < before_id)
+    def transactions(self, wanted: MovementFilter, *, limit: int, before_id: str | None = None) -> Sequence[Transaction]:
+        query = newest_first(transactions, wanted, limit=limit, before_id=before_id)
+        if wanted.owner_id is not None:
+            query = query.where(transactions.c.owner_id == wanted.owner_id)
+        if wanted.external_id is not None:
+            query = query.where(transactions.c.external_id == wanted.external_id)
         return self._select(query)
 
     def claim_due(self, *, chain_id: int, now: datetime, until: datetime, limit: int) -> Sequence[Transaction]:

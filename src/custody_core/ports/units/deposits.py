@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from custody_core.domain.deposit import Deposit, DepositKey
+from custody_core.ports.units.movements import MovementFilter
 
 
 class DepositUnit(Protocol):
@@ -15,16 +16,8 @@ class DepositUnit(Protocol):
     def add_deposits(self, deposits: Sequence[Deposit]) -> None: ...
     def save_deposits(self, deposits: Sequence[Deposit]) -> None: ...
     def deposit(self, deposit_id: str) -> Deposit | None: ...
-    def deposits(
-        self,
-        *,
-        owner_id: str | None,
-        wallet_id: str | None = None,
-        state: str | None = None,
-        limit: int,
-        before_id: str | None = None,
-    ) -> Sequence[Deposit]:
-        """Newest id first; `owner_id` is the owner of the wallet."""
+    def deposits(self, wanted: MovementFilter, *, limit: int, before_id: str | None = None) -> Sequence[Deposit]:
+        """Newest id first."""
         ...
 
     def confirming_deposits(self, chain_id: int, *, above: int | None = None, up_to: int | None = None) -> Sequence[Deposit]:

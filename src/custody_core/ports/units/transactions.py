@@ -10,6 +10,7 @@ from custody_core.domain.addresses import Address
 from custody_core.domain.chain import Hash
 from custody_core.domain.nonce import NonceLine
 from custody_core.domain.transaction import Transaction
+from custody_core.ports.units.movements import MovementFilter
 
 
 class TransactionUnit(Protocol):
@@ -21,15 +22,7 @@ class TransactionUnit(Protocol):
     def transaction(self, transaction_id: str) -> Transaction | None: ...
     def transactions_by_id(self, transaction_ids: Sequence[str]) -> Mapping[str, Transaction]: ...
     def transaction_by_external_id(self, owner_id: str, external_id: str) -> Transaction | None: ...
-    def transactions(
-        self,
-        *,
-        owner_id: str | None,
-        wallet_id: str | None = None,
-        state: str | None = None,
-        limit: int,
-        before_id: str | None = None,
-    ) -> Sequence[Transaction]:
+    def transactions(self, wanted: MovementFilter, *, limit: int, before_id: str | None = None) -> Sequence[Transaction]:
         """Newest id first."""
         ...
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import click
 
-from custody_app.cli.opening import books
+from custody_app.cli.opening import books, moment
 from custody_app.cli.output import fields, json_option, say, show, table
-from custody_core import ApiKey, Scope, ValidationFailed
+from custody_core import ApiKey, Scope
 from custody_core.domain.access import ROLE_SCOPES
 from custody_core.domain.resources import api_key_resource
 
@@ -35,7 +33,7 @@ def command() -> None:
 @json_option
 def create(user: str, name: str, scopes: tuple[str, ...], expires_at: str | None, as_json: bool) -> None:
     """Make an API key. Its secret is printed this once."""
-    expiry = _moment(expires_at)
+    expiry = moment(expires_at, pointer="/expires_at")
     with books() as custody:
         owner = custody.wallets.owner_named(user)
         key, secret = custody.api_keys.create(owner.id, name=name, scopes=scopes or ROLE_SCOPES[owner.role], expires_at=expiry)
@@ -67,14 +65,6 @@ def revoke(key: str, as_json: bool) -> None:
     with books() as custody:
         revoked = custody.api_keys.revoke(key)
     show(api_key_resource(revoked), as_json=as_json, text=_text(revoked))
-
-
-def _moment(text: str | None) -> datetime | None:
-    """The instant that was typed. Raises `ValidationFailed`."""
-    try:
-        return None if text is None else datetime.fromisoformat(text)
-    except ValueError:
-        raise ValidationFailed("a time is written as 2027-01-31T00:00:00Z", pointer="/expires_at") from None
 
 
 def _text(key: ApiKey) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from custody_app.bootstrap import Opened, open_service
 from custody_app.config import Settings, load_settings, require_chains
@@ -50,6 +51,14 @@ def chain_number(text: str | None) -> int | None:
     if match is None:
         raise ValidationFailed("a chain is written as eip155:11155111, or by its number", pointer="/chain")
     return int(match[1])
+
+
+def moment(text: str | None, *, pointer: str) -> datetime | None:
+    """A time as people type it, in RFC 3339. Raises `ValidationFailed`."""
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        raise ValidationFailed("a time is written as 2027-01-31T00:00:00Z", pointer=pointer) from None
 
 
 def _for_commands(opened: Opened) -> Custody:

@@ -6,7 +6,7 @@ import click
 
 from custody_app.cli import send
 from custody_app.cli.exits import exit_code_of_state
-from custody_app.cli.opening import books
+from custody_app.cli.opening import books, moment
 from custody_app.cli.output import json_option, show, table
 from custody_app.cli.resources import heads_of, movement_with_attempts
 from custody_app.cli.waiting import timeout_option, wait_for
@@ -28,16 +28,36 @@ command.add_command(send.send)
 @click.option("--wallet", "wallet_id", metavar="WALLET", help="only this wallet's")
 @click.option("--direction", type=click.Choice(["outgoing", "incoming"]), help="only these")
 @click.option("--state", metavar="STATE", help="only those in this state")
+@click.option("--asset", metavar="ALIAS", help="only those of this asset: eth, or a token's alias")
+@click.option("--external-id", metavar="TEXT", help="only the one that was sent under this id of yours")
+@click.option("--since", metavar="TIME", help="only those recorded at this time or later, as in 2027-01-31T00:00:00Z")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="how many at most")
 @click.option("--before", "before_id", metavar="TXN", help="only those older than this one: the next page")
 @json_option
 def list_(
-    wallet_id: str | None, direction: str | None, state: str | None, limit: int, before_id: str | None, as_json: bool
+    wallet_id: str | None,
+    direction: str | None,
+    state: str | None,
+    asset: str | None,
+    external_id: str | None,
+    since: str | None,
+    limit: int,
+    before_id: str | None,
+    as_json: bool,
 ) -> None:
     """List transactions, newest first."""
     with books() as custody:
         heads = heads_of(custody)
-        found = custody.transactions.list(wallet_id=wallet_id, direction=direction, state=state, limit=limit, before_id=before_id)
+        found = custody.transactions.list(
+            wallet_id=wallet_id,
+            direction=direction,
+            state=state,
+            asset=asset,
+            external_id=external_id,
+            created_since=moment(since, pointer="/since"),
+            limit=limit,
+            before_id=before_id,
+        )
         resources = [movement_resource(each, heads) for each in found]
     rows = [
         [each["id"], each["direction"], each["state"], f"{each['formatted']} {each['asset']}", each["to"], each["created_at"]]

@@ -8,7 +8,7 @@ from custody_core.domain.money import parse_base_units
 from custody_core.domain.resources import attempt_resource
 from custody_core.services.resources import movement_resource, preview_resource
 from custody_http import schemas
-from custody_http.parse import read_chain
+from custody_http.parse import read_chain, read_moment
 from custody_http.registry import Call, KeyRule, Reach, Reply, Route, page
 
 
@@ -59,6 +59,9 @@ def list_(call: Call) -> Reply:
             wallet_id=query.wallet_id,
             direction=query.direction,
             state=query.state,
+            asset=query.asset,
+            external_id=query.external_id,
+            created_since=read_moment(query.created_since, pointer="/created_at[gte]"),
             limit=limit,
             before_id=before,
         ),

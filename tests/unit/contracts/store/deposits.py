@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import attrs
 import pytest
 
@@ -9,7 +11,7 @@ from custody_core.domain.deposit import DepositState
 from custody_core.domain.money import UINT256_MAX
 from custody_core.domain.tokens import Asset
 from custody_core.errors import Conflict
-from custody_core.ports import Store
+from custody_core.ports import EVERY_MOVEMENT, MovementFilter, Store
 from tests.support import factories as make
 from tests.unit.contracts.store import given
 
@@ -45,7 +47,7 @@ class DepositContract:
         given.write(store, lambda unit: unit.add_deposits([first, equal]))
         with pytest.raises(Conflict):
             given.write(store, lambda unit: unit.add_deposits([make.deposit(wallet), again]))
-        assert given.read(store, lambda unit: len(unit.deposits(owner_id=None, limit=9))) == 2
+        assert given.read(store, lambda unit: len(unit.deposits(EVERY_MOVEMENT, limit=9))) == 2
 
     def test_one_stale_row_refuses_the_whole_batch(self, store: Store) -> None:
         wallet = given.wallet(store)
@@ -76,11 +78,35 @@ class DepositContract:
         newest_first = list(reversed(made))
         mine = [each for each in newest_first if each.wallet_id != wallets[2].id]
         with store.reading() as unit:
-            assert unit.deposits(owner_id=None, limit=99) == newest_first
-            assert unit.deposits(owner_id=owner.id, limit=4) == mine[:4]
-            assert unit.deposits(owner_id=owner.id, limit=4, before_id=mine[3].id) == mine[4:]
-            assert unit.deposits(owner_id=owner.id, wallet_id=wallets[2].id, limit=9) == []
-            assert unit.deposits(owner_id=None, wallet_id=wallets[0].id, state="completed", limit=9) == [made[0]]
+            assert unit.deposits(EVERY_MOVEMENT, limit=99) == newest_first
+            assert unit.deposits(MovementFilter(owner_id=owner.id), limit=4) == mine[:4]
+            assert unit.deposits(MovementFilter(owner_id=owner.id), limit=4, before_id=mine[3].id) == mine[4:]
+            assert unit.deposits(MovementFilter(owner_id=owner.id, wallet_id=wallets[2].id), limit=9) == []
+            completed = MovementFilter(owner_id=None, wallet_id=wallets[0].id, state="completed")
+            assert unit.deposits(completed, limit=9) == [made[0]]
+
+    def test_lists_are_narrowed_by_asset_and_time_and_none_has_an_external_id(self, store: Store) -> None:
+        owner, token = given.user(store), Asset(make.CHAIN_ID, make.address(), "usdc", 6)
+        mine, foreign = given.wallet(store, owner), given.wallet(store)
+        moments = [make.NOW + index * timedelta(microseconds=300) for index in range(6)]
+        made = [
+            make.deposit(mine, asset=token if index % 2 else make.ETH, id=make.identifier_at(moment), created_at=moment)
+            for index, moment in enumerate(moments)
+        ]
+        theirs = make.deposit(foreign, asset=token, id=make.identifier_at(moments[5]), created_at=moments[5])
+        given.write(store, lambda unit: unit.add_deposits([*made, theirs]))
+        of_owner = MovementFilter(owner_id=owner.id)
+        with store.reading() as unit:
+            assert unit.deposits(attrs.evolve(of_owner, asset="usdc"), limit=9) == [made[5], made[3], made[1]]
+            assert unit.deposits(attrs.evolve(of_owner, asset="dai"), limit=9) == []
+            assert unit.deposits(attrs.evolve(of_owner, created_since=moments[3]), limit=9) == [made[5], made[4], made[3]]
+            both = attrs.evolve(of_owner, asset="usdc", created_since=moments[2])
+            assert unit.deposits(both, limit=1) == [made[5]]
+            assert unit.deposits(both, limit=9, before_id=made[5].id) == [made[3]]
+            assert unit.deposits(attrs.evolve(both, owner_id=None), limit=9) == [theirs, made[5], made[3]]
+            assert unit.deposits(attrs.evolve(of_owner, created_since=moments[5] + timedelta(microseconds=1)), limit=9) == []
+            assert unit.deposits(attrs.evolve(of_owner, created_since=datetime(1, 1, 1, tzinfo=UTC)), limit=1) == [made[5]]
+            assert unit.deposits(attrs.evolve(of_owner, external_id="x"), limit=9) == []
 
     def test_confirming_ones_come_by_height_and_are_pending(self, store: Store) -> None:
         wallet, other = given.wallet(store), given.wallet(store)

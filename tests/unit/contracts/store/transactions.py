@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import attrs
 import pytest
@@ -11,7 +11,7 @@ from custody_core.domain.money import UINT256_MAX
 from custody_core.domain.tokens import Asset
 from custody_core.domain.transaction import AttemptKind, AttemptState, State
 from custody_core.errors import BrokenInvariant, Conflict
-from custody_core.ports import Store
+from custody_core.ports import EVERY_MOVEMENT, MovementFilter, Store
 from tests.support import factories as make
 from tests.unit.contracts.store import given
 
@@ -150,11 +150,42 @@ class TransactionContract:
         newest_first = list(reversed(made))
         mine = [each for each in newest_first if each.owner_id == owner.id]
         with store.reading() as unit:
-            assert unit.transactions(owner_id=None, limit=99) == newest_first
-            assert unit.transactions(owner_id=owner.id, limit=4) == mine[:4]
-            assert unit.transactions(owner_id=owner.id, limit=4, before_id=mine[3].id) == mine[4:]
-            assert unit.transactions(owner_id=owner.id, wallet_id=wallets[2].id, limit=9) == []
-            assert unit.transactions(owner_id=None, wallet_id=wallets[0].id, state="rejected", limit=9) == [made[3]]
+            assert unit.transactions(EVERY_MOVEMENT, limit=99) == newest_first
+            assert unit.transactions(MovementFilter(owner_id=owner.id), limit=4) == mine[:4]
+            assert unit.transactions(MovementFilter(owner_id=owner.id), limit=4, before_id=mine[3].id) == mine[4:]
+            assert unit.transactions(MovementFilter(owner_id=owner.id, wallet_id=wallets[2].id), limit=9) == []
+            rejected = MovementFilter(owner_id=None, wallet_id=wallets[0].id, state="rejected")
+            assert unit.transactions(rejected, limit=9) == [made[3]]
+
+    def test_lists_are_narrowed_by_asset_external_id_and_time(self, store: Store) -> None:
+        owner, token = given.user(store), Asset(make.CHAIN_ID, make.address(), "usdc", 6)
+        mine, foreign = given.wallet(store, owner), given.wallet(store)
+        moments = [make.NOW + index * timedelta(microseconds=300) for index in range(6)]
+        made = [
+            make.transaction(
+                mine,
+                asset=token if index % 2 else make.ETH,
+                external_id=f"order-{index}",
+                id=make.identifier_at(moment),
+                created_at=moment,
+            )
+            for index, moment in enumerate(moments)
+        ]
+        theirs = make.transaction(foreign, external_id="order-4", id=make.identifier_at(moments[5]), created_at=moments[5])
+        given.transactions(store, *made, theirs)
+        of_owner = MovementFilter(owner_id=owner.id)
+        with store.reading() as unit:
+            assert unit.transactions(attrs.evolve(of_owner, asset="usdc"), limit=9) == [made[5], made[3], made[1]]
+            assert unit.transactions(attrs.evolve(of_owner, external_id="order-4"), limit=9) == [made[4]]
+            assert unit.transactions(attrs.evolve(EVERY_MOVEMENT, external_id="order-4"), limit=9) == [theirs, made[4]]
+            assert unit.transactions(attrs.evolve(of_owner, external_id="order-4", asset="usdc"), limit=9) == []
+            assert unit.transactions(attrs.evolve(of_owner, created_since=moments[3]), limit=9) == [made[5], made[4], made[3]]
+            both = attrs.evolve(of_owner, asset="usdc", created_since=moments[2])
+            assert unit.transactions(both, limit=9, before_id=made[5].id) == [made[3]]
+            assert unit.transactions(attrs.evolve(both, owner_id=foreign.owner_id, asset="eth"), limit=9) == [theirs]
+            for year, count in ((1, 6), (9999, 0)):
+                wanted = attrs.evolve(of_owner, created_since=datetime(year, 1, 1, tzinfo=UTC))
+                assert len(unit.transactions(wanted, limit=9)) == count
 
     def test_due_ones_are_claimed_oldest_first_and_put_off(self, store: Store) -> None:
         wallet = given.wallet(store)

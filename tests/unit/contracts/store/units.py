@@ -11,7 +11,7 @@ import pytest
 from custody_core.domain.ledger import WalletAccounts
 from custody_core.domain.wallet import Wallet
 from custody_core.errors import BrokenInvariant, Conflict, InsufficientFunds
-from custody_core.ports import Store, Unit
+from custody_core.ports import EVERY_MOVEMENT, Store, Unit
 from tests.support import factories as make
 from tests.unit.contracts.store import given
 
@@ -231,8 +231,8 @@ def _everything(store: Store) -> list[object]:
         return [
             unit.wallets(owner_id=None, limit=99),
             unit.addresses_after(0, 99),
-            unit.transactions(owner_id=None, limit=99),
-            unit.deposits(owner_id=None, limit=99),
+            unit.transactions(EVERY_MOVEMENT, limit=99),
+            unit.deposits(EVERY_MOVEMENT, limit=99),
             unit.chains(),
             unit.headers(make.CHAIN_ID, first=0, last=999),
             unit.tokens(),
