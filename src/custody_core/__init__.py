@@ -46,8 +46,8 @@ from custody_core.errors import (
     WaitTimedOut,
     WalletFrozen,
 )
-from custody_core.services.acceptance import Preview
 from custody_core.services.kit import Limits
+from custody_core.services.previewing import Preview
 from custody_core.services.reconciliation import Check, Reconciliation
 
 __all__ = [

@@ -89,7 +89,7 @@ def test_every_text_is_compared_byte_by_byte(full: SqlStore) -> None:
 def test_a_row_without_its_parent_is_named_a_bug_and_leaves_nothing(full: SqlStore) -> None:
     stray = make.transaction()
     with pytest.raises(BrokenInvariant), full.transaction() as unit:
-        unit.add_transaction(stray)
+        unit.add_transactions([stray])
     assert given.read(full, lambda unit: unit.transaction(stray.id)) is None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from custody_core.domain.ledger import WALLET_KINDS, Account, PostingGroup, net_by_account
 from custody_core.domain.wallet import Wallet
@@ -35,6 +35,9 @@ class BookRows:
 
     def balance(self, account: Account) -> int:
         return self._tables.balances.rows.get(account, 0)
+
+    def balances_of(self, accounts: Iterable[Account]) -> Mapping[Account, int]:
+        return {account: self.balance(account) for account in accounts}
 
     def balances(self, wallet_id: str) -> Mapping[Account, int]:
         return {account: balance for account, balance in self._tables.balances.rows.items() if account.wallet_id == wallet_id}

@@ -153,10 +153,12 @@ class MemoryChain(World):
         return self._failure("fee_history") or Found(FeeHistory(self._base_fee_next_wei, tips))
 
     @synchronised
-    def estimate_gas(self, call: Call) -> Answer[int | Reverted]:
-        """The gas of `call` on top of the newest block."""
-        if failure := self._failure("estimate_gas"):
-            return failure
+    def estimate_gas(self, calls: Sequence[Call]) -> Sequence[Answer[int | Reverted]]:
+        """The gas of each call on top of the newest block."""
+        failure = self._failure("estimate_gas")
+        return [failure or self._estimate(call) for call in calls]
+
+    def _estimate(self, call: Call) -> Answer[int | Reverted]:
         sender, height = address_to_bytes(call.sender), self.head.number
         if self._held.at((None, sender), height) < call.value_wei:
             return Unknown("insufficient funds for transfer")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import attrs
@@ -36,8 +36,12 @@ class RecordRows:
     def idempotency(self, scope: str, key: str) -> IdempotencyRecord | None:
         return self._tables.idempotency.get((scope, key))
 
-    def add_idempotency(self, record: IdempotencyRecord) -> None:
-        self._tables.idempotency.add((record.scope, record.key), record)
+    def idempotency_records(self, keys: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], IdempotencyRecord]:
+        return self._tables.idempotency.some(keys)
+
+    def add_idempotency(self, records: Sequence[IdempotencyRecord]) -> None:
+        for record in records:
+            self._tables.idempotency.add((record.scope, record.key), record)
 
     def add_audit(self, rows: Sequence[AuditEvent]) -> None:
         for row in rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from custody_core.domain.access import ApiKey, User
@@ -70,7 +70,7 @@ class Table(Generic[K, V]):
     def get(self, key: K) -> V | None:
         return self.rows.get(key)
 
-    def some(self, keys: Sequence[K]) -> dict[K, V]:
+    def some(self, keys: Iterable[K]) -> dict[K, V]:
         return {key: self.rows[key] for key in keys if key in self.rows}
 
     def put(self, key: K, value: V) -> None:

@@ -23,11 +23,12 @@ class TransactionRows:
 
     _tables: Tables
 
-    def add_transaction(self, transaction: Transaction) -> None:
-        self._tables.transactions.add(transaction.id, transaction)
-        if transaction.external_id is not None:
-            self._tables.transaction_by_external_id.add((transaction.owner_id, transaction.external_id), transaction.id)
-        self._index_transaction(None, transaction)
+    def add_transactions(self, transactions: Sequence[Transaction]) -> None:
+        for transaction in transactions:
+            self._tables.transactions.add(transaction.id, transaction)
+            if transaction.external_id is not None:
+                self._tables.transaction_by_external_id.add((transaction.owner_id, transaction.external_id), transaction.id)
+            self._index_transaction(None, transaction)
 
     def save_transactions(self, transactions: Sequence[Transaction]) -> None:
         for transaction in transactions:
@@ -41,9 +42,9 @@ class TransactionRows:
     def transactions_by_id(self, transaction_ids: Sequence[str]) -> Mapping[str, Transaction]:
         return self._tables.transactions.some(transaction_ids)
 
-    def transaction_by_external_id(self, owner_id: str, external_id: str) -> Transaction | None:
-        transaction_id = self._tables.transaction_by_external_id.get((owner_id, external_id))
-        return None if transaction_id is None else self._tables.transactions.get(transaction_id)
+    def transactions_by_external_id(self, ids: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], Transaction]:
+        known = self._tables.transaction_by_external_id.some(ids)
+        return {pair: self._tables.transactions.rows[transaction_id] for pair, transaction_id in known.items()}
 
     def transactions(self, wanted: MovementFilter, *, limit: int, before_id: str | None = None) -> Sequence[Transaction]:
         among: Iterable[Transaction] = self._tables.transactions

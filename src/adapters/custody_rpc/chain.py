@@ -119,9 +119,9 @@ class RpcChain:
         """Recent fees."""
         return self._one(questions.fee_history)
 
-    def estimate_gas(self, call: Call) -> Answer[int | Reverted]:
-        """The gas of `call` on top of the newest block."""
-        return self._one(lambda node: questions.estimate_gas(node, call))
+    def estimate_gas(self, calls: Sequence[Call]) -> Sequence[Answer[int | Reverted]]:
+        """The gas of each call on top of the newest block."""
+        return self._each(calls, questions.estimate_gas)
 
     def broadcast(self, raws: Sequence[bytes]) -> Sequence[BroadcastAnswer]:
         """Offers signed bytes, batched. The next node gets those of which the one before left it unknown whether it has them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from custody_core.domain.addresses import Address, address_to_bytes
@@ -168,9 +168,16 @@ def fee_history(node: Node) -> Answer[FeeHistory]:
     return _present(node, node.answer(node.ask_one(Request("eth_feeHistory", params), wire.WireFeeHistory), wire.fee_history))
 
 
-def estimate_gas(node: Node, call: Call) -> Answer[int | Reverted]:
-    tried = {"from": call.sender, "to": call.to, "value": hex(call.value_wei), "data": "0x" + call.data.hex()}
-    reply = node.ask_one(Request("eth_estimateGas", (tried, BlockTag.LATEST)), str)
+def estimate_gas(node: Node, calls: Sequence[Call]) -> list[Answer[int | Reverted]]:
+    replies = node.ask([Request("eth_estimateGas", (_tried(call), BlockTag.LATEST)) for call in calls], str)
+    return [_estimate(node, reply) for reply in replies]
+
+
+def _tried(call: Call) -> Mapping[str, str]:
+    return {"from": call.sender, "to": call.to, "value": hex(call.value_wei), "data": "0x" + call.data.hex()}
+
+
+def _estimate(node: Node, reply: Reply[str]) -> Answer[int | Reverted]:
     if isinstance(reply, RpcError) and node_errors.read_fault(reply) is ReadFault.REVERTED:
         return Found(Reverted(node_errors.revert_reason(reply)))
     answer = _present(node, node.answer(reply, wire.quantity))

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Executable, Row, Select, Table, Update, bindparam, update
+from sqlalchemy import Connection, CursorResult, Executable, Row, Select, Table, Update, bindparam, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
@@ -55,6 +55,11 @@ class Session:
         """The rows of `query` whose `column` is one of `wanted`, however many those are."""
         for part in batches(wanted, LIST_MAX):
             yield from self._run(query.where(column.in_(part)), None)
+
+    def rows_with(self, query: Select[Any], columns: Sequence[Any], wanted: Iterable[tuple[Any, ...]]) -> Iterator[Row[Any]]:
+        """The rows of `query` whose `columns` together are one of `wanted`, however many those are."""
+        for part in batches(wanted, LIST_MAX // len(columns)):
+            yield from self._run(query.where(tuple_(*columns).in_(part)), None)
 
     def write(self, statement: Executable, values: Values | None = None) -> int:
         """Runs a statement, once for each mapping of `values`, and tells how many rows it changed altogether."""

@@ -144,8 +144,8 @@ class Chain(Protocol):
         """Recent fees at the percentiles of `TIER_PERCENTILES`."""
         ...
 
-    def estimate_gas(self, call: Call) -> Answer[int | Reverted]:
-        """The gas that `call` would use on top of the newest block, or that it would revert."""
+    def estimate_gas(self, calls: Sequence[Call]) -> Sequence[Answer[int | Reverted]]:
+        """For each call, alone, the gas that it would use on top of the newest block, or that it would revert."""
         ...
 
     def broadcast(self, raws: Sequence[bytes]) -> Sequence[BroadcastAnswer]:

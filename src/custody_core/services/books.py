@@ -63,7 +63,7 @@ def read_books(unit: Unit) -> Books:
         groups=groups,
         sums=sums,
         unbalanced=unbalanced,
-        balances={account: unit.balance(account) for account in sums},
+        balances=unit.balances_of(sums),
         transactions=transactions,
         deposits=deposits,
         missing_decisions=_without_decision(unit, transactions),

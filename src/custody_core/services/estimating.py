@@ -1,6 +1,10 @@
-"""Asking the node, before a send is accepted, what it will need: gas and fees. Called outside of any unit."""
+"""Asking the node, before sends are accepted, what they will need: gas and fees. Called outside of any unit."""
 
 from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
 
 import attrs
 
@@ -8,11 +12,21 @@ from custody_core.domain.addresses import Address, address_to_bytes
 from custody_core.domain.encoding import erc20_transfer_calldata
 from custody_core.domain.fees import FeeQuote, default_cap, gas_limit_for, require_cap_above_market
 from custody_core.domain.tokens import Asset
-from custody_core.errors import FeeAboveCap, NodeUnavailable, SimulationReverted
-from custody_core.ports import Call, Chain, Found, Reverted
+from custody_core.errors import CustodyError, FeeAboveCap, NodeUnavailable, SimulationReverted
+from custody_core.ports import Answer, Call, Found, Reverted
 from custody_core.services.kit import Kit
-from custody_core.services.market import market_now
+from custody_core.services.market import RecentMarkets
+from custody_core.services.outcomes import outcome_of
 from custody_core.services.send_requests import SendRequest
+
+
+@attrs.frozen
+class Wanted:
+    """A transfer to be estimated."""
+
+    request: SendRequest
+    asset: Asset
+    sender: Address
 
 
 @attrs.frozen
@@ -24,10 +38,31 @@ class Estimate:
     fee_per_gas_max_wei: int
 
 
-def estimate_send(kit: Kit, request: SendRequest, asset: Asset, sender: Address) -> Estimate:
-    """What the send needs now. Raises `FeeAboveCap`, `FeeUnavailable`, `NodeUnavailable`, `SimulationReverted`."""
-    chain = kit.chain(request.chain_id)
-    market = market_now(chain)
+def estimate_sends(kit: Kit, markets: RecentMarkets, wanted: Sequence[Wanted]) -> Sequence[Estimate | CustodyError]:
+    """What each send needs now, in that order, or why it cannot be: `FeeAboveCap`, `FeeUnavailable`, `NodeUnavailable`,
+    `SimulationReverted`. Each chain is asked once for all.
+    """
+    by_chain: dict[int, list[int]] = defaultdict(list)
+    for index, each in enumerate(wanted):
+        by_chain[each.request.chain_id].append(index)
+    found: dict[int, Estimate | CustodyError] = {}
+    for chain_id, indices in by_chain.items():
+        answers = _estimate_on(kit, markets, chain_id, [wanted[index] for index in indices])
+        found |= zip(indices, answers, strict=True)
+    return [found[index] for index in range(len(wanted))]
+
+
+def _estimate_on(kit: Kit, markets: RecentMarkets, chain_id: int, wanted: Sequence[Wanted]) -> list[Estimate | CustodyError]:
+    market = outcome_of(partial(markets.quote, chain_id))
+    if isinstance(market, CustodyError):
+        return [market for _ in wanted]
+    caps = [outcome_of(partial(_cap, kit, each.request, market)) for each in wanted]
+    calls = [_call(each) for each, cap in zip(wanted, caps, strict=True) if isinstance(cap, int)]
+    answers = iter(kit.chain(chain_id).estimate_gas(calls) if calls else ())
+    return [outcome_of(partial(_estimate, cap, market, next(answers))) if isinstance(cap, int) else cap for cap in caps]
+
+
+def _cap(kit: Kit, request: SendRequest, market: FeeQuote) -> int:
     ceiling = kit.limits.fee_per_gas_max_wei
     if request.fee_per_gas_max_wei is not None and request.fee_per_gas_max_wei > ceiling:
         raise FeeAboveCap(
@@ -35,19 +70,21 @@ def estimate_send(kit: Kit, request: SendRequest, asset: Asset, sender: Address)
         )
     cap = request.fee_per_gas_max_wei or default_cap(market, request.tier, ceiling_wei=ceiling)
     require_cap_above_market(market, request.tier, cap_wei=cap)
-    gas = _estimate_gas(chain, request, asset, sender)
-    return Estimate(gas_limit_for(gas), market, cap)
+    return cap
 
 
-def _estimate_gas(chain: Chain, request: SendRequest, asset: Asset, sender: Address) -> int:
-    if asset.contract is None:
-        call = Call(sender, request.to, request.amount)
-    else:
-        call = Call(sender, asset.contract, 0, erc20_transfer_calldata(address_to_bytes(request.to), request.amount))
-    match chain.estimate_gas(call):
+def _call(wanted: Wanted) -> Call:
+    request, contract = wanted.request, wanted.asset.contract
+    if contract is None:
+        return Call(wanted.sender, request.to, request.amount)
+    return Call(wanted.sender, contract, 0, erc20_transfer_calldata(address_to_bytes(request.to), request.amount))
+
+
+def _estimate(cap: int, market: FeeQuote, answer: Answer[int | Reverted]) -> Estimate:
+    match answer:
         case Found(value=Reverted(reason=reason)):
             raise SimulationReverted(f"this transfer would revert: {reason or 'no reason given'}", reason=reason or "")
         case Found(value=int(gas)):
-            return gas
+            return Estimate(gas_limit_for(gas), market, cap)
         case _:
             raise NodeUnavailable("the node does not say what this transfer needs; try again")

@@ -40,15 +40,19 @@ def fingerprint_of(body: Mapping[str, object]) -> bytes:
 def made_before(unit: Unit, *, scope: str, key: str, fingerprint: bytes) -> IdempotencyRecord | None:
     """What this key made, None if it is new. Raises `IdempotencyKeyReused` for another body."""
     record = unit.idempotency(scope, key)
-    if record is None:
-        return None
+    if record is not None:
+        require_same(record, fingerprint)
+    return record
+
+
+def require_same(record: IdempotencyRecord, fingerprint: bytes) -> None:
+    """Raises `IdempotencyKeyReused` unless the key is used with the body that it was used with before."""
     if record.fingerprint != fingerprint:
         raise IdempotencyKeyReused("this idempotency key was used with another body; a new request needs a new key")
-    return record
 
 
 def remember(
     unit: Unit, *, scope: str, key: str, fingerprint: bytes, object_id: str, answer: Mapping[str, object], now: datetime
 ) -> None:
     """Keeps the key with what it made, and what was answered: a replay answers the same, whatever has happened since."""
-    unit.add_idempotency(IdempotencyRecord(scope, key, fingerprint, object_id, now, answer))
+    unit.add_idempotency([IdempotencyRecord(scope, key, fingerprint, object_id, now, answer)])

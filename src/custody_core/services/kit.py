@@ -166,13 +166,13 @@ def record_changes(
     unit.add_events([_transaction_event(kit, change, now, head) for change in changes if change.event])
 
 
-def record_accepted(kit: Kit, unit: Unit, change: lifecycle.Change, *, now: datetime, actor: str) -> None:
-    """Saves a new outgoing transaction with its hold, audit row and events."""
-    unit.add_transaction(change.transaction)
-    unit.post(change.postings)
-    unit.add_audit([_transaction_audit(kit, change, actor, now)])
-    state = attrs.evolve(change, event=str(change.transaction.state))
-    unit.add_events([_transaction_event(kit, each, now, None) for each in (attrs.evolve(change, event="created"), state)])
+def record_accepted(kit: Kit, unit: Unit, changes: Sequence[tuple[lifecycle.Change, str]], *, now: datetime) -> None:
+    """Saves new outgoing transactions, each (change, actor), with their holds, audit rows and events."""
+    unit.add_transactions([change.transaction for change, _ in changes])
+    unit.post([group for change, _ in changes for group in change.postings])
+    unit.add_audit([_transaction_audit(kit, change, actor, now) for change, actor in changes])
+    told = [attrs.evolve(change, event=event) for change, _ in changes for event in ("created", str(change.transaction.state))]
+    unit.add_events([_transaction_event(kit, each, now, None) for each in told])
 
 
 def record_deposits(

@@ -19,8 +19,8 @@ from custody_core.domain.resources import (
     transaction_resource,
 )
 from custody_core.domain.transaction import Transaction
-from custody_core.services.acceptance import Preview
 from custody_core.services.chains import ChainStatus
+from custody_core.services.previewing import Preview
 
 
 def movement_resource(movement: Transaction | Deposit, heads: Mapping[int, BlockRef]) -> Resource:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -10,7 +10,7 @@ from custody_core.domain.addresses import Address, parse_address
 from custody_core.domain.fees import FeeTier
 from custody_core.domain.money import require_amount
 from custody_core.domain.resources import chain_text
-from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_asset
+from custody_core.domain.tokens import NATIVE_ALIAS, Asset, Token, TokenState, native_asset
 from custody_core.errors import UnsupportedAsset, ValidationFailed
 from custody_core.ports import Unit
 from custody_core.services.checks import require_labels
@@ -72,13 +72,20 @@ def read_request(
     )
 
 
-def asset_of(unit: Unit, request: SendRequest) -> Asset:
-    """The asset that a request names, if it may be sent now. Raises `UnsupportedAsset`."""
+def tokens_for(unit: Unit, requests: Iterable[SendRequest]) -> Sequence[Token]:
+    """The tokens of every chain on which one of `requests` asks for a token."""
+    chain_ids = sorted({request.chain_id for request in requests if request.asset != NATIVE_ALIAS})
+    return [token for chain_id in chain_ids for token in unit.tokens(chain_id)]
+
+
+def asset_of(request: SendRequest, tokens: Iterable[Token]) -> Asset:
+    """The asset that a request names among `tokens`, if it may be sent now. Raises `UnsupportedAsset`."""
     if request.asset == NATIVE_ALIAS:
         return native_asset(request.chain_id)
-    for token in unit.tokens(request.chain_id):
-        if token.asset.alias == request.asset and token.state is TokenState.LISTED:
-            return token.asset
+    for token in tokens:
+        asset = token.asset
+        if (asset.chain_id, asset.alias) == (request.chain_id, request.asset) and token.state is TokenState.LISTED:
+            return asset
     raise UnsupportedAsset(f"{chain_text(request.chain_id)} lists no such token; `custody token list` shows them", pointer="/asset")
 
 

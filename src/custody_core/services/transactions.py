@@ -17,6 +17,8 @@ from custody_core.ports import MovementFilter, Unit
 from custody_core.services.acceptance import Acceptance
 from custody_core.services.checks import require_limit, require_moment
 from custody_core.services.kit import Kit, record_changes
+from custody_core.services.previewing import Preview, preview_send
+from custody_core.services.send_requests import read_request
 from custody_core.services.wallets import visible_wallet
 
 WAITABLE = ("broadcasting", "confirming", "completed")
@@ -62,6 +64,24 @@ class Transactions(Acceptance):
             owner_id=owner_id,
         )
         return accepted.transaction
+
+    def preview(
+        self,
+        wallet_id: str,
+        *,
+        to: str,
+        amount: int,
+        asset: str = NATIVE_ALIAS,
+        chain_id: int | None = None,
+        tier: FeeTier | str = FeeTier.NORMAL,
+        fee_per_gas_max_wei: int | None = None,
+        owner_id: str | None = None,
+    ) -> Preview:
+        """What `send` would do with the same arguments. Moves nothing. Raises what `send` raises, but for what it tells in its
+        answer.
+        """
+        request = read_request(self._kit, wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, None, None)
+        return preview_send(self._kit, self._markets, request, owner_id)
 
     def get(self, transaction_id: str, *, owner_id: str | None = None) -> Transaction | Deposit:
         """The transaction, outgoing or incoming. A foreign one is not found. Raises `NotFound`."""

@@ -30,6 +30,7 @@ from custody_http.present import answer, problem_answer
 from custody_http.registry import Access, Call, KeyRule, Reach, Route
 from custody_http.routes import ROUTES
 from custody_http.security import HEADERS, HostCheck, request_id_of
+from custody_http.sends import Sends
 
 PREFIX = "/v1"
 OPERATIONS = frozenset({"/livez", "/readyz", "/metrics"})
@@ -63,9 +64,9 @@ def create_app(
     _watch_requests(app, log, metrics, HostCheck(public_url))
     _answer_problems(app, log)
     _add_operations(app, metrics, Readiness(custody, database_check))
-    credentials, cursors = Credentials(custody), Cursors(cursor_key)
+    credentials, cursors, sends = Credentials(custody), Cursors(cursor_key), Sends(custody)
     for route in ROUTES:
-        _add(app, PREFIX + route.path, route.method, route.name, _view(route, custody, credentials, cursors))
+        _add(app, PREFIX + route.path, route.method, route.name, _view(route, custody, credentials, cursors, sends))
     document = openapi.document(ROUTES)
     _add(app, f"{PREFIX}/openapi.json", "GET", "GET /openapi.json", lambda: answer(document, status=200, headers={}))
     return app
@@ -75,7 +76,7 @@ def _add(app: Flask, path: str, method: str, name: str, view: Callable[..., Resp
     app.add_url_rule(path, endpoint=name, view_func=view, methods=[method], provide_automatic_options=False)
 
 
-def _view(route: Route, custody: Custody, credentials: Credentials, cursors: Cursors) -> Callable[..., Response]:
+def _view(route: Route, custody: Custody, credentials: Credentials, cursors: Cursors, sends: Sends) -> Callable[..., Response]:
     def view(**ids: str) -> Response:
         principal = credentials.principal(request.headers.get("Authorization"))
         g.principal = principal
@@ -90,6 +91,7 @@ def _view(route: Route, custody: Custody, credentials: Credentials, cursors: Cur
                 route=route,
                 principal=principal,
                 cursors=cursors,
+                sends=sends,
                 ids=ids,
                 query=query,
                 body=body,

@@ -16,6 +16,7 @@ from custody_core import Custody
 from custody_core.domain.access import Principal, Scope
 from custody_core.domain.resources import Resource
 from custody_http.cursors import Cursors
+from custody_http.sends import Sends
 
 T = TypeVar("T")
 
@@ -90,6 +91,7 @@ class Call:
     route: Route
     principal: Principal
     cursors: Cursors
+    sends: Sends
     ids: Mapping[str, str]
     query: Any
     body: Any

@@ -222,20 +222,22 @@ class ChainContract:
         assert quote(history).base_fee_per_gas_wei == history.base_fee_per_gas_next_wei
 
     def test_the_gas_of_a_plain_transfer(self, chain: Chain, spender: Spender) -> None:
-        assert chain.estimate_gas(Call(spender.address, STRANGER, 1)) == Found(PLAIN_TRANSFER_GAS)
+        assert chain.estimate_gas([Call(spender.address, STRANGER, 1)]) == [Found(PLAIN_TRANSFER_GAS)]
 
     def test_the_gas_of_a_token_transfer(self, driver: Driver, chain: Chain, spender: Spender) -> None:
         token = driver.deploy_token()
         driver.send_token(token, spender.address, 9)
         driver.mine()
-        gas = found(chain.estimate_gas(Call(spender.address, token, 0, erc20_transfer_calldata(address_to_bytes(STRANGER), 9))))
-        assert isinstance(gas, int)
-        assert gas > PLAIN_TRANSFER_GAS
-        short = chain.estimate_gas(Call(spender.address, token, 0, erc20_transfer_calldata(address_to_bytes(STRANGER), 10)))
+        gas, short = chain.estimate_gas(
+            [Call(spender.address, token, 0, erc20_transfer_calldata(address_to_bytes(STRANGER), amount)) for amount in (9, 10)]
+        )
+        assert isinstance(gas, Found)
+        assert isinstance(gas.value, int)
+        assert gas.value > PLAIN_TRANSFER_GAS
         assert short == Found(Reverted("balance too low"))
 
     def test_a_call_that_would_revert(self, driver: Driver, chain: Chain, spender: Spender) -> None:
-        assert chain.estimate_gas(Call(spender.address, driver.deploy_reverting(), 1)) == Found(Reverted("no ether here"))
+        assert chain.estimate_gas([Call(spender.address, driver.deploy_reverting(), 1)]) == [Found(Reverted("no ether here"))]
 
     # Sending
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -35,7 +35,7 @@ class BookRows:
 
     def post(self, groups: Sequence[PostingGroup]) -> None:
         net = net_by_account(groups)
-        stored = self._lock_accounts(net)
+        stored = self._find_accounts(net, lock=True)
         for account, delta in net.items():
             balance = stored[account].balance if account in stored else 0
             if account.kind in WALLET_KINDS and balance + delta < 0:
@@ -47,7 +47,7 @@ class BookRows:
                 )
         if new := [new_account_row(account) for account in net if account not in stored]:
             self._session.write(self._session.insert(accounts).on_conflict_do_nothing(), new)
-            stored = self._lock_accounts(net)
+            stored = self._find_accounts(net, lock=True)
             if net.keys() - stored.keys():  # the insert met another row's key (a sequence behind its table): not ours to write over
                 self._session.refuse()
         ids = {account: row.id for account, row in stored.items()}
@@ -66,6 +66,10 @@ class BookRows:
         )
         row = self._session.row(query)
         return row.balance if row else 0
+
+    def balances_of(self, accounts_: Iterable[Account]) -> Mapping[Account, int]:
+        wanted = list(accounts_)
+        return dict.fromkeys(wanted, 0) | {account: row.balance for account, row in self._find_accounts(wanted, lock=False).items()}
 
     def balances(self, wallet_id: str) -> Mapping[Account, int]:
         rows = self._session.rows(select(accounts).where(accounts.c.wallet_id == wallet_id))
@@ -100,20 +104,19 @@ class BookRows:
             found[row.position].append(Posting(to_account(row), row.delta))
         return found
 
-    def _lock_accounts(self, wanted: Iterable[Account]) -> dict[Account, _Stored]:
-        """The stored ones of `wanted`, locked until the commit, by id so that two units never wait for each other in a circle."""
-        self._session.require_writable()
+    def _find_accounts(self, wanted: Collection[Account], *, lock: bool) -> dict[Account, _Stored]:
+        """The stored ones of `wanted`; when locked then until the commit, by id so that two units never wait for each other in a
+        circle."""
         chain_ids = sorted({account.chain_id for account in wanted})
         assets = sorted({account.asset for account in wanted})
         wallet_ids = sorted({account.wallet_id for account in wanted if account.wallet_id is not None})
         system_kinds = sorted({account.kind.value for account in wanted if account.wallet_id is None})
-        query = (
-            select(accounts)
-            .where(accounts.c.chain_id.in_(chain_ids), accounts.c.asset.in_(assets))
-            .order_by(accounts.c.id)
-            .with_for_update()
-        )
+        query = select(accounts).where(accounts.c.chain_id.in_(chain_ids), accounts.c.asset.in_(assets)).order_by(accounts.c.id)
+        if lock:
+            self._session.require_writable()
+            query = query.with_for_update()
         rows: list[Row[Any]] = list(self._session.rows_in(query, accounts.c.wallet_id, wallet_ids))
         if system_kinds:  # every wallet's money meets there: a unit that moves nothing of it does not wait for those that do
             rows += self._session.rows(query.where(accounts.c.wallet_id.is_(None), accounts.c.kind.in_(system_kinds)))
-        return {to_account(row): _Stored(row.id, row.balance) for row in rows}
+        found = {to_account(row): _Stored(row.id, row.balance) for row in rows}
+        return {account: found[account] for account in wanted if account in found}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import bindparam, func, insert, select, update
@@ -62,8 +62,12 @@ class RecordRows:
         row = self._session.row(select(idempotency_keys).where(of_key))
         return None if row is None else to_idempotency(row)
 
-    def add_idempotency(self, record: IdempotencyRecord) -> None:
-        self._session.write(insert(idempotency_keys), idempotency_row(record))
+    def idempotency_records(self, keys: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], IdempotencyRecord]:
+        of = (idempotency_keys.c.scope, idempotency_keys.c.key)
+        return {(row.scope, row.key): to_idempotency(row) for row in self._session.rows_with(select(idempotency_keys), of, keys)}
+
+    def add_idempotency(self, records: Sequence[IdempotencyRecord]) -> None:
+        self._session.write(insert(idempotency_keys), [idempotency_row(record) for record in records])
 
     def add_audit(self, rows: Sequence[AuditEvent]) -> None:
         if any(row.sequence is not None or row.hash is not None for row in rows):

@@ -31,9 +31,9 @@ class TransactionRows:
 
     _session: Session
 
-    def add_transaction(self, transaction: Transaction) -> None:
-        self._session.write(insert(transactions), transaction_row(transaction))
-        self._write_attempts([transaction])
+    def add_transactions(self, transactions_: Sequence[Transaction]) -> None:
+        self._session.write(insert(transactions), [transaction_row(transaction) for transaction in transactions_])
+        self._write_attempts(transactions_)
 
     def save_transactions(self, transactions_: Sequence[Transaction]) -> None:
         rows = [versioned(transaction.id, changing_row(transaction)) for transaction in transactions_]
@@ -47,9 +47,9 @@ class TransactionRows:
         rows = list(self._session.rows_in(select(transactions), transactions.c.id, transaction_ids))
         return {transaction.id: transaction for transaction in self._with_attempts(rows)}
 
-    def transaction_by_external_id(self, owner_id: str, external_id: str) -> Transaction | None:
-        query = select(transactions).where(transactions.c.owner_id == owner_id, transactions.c.external_id == external_id)
-        return next(iter(self._select(query)), None)
+    def transactions_by_external_id(self, ids: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], Transaction]:
+        rows = self._session.rows_with(select(transactions), (transactions.c.owner_id, transactions.c.external_id), ids)
+        return {(each.owner_id, each.external_id or ""): each for each in self._with_attempts(list(rows))}
 
     def transactions(self, wanted: MovementFilter, *, limit: int, before_id: str | None = None) -> Sequence[Transaction]:
         query = newest_first(transactions, wanted, limit=limit, before_id=before_id)

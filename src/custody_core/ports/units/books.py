@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from custody_core.domain.ledger import Account, PostingGroup
@@ -19,6 +19,10 @@ class BookUnit(Protocol):
 
     def balance(self, account: Account) -> int:
         """The account's balance, 0 where nothing was ever posted."""
+        ...
+
+    def balances_of(self, accounts: Iterable[Account]) -> Mapping[Account, int]:
+        """The balance of each of `accounts`, 0 where nothing was ever posted."""
         ...
 
     def balances(self, wallet_id: str) -> Mapping[Account, int]:

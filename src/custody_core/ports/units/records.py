@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -47,7 +47,11 @@ class RecordUnit(Protocol):
 
     # Idempotency
     def idempotency(self, scope: str, key: str) -> IdempotencyRecord | None: ...
-    def add_idempotency(self, record: IdempotencyRecord) -> None: ...
+    def idempotency_records(self, keys: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], IdempotencyRecord]:
+        """By (scope, key)."""
+        ...
+
+    def add_idempotency(self, records: Sequence[IdempotencyRecord]) -> None: ...
 
     # Audit and events. Rows are added unnumbered; the sealer takes committed ones in the order in which they were added, so that
     # what happened to one object is told in the order in which it happened.

@@ -14,7 +14,7 @@ from custody_http.registry import Call, KeyRule, Reach, Reply, Route, page
 
 def create(call: Call) -> Reply:
     body: schemas.NewTransaction = call.body
-    accepted = call.custody.transactions.accept(
+    asked = call.custody.transactions.ask(
         body.wallet_id,
         to=body.to,
         amount=parse_base_units(body.amount),
@@ -28,6 +28,7 @@ def create(call: Call) -> Reply:
         owner_id=call.owner,
         actor=call.actor,
     )
+    accepted = call.sends.accept(asked)
     headers = {"Location": f"/v1/transactions/{accepted.transaction.id}"}
     if accepted.replayed:
         headers["Idempotency-Replayed"] = "true"

@@ -321,12 +321,12 @@ def test_no_fee_history(stage: Stage) -> None:
 
 def test_estimates(stage: Stage) -> None:
     call = Call(SENDER, TOKEN, 5, b"\xab")
-    assert stage.plays(results("0x5208")).estimate_gas(call) == Found(21_000)
+    assert stage.plays(results("0x5208")).estimate_gas([call])[0] == Found(21_000)
     assert stage.asked["params"] == [{"from": SENDER, "to": TOKEN, "value": "0x5", "data": "0xab"}, "latest"]
-    assert stage.plays(error("execution reverted: no", 3)).estimate_gas(call) == Found(Reverted("no"))
-    assert isinstance(stage.plays(results("0x0")).estimate_gas(call), Unknown)
-    assert isinstance(stage.plays(results(None)).estimate_gas(call), Unknown)
-    poor = stage.plays(error("insufficient funds for transfer")).estimate_gas(call)
+    assert stage.plays(error("execution reverted: no", 3)).estimate_gas([call])[0] == Found(Reverted("no"))
+    assert isinstance(stage.plays(results("0x0")).estimate_gas([call])[0], Unknown)
+    assert isinstance(stage.plays(results(None)).estimate_gas([call])[0], Unknown)
+    poor = stage.plays(error("insufficient funds for transfer")).estimate_gas([call])[0]
     assert isinstance(poor, Unknown)
     assert "insufficient funds" in poor.reason
 

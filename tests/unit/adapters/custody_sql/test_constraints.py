@@ -35,7 +35,7 @@ def test_the_database_allows(full: SqlStore, statement: str) -> None:
 def test_a_row_without_its_parent_is_named_a_bug_and_leaves_nothing(store: SqlStore) -> None:
     stray = make.transaction()
     with pytest.raises(BrokenInvariant), store.transaction() as unit:
-        unit.add_transaction(stray)
+        unit.add_transactions([stray])
     assert given.read(store, lambda unit: unit.transaction(stray.id)) is None
 
 
@@ -45,7 +45,7 @@ def test_parents_may_be_added_after_their_children(store: SqlStore) -> None:
     transaction = make.transaction(wallet)
     with store.transaction() as unit:
         unit.add_decisions([make.decision(transaction)])
-        unit.add_transaction(transaction)
+        unit.add_transactions([transaction])
         unit.add_wallets([wallet], [])
         unit.add_user(user)
     assert given.read(store, lambda unit: unit.transaction(transaction.id)) == transaction

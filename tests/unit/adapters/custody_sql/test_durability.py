@@ -36,7 +36,7 @@ with store.transaction() as unit:
     unit.add_user(user)
     unit.lock_pool()
     unit.add_wallets([wallet], [make.sealed_key(wallet)])
-    unit.add_transaction(make.broadcasting(wallet))
+    unit.add_transactions([make.broadcasting(wallet)])
     unit.post([make.credit(wallet)])
     if where == "inside":
         os.kill(os.getpid(), signal.SIGKILL)

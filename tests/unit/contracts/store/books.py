@@ -139,6 +139,7 @@ class BookContract:
         sums: dict[Account, int] = defaultdict(int, net_by_account(groups))
         with store.reading() as unit:
             assert {account: unit.balance(account) for account in of} == {account: sums[account] for account in of}
+            assert unit.balances_of(of) == {account: sums[account] for account in of}
             assert all(balance == sums[account] for account, balance in unit.balances(wallet.id).items())
             assert all(unit.balance(accounts(wallet).of(kind)) >= 0 for kind in list(AccountKind)[:3])
 

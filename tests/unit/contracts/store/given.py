@@ -64,7 +64,7 @@ def transactions(store: Store, *made: Transaction) -> None:
 
     def add(unit: Unit) -> None:
         for each in made:
-            unit.add_transaction(each)
+            unit.add_transactions([each])
 
     write(store, add)
 

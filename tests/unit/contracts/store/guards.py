@@ -78,9 +78,9 @@ def fill(store: Store) -> None:
     first, second = given.wallet(store), given.wallet(store)
     sent = make.broadcasting(first, nonce=0, external_id="x")
     with store.transaction() as unit:
-        unit.add_transaction(sent)
-        unit.add_transaction(make.transaction(first, external_id="y"))
-        unit.add_transaction(make.broadcasting(second, nonce=0))
+        unit.add_transactions([sent])
+        unit.add_transactions([make.transaction(first, external_id="y")])
+        unit.add_transactions([make.broadcasting(second, nonce=0)])
         unit.add_decisions([make.decision(sent, nonce=0)])
         deposit = make.deposit(first)
         unit.add_deposits([deposit, make.deposit(first)])

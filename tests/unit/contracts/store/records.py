@@ -50,17 +50,20 @@ class RecordContract:
 
     def test_an_idempotency_key_is_used_once_in_its_scope(self, store: Store) -> None:
         record = make.idempotency("key")
-        given.write(store, lambda unit: unit.add_idempotency(record))
+        given.write(store, lambda unit: unit.add_idempotency([record]))
         with pytest.raises(Conflict):
-            given.write(store, lambda unit: unit.add_idempotency(make.idempotency("key")))
-        given.write(store, lambda unit: unit.add_idempotency(make.idempotency("key", scope="another")))
+            given.write(store, lambda unit: unit.add_idempotency([make.idempotency("key")]))
+        given.write(store, lambda unit: unit.add_idempotency([make.idempotency("key", scope="another")]))
         with store.reading() as unit:
             assert unit.idempotency(record.scope, "key") == record
             assert unit.idempotency(record.scope, "KEY") is None
+            wanted = [(record.scope, "key"), (record.scope, "KEY"), ("nowhere", "key")]
+            assert unit.idempotency_records(wanted) == {wanted[0]: record}
+            assert unit.idempotency_records([]) == {}
 
     def test_an_answer_comes_back_as_it_was_given_with_its_order(self, store: Store) -> None:
         answer = {"b": "2", "a": ["é\u202e", 1, True, None], "metadata": {"z": "", "y": "\U0001f4b8"}, "amount": str(UINT256_MAX)}
-        given.write(store, lambda unit: unit.add_idempotency(make.idempotency("key", answer=answer)))
+        given.write(store, lambda unit: unit.add_idempotency([make.idempotency("key", answer=answer)]))
         found = given.read(store, lambda unit: unit.idempotency(make.idempotency("key").scope, "key"))
         assert found is not None
         assert json.dumps(found.answer) == json.dumps(answer)
@@ -68,7 +71,7 @@ class RecordContract:
     def test_of_two_callers_with_one_key_one_is_told(self, store: Store) -> None:
         def use() -> str:
             try:
-                given.write(store, lambda unit: unit.add_idempotency(make.idempotency("key")))
+                given.write(store, lambda unit: unit.add_idempotency([make.idempotency("key")]))
             except Conflict:
                 return "conflict"
             return "used"

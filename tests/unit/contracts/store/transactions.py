@@ -44,8 +44,9 @@ class TransactionContract:
             assert unit.transaction(full.id) == full
             assert unit.transaction(plain.id) == plain
             assert unit.transactions_by_id([plain.id, "txn_none", full.id]) == {full.id: full, plain.id: plain}
-            assert unit.transaction_by_external_id(full.owner_id, "order-4711") == full
-            assert unit.transaction_by_external_id("usr_other", "order-4711") is None
+            wanted = [(full.owner_id, "order-4711"), ("usr_other", "order-4711"), (full.owner_id, "order-4712")]
+            assert unit.transactions_by_external_id(wanted) == {wanted[0]: full}
+            assert unit.transactions_by_external_id([]) == {}
             assert unit.transaction("txn_none") is None
             assert unit.transactions_by_hash(make.CHAIN_ID, [make.hash32()]) == {}
 

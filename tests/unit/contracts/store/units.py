@@ -175,7 +175,7 @@ def _writes(wallet_id: str) -> list[Callable[[Unit], object]]:
         lambda unit: unit.wallet(wallet_id, lock=True),
         lambda unit: unit.wallets_by_id([wallet_id], lock=True),
         lambda unit: unit.save_wallet(make.wallet(version=2)),
-        lambda unit: unit.add_transaction(transaction),
+        lambda unit: unit.add_transactions([transaction]),
         lambda unit: unit.save_transactions([make.transaction(version=2)]),
         lambda unit: unit.claim_due(chain_id=1, now=now, until=now, limit=1),
         lambda unit: unit.put_nonce_lines([make.nonce_line()]),
@@ -191,7 +191,7 @@ def _writes(wallet_id: str) -> list[Callable[[Unit], object]]:
         lambda unit: unit.post([make.credit(wallet)]),
         lambda unit: unit.publish_policy(make.policy()),
         lambda unit: unit.add_decisions([make.decision(transaction)]),
-        lambda unit: unit.add_idempotency(make.idempotency()),
+        lambda unit: unit.add_idempotency([make.idempotency()]),
         lambda unit: unit.add_audit([make.audit_event()]),
         lambda unit: unit.add_events([make.event()]),
         lambda unit: unit.save_sealed_audit([sealed]),
@@ -210,7 +210,7 @@ def _write_to_every_table(unit: Unit, wallet_id: str) -> None:
     unit.add_user(make.user())
     unit.lock_pool()
     unit.add_wallets([new], [make.sealed_key(new)])
-    unit.add_transaction(transaction)
+    unit.add_transactions([transaction])
     unit.put_nonce_lines([make.nonce_line()])
     unit.add_deposits([make.deposit(new)])
     unit.add_chain(make.chain_state(), make.header(0))
@@ -218,7 +218,7 @@ def _write_to_every_table(unit: Unit, wallet_id: str) -> None:
     unit.post([make.credit(new)])
     unit.publish_policy(make.policy())
     unit.add_decisions([make.decision(transaction)])
-    unit.add_idempotency(make.idempotency())
+    unit.add_idempotency([make.idempotency()])
     unit.add_audit([make.audit_event()])
     unit.add_events([make.event()])
     unit.number_events(10)

@@ -89,9 +89,9 @@ class TokenDisabledMeanwhile(MemoryChain):
 
     meanwhile: Callable[[], object] = staticmethod(lambda: None)
 
-    def estimate_gas(self, call: Call) -> Answer[int | Reverted]:
+    def estimate_gas(self, calls: Sequence[Call]) -> Sequence[Answer[int | Reverted]]:
         self.meanwhile()
-        return super().estimate_gas(call)
+        return super().estimate_gas(calls)
 
 
 def test_a_token_disabled_while_the_node_was_asked_is_not_sent() -> None:

@@ -98,7 +98,7 @@ def test_a_record_from_before_answers_were_kept_is_answered_with_what_is_there_n
         record = unit.idempotency(scope, "k")
     assert record is not None
     with bench.custody._kit.store.transaction() as unit:
-        unit.add_idempotency(attrs.evolve(record, key="old", answer={}))
+        unit.add_idempotency([attrs.evolve(record, key="old", answer={})])
     again = bench.custody.transactions.accept(wallet.id, to=FRIEND, amount=ether("0.1"), idempotency_key="old")
     assert (again.answer, again.replayed) == (transaction_resource(sent), True)
 

@@ -32,6 +32,7 @@ from custody_core import (
 )
 from custody_core.domain.addresses import address_from_bytes
 from custody_core.domain.fees import GWEI
+from custody_core.services.market import RECENT_S
 from custody_memory.chain import MemoryChain
 from tests.support import factories
 from tests.unit.core.services.bench import FRIEND, Bench, contract_of, opened
@@ -103,6 +104,7 @@ def test_a_send_that_failed_does_not_consume_its_key(bench: Bench) -> None:
     bench.chain.fail_next("estimate_gas")
     with pytest.raises(NodeUnavailable):
         bench.send(wallet, idempotency_key="payout-1")
+    bench.clock.advance(RECENT_S)
     bench.chain.fail_next("fee_history")
     with pytest.raises(FeeUnavailable):
         bench.send(wallet, idempotency_key="payout-1")

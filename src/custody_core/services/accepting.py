@@ -1,0 +1,242 @@
+"""What one unit knows about a set of requests to send: read in sets, weighed one by one, written in sets.
+
+Each request sees what those before it in the set took, so a set is accepted exactly as its requests would be one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
+
+import attrs
+
+from custody_core.domain import lifecycle
+from custody_core.domain.addresses import require_recipient
+from custody_core.domain.funds import require_funds
+from custody_core.domain.ids import IdPrefix, is_id
+from custody_core.domain.ledger import Account, WalletAccounts, net_by_account
+from custody_core.domain.policy import Decision, Evaluation, Policy, PolicyInput, Verdict, evaluate
+from custody_core.domain.resources import chain_text, transaction_resource
+from custody_core.domain.tokens import NATIVE_ALIAS, Asset, Token
+from custody_core.domain.transaction import State, Transaction
+from custody_core.domain.wallet import Wallet, WalletState
+from custody_core.errors import ChainHalted, CustodyError, ExternalIdExists, NodeUnavailable, NotFound, WalletFrozen
+from custody_core.ports import IdempotencyRecord, Unit
+from custody_core.services import idempotency
+from custody_core.services.estimating import Estimate, Wanted
+from custody_core.services.kit import Kit, record_accepted
+from custody_core.services.outcomes import outcome_of
+from custody_core.services.send_requests import SendRequest, asset_of, tokens_for
+from custody_core.services.users import require_enabled
+
+ROUTE = "POST /transactions"
+
+
+@attrs.frozen
+class Asked:
+    """A request as somebody made it: under which key, whose wallets they may name (None: anybody's), and who they are, where that
+    is not the owner."""
+
+    request: SendRequest
+    key: str
+    owner_id: str | None = None
+    actor: str | None = None
+
+
+@attrs.frozen
+class Accepted:
+    """A transaction as it is now, with its public form as it was when it was accepted. `replayed`: by an earlier request."""
+
+    transaction: Transaction
+    answer: Mapping[str, object]
+    replayed: bool
+
+
+@attrs.frozen
+class _New:
+    """What one accepted request writes."""
+
+    change: lifecycle.Change
+    actor: str
+    decision: Decision
+    record: IdempotencyRecord
+
+
+class Desk:
+    """A set of requests in one unit. With `lock` their wallets are locked before anything else is read."""
+
+    def __init__(self, kit: Kit, unit: Unit, asked: Sequence[Asked], *, lock: bool = False) -> None:
+        self._kit = kit
+        self._unit = unit
+        requests = [each.request for each in asked]
+        wallet_ids = {each.wallet_id for each in requests if is_id(each.wallet_id, IdPrefix.WALLET)}
+        self._wallets = unit.wallets_by_id(wallet_ids, lock=lock)
+        owners = {id_: wallet.owner_id or "" for id_, wallet in self._wallets.items()}
+        self._users = unit.users_by_id(sorted({*owners.values()}))
+        self._chains = {state.chain_id: state for state in unit.chains()}
+        self._tokens = tokens_for(unit, requests)
+        named = [(owners[each.request.wallet_id], each) for each in asked if each.request.wallet_id in owners]
+        self._records = dict(unit.idempotency_records({(idempotency.scope_of(owner, ROUTE), each.key) for owner, each in named}))
+        self._made = dict(unit.transactions_by_id([record.object_id for record in self._records.values()]))
+        external_ids = {(owner, each.request.external_id) for owner, each in named if each.request.external_id is not None}
+        self._external = dict(unit.transactions_by_external_id(external_ids))
+        accounts = {account for _, each in named for account in _accounts(each.request, self._tokens)}
+        self._available = dict(unit.balances_of(accounts))
+        self._new: list[_New] = []
+
+    def look(self, asked: Asked) -> Accepted | Wanted | CustodyError:
+        """What can be said before the node is asked: the earlier answer, a cheap refusal, or what to ask the node about."""
+        return outcome_of(partial(self._look, asked))
+
+    def accept(self, asked: Asked, estimate: Estimate, policies: Sequence[Policy], now: datetime) -> Accepted | CustodyError:
+        """Weighs the request with all that the unit holds; `write` keeps what came of it."""
+        return outcome_of(partial(self._accept, asked, estimate, policies, now))
+
+    def write(self, now: datetime) -> None:
+        """Keeps what was accepted: rows, holds, decisions, keys with their answers, audit rows and events."""
+        if not self._new:
+            return
+        record_accepted(self._kit, self._unit, [(each.change, each.actor) for each in self._new], now=now)
+        self._unit.add_decisions([each.decision for each in self._new])
+        self._unit.add_idempotency([each.record for each in self._new])
+
+    def _look(self, asked: Asked) -> Accepted | Wanted:
+        request, wallet = asked.request, self._visible(asked)
+        earlier = self._earlier(asked, wallet)
+        if earlier is not None:
+            return earlier
+        asset = asset_of(request, self._tokens)
+        require_recipient(request.to, sender=wallet.address, token=asset.contract)
+        self._require_may_send(request, wallet)
+        require_funds(request.amount, 0, asset, *self._funds(wallet, asset))
+        return Wanted(request, asset, wallet.address)
+
+    def _accept(self, asked: Asked, estimate: Estimate, policies: Sequence[Policy], now: datetime) -> Accepted:
+        request, wallet = asked.request, self._visible(asked)
+        earlier = self._earlier(asked, wallet)
+        if earlier is not None:
+            return earlier
+        self._require_may_send(request, wallet)
+        asset = asset_of(request, self._tokens)  # a token may have been disabled while the node was asked
+        evaluation = evaluate(policies, policy_inputs(request, wallet, asset))
+        transaction = _transaction(self._kit, request, wallet, asset, estimate, evaluation, now)
+        if transaction.state is not State.REJECTED:
+            require_funds(request.amount, transaction.fee_hold_wei, asset, *self._funds(wallet, asset))
+        return self._keep(asked, transaction, evaluation, now)
+
+    def _keep(self, asked: Asked, transaction: Transaction, evaluation: Evaluation, now: datetime) -> Accepted:
+        """Notes what is to be written, and lets the requests after this one see it."""
+        change, answer = lifecycle.accept(transaction, now), transaction_resource(transaction)
+        record = IdempotencyRecord(
+            scope=idempotency.scope_of(transaction.owner_id, ROUTE),
+            key=asked.key,
+            fingerprint=idempotency.fingerprint_of(asked.request.body),
+            object_id=transaction.id,
+            created_at=now,
+            answer=answer,
+        )
+        decision = _decision(self._kit, transaction, evaluation, now)
+        self._new.append(_New(change, asked.actor or transaction.owner_id, decision, record))
+        self._records[record.scope, record.key] = record
+        self._made[transaction.id] = transaction
+        if transaction.external_id is not None:
+            self._external[transaction.owner_id, transaction.external_id] = transaction
+        for account, delta in net_by_account(change.postings).items():
+            if account in self._available:
+                self._available[account] += delta
+        return Accepted(transaction, answer, replayed=False)
+
+    def _visible(self, asked: Asked) -> Wallet:
+        wallet = self._wallets.get(asked.request.wallet_id)
+        if wallet is None or wallet.owner_id is None or asked.owner_id not in {None, wallet.owner_id}:
+            raise NotFound("no such wallet")
+        return wallet
+
+    def _earlier(self, asked: Asked, wallet: Wallet) -> Accepted | None:
+        """What this key was answered, or None. Raises `ExternalIdExists` when the external id is taken by another request."""
+        request, owner_id = asked.request, wallet.owner_id or ""
+        record = self._records.get((idempotency.scope_of(owner_id, ROUTE), asked.key))
+        if record is not None:
+            idempotency.require_same(record, idempotency.fingerprint_of(request.body))
+            transaction = self._made[record.object_id]
+            return Accepted(transaction, record.answer or transaction_resource(transaction), replayed=True)
+        if request.external_id is not None and (owner_id, request.external_id) in self._external:
+            raise ExternalIdExists("this owner has a transaction with this external id", pointer="/external_id")
+        return None
+
+    def _require_may_send(self, request: SendRequest, wallet: Wallet) -> None:
+        require_enabled(self._users.get(wallet.owner_id or ""))
+        if wallet.state is not WalletState.OPEN:
+            raise WalletFrozen(f"the wallet is {wallet.state}: {wallet.state_reason or 'no reason given'}")
+        state = self._chains.get(request.chain_id)
+        if state is None:
+            raise NodeUnavailable("this chain is not followed yet: its node has not answered")
+        if state.halted_reason is not None:
+            raise ChainHalted(f"{chain_text(request.chain_id)} is halted: {state.halted_reason}; see `custody chain status`")
+
+    def _funds(self, wallet: Wallet, asset: Asset) -> tuple[int, int]:
+        """What may be spent: of the asset, and of the native asset."""
+        of_asset, native = (WalletAccounts(asset.chain_id, key, wallet.id).available for key in (asset.key, NATIVE_ALIAS))
+        return self._available[of_asset], self._available[native]
+
+
+def policy_inputs(request: SendRequest, wallet: Wallet, asset: Asset) -> PolicyInput:
+    """What the policy is asked about a request."""
+    return PolicyInput(
+        chain_id=request.chain_id,
+        type="transfer",
+        wallet_id=wallet.id,
+        owner_id=wallet.owner_id or "",
+        sender=wallet.address,
+        to=request.to,
+        asset=asset.alias,
+        contract=asset.contract,
+        amount=request.amount,
+    )
+
+
+def _accounts(request: SendRequest, tokens: Sequence[Token]) -> list[Account]:
+    """The accounts that a request may spend from: of its asset, where it is known, and of the native asset."""
+    named = [token.asset.key for token in tokens if (token.asset.chain_id, token.asset.alias) == (request.chain_id, request.asset)]
+    return [WalletAccounts(request.chain_id, key, request.wallet_id).available for key in (NATIVE_ALIAS, *named)]
+
+
+def _transaction(
+    kit: Kit, request: SendRequest, wallet: Wallet, asset: Asset, estimate: Estimate, evaluation: Evaluation, now: datetime
+) -> Transaction:
+    allowed = evaluation.verdict is Verdict.ALLOW
+    return Transaction(
+        id=kit.new_id(IdPrefix.TRANSACTION, now),
+        wallet_id=wallet.id,
+        owner_id=wallet.owner_id or "",
+        asset=asset,
+        sender=wallet.address,
+        to=request.to,
+        amount=request.amount,
+        gas_limit=estimate.gas_limit,
+        fee_tier=request.tier,
+        fee_per_gas_max_wei=estimate.fee_per_gas_max_wei,
+        state=State.QUEUED if allowed else State.REJECTED,
+        created_at=now,
+        updated_at=now,
+        policy_verdict=str(evaluation.verdict),
+        policy_ids=evaluation.policy_ids,
+        policy_rules=evaluation.rules,
+        due_at=now if allowed else None,
+        reason=None if allowed else "the policy does not allow it",
+        external_id=request.external_id,
+        metadata=request.metadata,
+    )
+
+
+def _decision(kit: Kit, transaction: Transaction, evaluation: Evaluation, now: datetime) -> Decision:
+    return Decision(
+        id=kit.new_id(IdPrefix.DECISION, now),
+        transaction_id=transaction.id,
+        evaluation=evaluation,
+        nonce=None,
+        fee_per_gas_max_wei=transaction.fee_per_gas_max_wei,
+        gas_limit=transaction.gas_limit,
+        decided_at=now,
+    )
