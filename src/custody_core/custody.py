@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from types import TracebackType
@@ -12,6 +12,7 @@ import attrs
 
 from custody_core.domain.ids import ENTROPY_BYTES
 from custody_core.ports import Chain, Clock, Entropy, Keys, Observer, Store, Unit
+from custody_core.services import idempotency
 from custody_core.services.api_keys import ApiKeys
 from custody_core.services.chains import Chains
 from custody_core.services.following import Follower, Round
@@ -35,6 +36,14 @@ class JoinableStore(Protocol):
     def joined(self, connection: object) -> Store:
         """A store whose units are part of the caller's transaction and never commit it."""
         ...
+
+
+@attrs.frozen
+class Once:
+    """What was answered to a request under an idempotency key. `replayed`: to an earlier one."""
+
+    answer: Mapping[str, object]
+    replayed: bool
 
 
 @attrs.frozen
@@ -139,6 +148,30 @@ class Custody:
         """Checks every promise that a running system can check."""
         return reconcile(self._kit)
 
+    def once(
+        self, act: Callable[[], Mapping[str, object]], *, caller_id: str, route: str, key: str, body: Mapping[str, object]
+    ) -> Once:
+        """What `act` answers, done once however often it is asked for under `key`, which is kept in the same commit.
+
+        The key is `caller_id`'s for `route`, and bound to `body`. All that `act` asks of this object, in this thread, is one
+        transaction, which may be run again; it calls nothing that leaves the process. Its answer is kept as it is, so it holds no
+        secret. What it raises keeps neither its work nor the key. Raises `IdempotencyKeyMissing`, `IdempotencyKeyReused`.
+        """
+        key = idempotency.require_key(key)
+        scope, fingerprint = idempotency.scope_of(caller_id, route), idempotency.fingerprint_of(body)
+
+        def work(unit: Unit) -> Once:
+            made = idempotency.made_before(unit, scope=scope, key=key, fingerprint=fingerprint)
+            if made is not None:
+                return Once(made.answer, replayed=True)
+            with self._store.within(unit):
+                answer = act()
+            now, object_id = self._kit.clock.now(), str(answer.get("id", ""))
+            idempotency.remember(unit, scope=scope, key=key, fingerprint=fingerprint, object_id=object_id, answer=answer, now=now)
+            return Once(answer, replayed=False)
+
+        return self._kit.write(work, repeatable=True)
+
     @contextmanager
     def joined(self, connection: object) -> Iterator[Custody]:
         """Everything done inside takes part in the caller's own database transaction, and is committed or not with it.
@@ -165,8 +198,33 @@ class Custody:
             self.tick()
 
 
+class _OpenUnit:
+    """A store whose units are all one that is open already. After a failure there is no other: what was done will be undone."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self._failure: BaseException | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Unit]:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            yield self._unit
+        except BaseException as failure:
+            self._failure = failure
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[Unit]:
+        yield self._unit
+
+    def close(self) -> None:
+        """Whoever opened the unit closes it."""
+
+
 class _SwitchableStore:
-    """The store, or within `joined` the caller's transaction in it."""
+    """The store, or within `joined` the caller's transaction in it, or within `once` the unit that keeps its key."""
 
     def __init__(self, store: Store) -> None:
         self._own = store
@@ -185,7 +243,17 @@ class _SwitchableStore:
     def joined(self, connection: object) -> Iterator[None]:
         if not isinstance(self._own, JoinableStore):
             raise TypeError("this store cannot join a transaction of yours")
-        token = self._joined.set(self._own.joined(connection))
+        with self._switched(self._own.joined(connection)):
+            yield
+
+    @contextmanager
+    def within(self, unit: Unit) -> Iterator[None]:
+        with self._switched(_OpenUnit(unit)):
+            yield
+
+    @contextmanager
+    def _switched(self, store: Store) -> Iterator[None]:
+        token = self._joined.set(store)
         try:
             yield
         finally:

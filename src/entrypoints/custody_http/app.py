@@ -28,6 +28,7 @@ from custody_http.metrics import Metrics
 from custody_http.parse import BODY_BYTES_MAX, read_body, read_query
 from custody_http.present import answer, problem_answer
 from custody_http.registry import Access, Call, KeyRule, Reach, Route
+from custody_http.repeating import answer_to
 from custody_http.routes import ROUTES
 from custody_http.security import HEADERS, HostCheck, request_id_of
 from custody_http.sends import Sends
@@ -85,7 +86,7 @@ def _view(route: Route, custody: Custody, credentials: Credentials, cursors: Cur
         body = None
         if route.body is not None:
             body = read_body(request.get_data(cache=False), request.headers.get("Content-Type"), route.body)
-        reply = route.answer(
+        reply = answer_to(
             Call(
                 custody=custody,
                 route=route,
@@ -100,7 +101,7 @@ def _view(route: Route, custody: Custody, credentials: Credentials, cursors: Cur
         )
         if route.method == "DELETE":
             credentials.forget()
-        return answer(reply.resource, status=reply.status, headers=reply.headers)
+        return answer({**reply.resource, **reply.shown_once}, status=reply.status, headers=reply.headers)
 
     return view
 

@@ -47,9 +47,10 @@ class KeyRule(Enum):
     REQUIRED = auto()
     """400 without one."""
     WELCOME = auto()
-    """May come. Doing the same again changes nothing, or makes something that the client can tell apart by itself."""
+    """May come. The request is then done once, in one commit with the key, and its answer repeated: the handler asks
+    nothing that is outside of the process and its database."""
     IGNORED = auto()
-    """Reading needs none."""
+    """Nothing is made or changed, or doing it again changes nothing more."""
 
 
 @attrs.frozen
@@ -59,6 +60,8 @@ class Reply:
     resource: Mapping[str, object]
     status: int = 200
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    shown_once: Mapping[str, object] = attrs.field(factory=dict, repr=False)
+    """Secret members of the first answer. They are kept nowhere; where the answer is repeated they are null."""
 
 
 @attrs.frozen(kw_only=True)

@@ -81,6 +81,19 @@ def test_s_17_the_same_key_of_another_owner_is_another_key(service: Service, web
     assert len(service.custody.transactions.list(direction="outgoing")) == 2
 
 
+def test_an_api_key_asked_for_often_at_once_is_one_whose_secret_is_told_once(service: Service, web: Web) -> None:
+    alice = client_of(service, "alice")
+    body = {"name": "ci", "scopes": ["wallets:read"]}
+    answers = at_once(20, lambda _: client_of_thread(alice).post(f"{web.url}/v1/api-keys", "key-1", body))
+    assert {answer.status_code for answer in answers} == {201}
+    told = [answer.json()["secret"] for answer in answers if "Idempotency-Replayed" not in answer.headers]
+    assert [bool(secret) for secret in told] == [True]
+    assert [answer.json()["secret"] for answer in answers if "Idempotency-Replayed" in answer.headers] == [None] * 19
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(service.custody.api_keys.list(alice.user.id)) == 2
+    assert requests.get(f"{web.url}/v1/me", headers={"Authorization": f"Bearer {told[0]}"}, timeout=10).status_code == 200
+
+
 def client_of_thread(client: Client) -> Client:
     """The same person on a connection of their own: a `requests.Session` is for one thread."""
     return Client(client.user, client.key_id, client.secret)

@@ -32,7 +32,7 @@ def create_key(call: Call) -> Reply:
         within=call.principal.scopes,
         actor=call.actor,
     )
-    return Reply({**api_key_resource(key), "secret": secret}, 201, {"Location": f"/v1/api-keys/{key.id}"})
+    return Reply(api_key_resource(key), 201, {"Location": f"/v1/api-keys/{key.id}"}, shown_once={"secret": secret})
 
 
 def revoke_key(call: Call) -> Reply:

@@ -113,7 +113,7 @@ ROUTES = (
         reach=Reach.OWNER,
         query=schemas.Nothing,
         body=schemas.Transfer,
-        key=KeyRule.WELCOME,
+        key=KeyRule.IGNORED,
         answer=preview,
     ),
     Route(
