@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Executable, Row, Select, Table, Update, bindparam, tuple_, update
+from sqlalchemy import Connection, CursorResult, Executable, Row, Select, Table, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from custody_core.errors import BrokenInvariant, Conflict
+from custody_sql import sets
 from custody_sql.errors import translate
+from custody_sql.sets import Rows, SetStatement
 
 T = TypeVar("T")
 
@@ -73,13 +74,22 @@ class Session:
         if self.write(statement, values) != len(values):
             self.refuse()
 
+    def add(self, table: Table, rows: Rows) -> None:
+        """Inserts rows, all with the same columns."""
+        self.require_writable()
+        if rows:
+            self.write_set(sets.adding(table, tuple(rows[0])), rows)
+
+    def write_set(self, statement: SetStatement, rows: Rows) -> None:
+        """Runs a statement that changes one row for each of `rows`. `Conflict` when one of them found none."""
+        if self.is_sqlite:
+            self.write_all(statement.by_row, rows)
+        elif rows and self.write(statement.by_arrays, sets.arrays_of(rows)) != len(rows):
+            self.refuse()
+
     def insert(self, table: Table) -> Insert:
         """An INSERT that can say ON CONFLICT, in the database's own dialect."""
         return _insert(table, is_sqlite=self.is_sqlite)
-
-    def upsert(self, table: Table, key: tuple[str, ...], changes: tuple[str, ...]) -> Insert:
-        """An INSERT that changes the named columns instead where the key exists."""
-        return _upsert(table, key, changes, is_sqlite=self.is_sqlite)
 
     def refuse(self) -> None:
         """Raises `Conflict`, and sees to it that nothing of this unit is kept."""
@@ -99,29 +109,8 @@ def _insert(table: Table, *, is_sqlite: bool) -> Insert:
     return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
 
 
-@functools.cache
-def _upsert(table: Table, key: tuple[str, ...], changes: tuple[str, ...], *, is_sqlite: bool) -> Insert:
-    """Kept, because building it takes longer than running it for a few rows."""
-    put = _insert(table, is_sqlite=is_sqlite)
-    return put.on_conflict_do_update(index_elements=key, set_={name: put.excluded[name] for name in changes})
-
-
 def batches(values: Iterable[T], size: int) -> Iterator[list[T]]:
     """`values` in lists of at most `size`."""
     rest = iter(values)
     while part := list(itertools.islice(rest, size)):
         yield part
-
-
-def versioned_update(table: Table, columns: Sequence[str], key: str = "id") -> Update:
-    """An UPDATE of one row to its next version: it changes nothing when the stored version is not the one before.
-
-    Give it `versioned(row)`.
-    """
-    is_the_one_before = (table.c[key] == bindparam("stored_key")) & (table.c.version == bindparam("stored_version"))
-    return update(table).where(is_the_one_before).values({name: bindparam(name) for name in columns if name != key})
-
-
-def versioned(key: object, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The values for a `versioned_update`."""
-    return {**row, "stored_key": key, "stored_version": row["version"] - 1}

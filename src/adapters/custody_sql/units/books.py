@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import Row, select
 
 from custody_core.domain.ledger import WALLET_KINDS, Account, Posting, PostingGroup, net_by_account
 from custody_core.domain.wallet import Wallet
@@ -15,9 +15,10 @@ from custody_core.errors import InsufficientFunds
 from custody_sql.rows.books import group_row, new_account_row, posting_rows, to_account, to_group
 from custody_sql.rows.wallets import to_wallet
 from custody_sql.session import Session
+from custody_sql.sets import keyed_update
 from custody_sql.tables import accounts, posting_groups, postings, wallets
 
-_SET_BALANCE = update(accounts).where(accounts.c.id == bindparam("account_id")).values(balance=bindparam("balance"))
+_SET_BALANCE = keyed_update(accounts, ("balance",))
 
 
 @attrs.frozen
@@ -51,10 +52,10 @@ class BookRows:
             if net.keys() - stored.keys():  # the insert met another row's key (a sequence behind its table): not ours to write over
                 self._session.refuse()
         ids = {account: row.id for account, row in stored.items()}
-        self._session.write(insert(posting_groups), [group_row(group) for group in groups])
-        self._session.write(insert(postings), [row for group in groups for row in posting_rows(group, ids)])
-        moved = [{"account_id": stored[account].id, "balance": stored[account].balance + net[account]} for account in net]
-        self._session.write(_SET_BALANCE, sorted(moved, key=lambda row: row["account_id"]))
+        self._session.add(posting_groups, [group_row(group) for group in groups])
+        self._session.add(postings, [row for group in groups for row in posting_rows(group, ids)])
+        moved = [{"row_key": stored[account].id, "balance": stored[account].balance + net[account]} for account in net]
+        self._session.write_set(_SET_BALANCE, sorted(moved, key=lambda row: row["row_key"]))
 
     def balance(self, account: Account) -> int:
         of_wallet = accounts.c.wallet_id.is_(None) if account.wallet_id is None else accounts.c.wallet_id == account.wallet_id

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from custody_core.domain.chain import ChainState, Header
 from custody_core.domain.tokens import Token
 from custody_sql.rows.chains import chain_row, header_row, to_chain, to_header, to_token, token_row
-from custody_sql.session import Session, versioned, versioned_update
+from custody_sql.session import Session
+from custody_sql.sets import versioned, versioned_update
 from custody_sql.tables import IS_CANONICAL, chains, headers, tokens
 
-_SAVE_CHAIN = versioned_update(chains, chains.c.keys(), key="chain_id")
-_SAVE_TOKEN = versioned_update(tokens, ["alias", "symbol", "name", "state", "version"])
+_SAVE_CHAIN = versioned_update(chains, tuple(column.name for column in chains.c if column.name != "chain_id"), key="chain_id")
+_SAVE_TOKEN = versioned_update(tokens, ("alias", "symbol", "name", "state", "version"))
 
 
 class ChainRows:
@@ -33,13 +34,13 @@ class ChainRows:
         return [to_chain(row) for row in self._session.rows(select(chains).order_by(chains.c.chain_id))]
 
     def add_chain(self, state: ChainState, header: Header) -> None:
-        self._session.write(insert(chains), chain_row(state))
+        self._session.add(chains, [chain_row(state)])
         self.add_headers(state.chain_id, [header])
 
     def save_chain(self, state: ChainState) -> None:
         row = chain_row(state)
         del row["chain_id"]
-        self._session.write_all(_SAVE_CHAIN, [versioned(state.chain_id, row)])
+        self._session.write_set(_SAVE_CHAIN, [versioned(state.chain_id, row)])
 
     def add_headers(self, chain_id: int, headers_: Sequence[Header]) -> None:
         put = self._session.insert(headers)
@@ -58,7 +59,7 @@ class ChainRows:
         self._session.write(gone.values(reverted=True))
 
     def add_token(self, token: Token) -> None:
-        self._session.write(insert(tokens), token_row(token))
+        self._session.add(tokens, [token_row(token)])
 
     def save_token(self, token: Token) -> None:
         row = {
@@ -68,7 +69,7 @@ class ChainRows:
             "state": token.state.value,
             "version": token.version,
         }
-        self._session.write_all(_SAVE_TOKEN, [versioned(token.id, row)])
+        self._session.write_set(_SAVE_TOKEN, [versioned(token.id, row)])
 
     def token(self, token_id: str) -> Token | None:
         row = self._session.row(select(tokens).where(tokens.c.id == token_id))

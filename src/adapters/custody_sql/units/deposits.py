@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from custody_core.domain.deposit import Deposit, DepositKey
 from custody_core.ports import MovementFilter
 from custody_sql.rows.deposits import CHANGING, changing_row, deposit_row, to_deposit
-from custody_sql.session import Session, versioned, versioned_update
+from custody_sql.session import Session
+from custody_sql.sets import versioned, versioned_update
 from custody_sql.tables import IS_CONFIRMING, deposits, wallets
 from custody_sql.units.movements import newest_first
 
@@ -29,10 +30,10 @@ class DepositRows:
         return {deposit.key: deposit for deposit in map(to_deposit, rows) if deposit.key in wanted}
 
     def add_deposits(self, deposits_: Sequence[Deposit]) -> None:
-        self._session.write(insert(deposits), [deposit_row(deposit) for deposit in deposits_])
+        self._session.add(deposits, [deposit_row(deposit) for deposit in deposits_])
 
     def save_deposits(self, deposits_: Sequence[Deposit]) -> None:
-        self._session.write_all(_SAVE, [versioned(deposit.id, changing_row(deposit)) for deposit in deposits_])
+        self._session.write_set(_SAVE, [versioned(deposit.id, changing_row(deposit)) for deposit in deposits_])
 
     def deposit(self, deposit_id: str) -> Deposit | None:
         row = self._session.row(select(deposits).where(deposits.c.id == deposit_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import func, select, update
 
 from custody_core.domain.audit import GENESIS_HASH, AuditEvent, Event
 from custody_core.domain.policy import Decision, Policy
@@ -24,16 +24,16 @@ from custody_sql.rows.records import (
     to_policy,
 )
 from custody_sql.session import Session
+from custody_sql.sets import keyed_update, putting
 from custody_sql.tables import IS_ACTIVE, audit, decisions, events, idempotency_keys, leases, policies, settings
 
-_SEAL = (
-    update(audit)
-    .where(audit.c.id == bindparam("row_id"), audit.c.sequence.is_(None))
-    .values({column.name: bindparam(column.name) for column in audit.c if column.name not in {"id", "position"}})
+_SEAL = keyed_update(
+    audit,
+    tuple(column.name for column in audit.c if column.name not in {"id", "position"}),
+    only=audit.c.sequence.is_(None),
 )
-_NUMBER = (
-    update(events).where(events.c.id == bindparam("row_id"), events.c.sequence.is_(None)).values(sequence=bindparam("sequence"))
-)
+_PUT_SETTING = putting(settings, ("name", "value"), key=("name",), changes=("value",))
+_NUMBER = keyed_update(events, ("sequence",), only=events.c.sequence.is_(None))
 
 
 class RecordRows:
@@ -48,10 +48,10 @@ class RecordRows:
         of_subject = policies.c.subject.is_(None) if policy.subject is None else policies.c.subject == policy.subject
         before = update(policies).where(policies.c.layer == policy.layer.value, of_subject, IS_ACTIVE)
         self._session.write(before.values(active=False))
-        self._session.write(insert(policies), policy_row(policy))
+        self._session.add(policies, [policy_row(policy)])
 
     def add_decisions(self, decisions_: Sequence[Decision]) -> None:
-        self._session.write(insert(decisions), [decision_row(decision) for decision in decisions_])
+        self._session.add(decisions, [decision_row(decision) for decision in decisions_])
 
     def decisions(self, decision_ids: Sequence[str]) -> Mapping[str, Decision]:
         rows = self._session.rows_in(select(decisions), decisions.c.id, decision_ids)
@@ -67,17 +67,17 @@ class RecordRows:
         return {(row.scope, row.key): to_idempotency(row) for row in self._session.rows_with(select(idempotency_keys), of, keys)}
 
     def add_idempotency(self, records: Sequence[IdempotencyRecord]) -> None:
-        self._session.write(insert(idempotency_keys), [idempotency_row(record) for record in records])
+        self._session.add(idempotency_keys, [idempotency_row(record) for record in records])
 
     def add_audit(self, rows: Sequence[AuditEvent]) -> None:
         if any(row.sequence is not None or row.hash is not None for row in rows):
             raise BrokenInvariant("audit rows are added unnumbered")
-        self._session.write(insert(audit), [audit_row(row) for row in rows])
+        self._session.add(audit, [audit_row(row) for row in rows])
 
     def add_events(self, rows: Sequence[Event]) -> None:
         if any(row.sequence is not None for row in rows):
             raise BrokenInvariant("events are added unnumbered")
-        self._session.write(insert(events), [event_row(row) for row in rows])
+        self._session.add(events, [event_row(row) for row in rows])
 
     def audit_head(self) -> AuditHead:
         newest = select(audit.c.sequence, audit.c.hash).where(audit.c.sequence.is_not(None))
@@ -93,7 +93,7 @@ class RecordRows:
         if [row.sequence for row in rows] != list(range(first, first + len(rows))):
             self._session.refuse()
         values = [audit_row(row) for row in rows]
-        self._session.write_all(_SEAL, [{"row_id": row.pop("id"), **row} for row in values])
+        self._session.write_set(_SEAL, [{"row_key": row.pop("id"), **row} for row in values])
 
     def audit(self, *, after_sequence: int, limit: int) -> Sequence[AuditEvent]:
         query = select(audit).where(audit.c.sequence > after_sequence).order_by(audit.c.sequence).limit(limit)
@@ -105,7 +105,7 @@ class RecordRows:
         first = (newest[0] if newest and newest[0] else 0) + 1
         unnumbered = select(events.c.id).where(events.c.sequence.is_(None)).order_by(events.c.position).limit(limit)
         ids = [row.id for row in self._session.rows(unnumbered)]
-        self._session.write_all(_NUMBER, [{"row_id": id_, "sequence": sequence} for sequence, id_ in enumerate(ids, first)])
+        self._session.write_set(_NUMBER, [{"row_key": id_, "sequence": sequence} for sequence, id_ in enumerate(ids, first)])
         return len(ids)
 
     def event(self, event_id: str) -> Event | None:
@@ -136,4 +136,4 @@ class RecordRows:
         return None if row is None else bytes(row.value)
 
     def put_setting(self, name: str, value: bytes) -> None:
-        self._session.write(self._session.upsert(settings, ("name",), ("value",)), {"name": name, "value": value})
+        self._session.write_set(_PUT_SETTING, [{"name": name, "value": value}])

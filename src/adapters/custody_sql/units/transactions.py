@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import Row, Select, func, insert, select, update
+from sqlalchemy import Row, Select, func, select, update
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import Hash
@@ -17,7 +17,8 @@ from custody_core.domain.transaction import Attempt, Transaction
 from custody_core.ports import MovementFilter
 from custody_sql.rows.chains import nonce_line_row, to_nonce_line
 from custody_sql.rows.transactions import CHANGING, attempt_rows, changing_row, to_attempt, to_transaction, transaction_row
-from custody_sql.session import LIST_MAX, Session, batches, versioned, versioned_update
+from custody_sql.session import LIST_MAX, Session, batches
+from custody_sql.sets import putting, versioned, versioned_update
 from custody_sql.tables import HOLDS_NONCE, IS_CONFIRMING, attempts, nonce_lines, transactions
 from custody_sql.units.movements import newest_first
 
@@ -32,12 +33,12 @@ class TransactionRows:
     _session: Session
 
     def add_transactions(self, transactions_: Sequence[Transaction]) -> None:
-        self._session.write(insert(transactions), [transaction_row(transaction) for transaction in transactions_])
+        self._session.add(transactions, [transaction_row(transaction) for transaction in transactions_])
         self._write_attempts(transactions_)
 
     def save_transactions(self, transactions_: Sequence[Transaction]) -> None:
         rows = [versioned(transaction.id, changing_row(transaction)) for transaction in transactions_]
-        self._session.write_all(_SAVE, rows)
+        self._session.write_set(_SAVE, rows)
         self._write_attempts(transactions_)
 
     def transaction(self, transaction_id: str) -> Transaction | None:
@@ -113,7 +114,8 @@ class TransactionRows:
 
     def _write_attempts(self, of: Iterable[Transaction]) -> None:
         rows = [row for transaction in of for row in attempt_rows(transaction)]
-        self._session.write(self._session.upsert(attempts, _ATTEMPT_KEY, _ATTEMPT_CHANGES), rows)
+        if rows:
+            self._session.write_set(putting(attempts, tuple(rows[0]), _ATTEMPT_KEY, _ATTEMPT_CHANGES), rows)
 
     def _select(self, query: Select[Any]) -> list[Transaction]:
         return self._with_attempts(self._session.rows(query))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from custody_core.domain.access import ApiKey, User
 from custody_sql.rows.users import api_key_row, to_api_key, to_user, user_row
-from custody_sql.session import Session, versioned, versioned_update
+from custody_sql.session import Session
+from custody_sql.sets import versioned, versioned_update
 from custody_sql.tables import api_keys, users
 
-_SAVE_USER = versioned_update(users, ["disabled_at", "role", "version"])
-_SAVE_API_KEY = versioned_update(api_keys, ["revoked_at", "version"])
+_SAVE_USER = versioned_update(users, ("disabled_at", "role", "version"))
+_SAVE_API_KEY = versioned_update(api_keys, ("revoked_at", "version"))
 
 
 class UserRows:
@@ -29,11 +30,11 @@ class UserRows:
         return None if row is None else to_user(row)
 
     def add_user(self, user: User) -> None:
-        self._session.write(insert(users), user_row(user))
+        self._session.add(users, [user_row(user)])
 
     def save_user(self, user: User) -> None:
         row = {"disabled_at": user.disabled_at, "role": user.role.value, "version": user.version}
-        self._session.write_all(_SAVE_USER, [versioned(user.id, row)])
+        self._session.write_set(_SAVE_USER, [versioned(user.id, row)])
 
     def users_by_id(self, user_ids: Sequence[str]) -> Mapping[str, User]:
         return {row.id: to_user(row) for row in self._session.rows_in(select(users), users.c.id, user_ids)}
@@ -61,8 +62,8 @@ class UserRows:
         return [to_api_key(row) for row in self._session.rows(query)]
 
     def add_api_key(self, key: ApiKey) -> None:
-        self._session.write(insert(api_keys), api_key_row(key))
+        self._session.add(api_keys, [api_key_row(key)])
 
     def save_api_key(self, key: ApiKey) -> None:
         row = {"revoked_at": key.revoked_at, "version": key.version}
-        self._session.write_all(_SAVE_API_KEY, [versioned(key.id, row)])
+        self._session.write_set(_SAVE_API_KEY, [versioned(key.id, row)])

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import func, insert, select, text, tuple_
+from sqlalchemy import func, select, text, tuple_
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.wallet import SealedKey, Wallet
 from custody_core.errors import BrokenInvariant
 from custody_sql.rows.wallets import sealed_key_row, to_sealed_key, to_wallet, wallet_row
-from custody_sql.session import Session, versioned, versioned_update
+from custody_sql.session import Session
+from custody_sql.sets import versioned, versioned_update
 from custody_sql.tables import sealed_keys, wallets
 
 _POOL_LOCK = 0x706F6F6C
 """The key of PostgreSQL's advisory lock on the pool: "pool" in ASCII."""
 
 _SAVE_WALLET = versioned_update(
-    wallets,
-    ["created_at", "updated_at", "state", "state_reason", "owner_id", "label", "external_id", "metadata", "version"],
+    wallets, ("created_at", "updated_at", "state", "state_reason", "owner_id", "label", "external_id", "metadata", "version")
 )
 
 
@@ -40,8 +40,8 @@ class WalletRows:
         return (row[0] if row and row[0] else 0) + 1
 
     def add_wallets(self, wallets_: Sequence[Wallet], keys: Sequence[SealedKey]) -> None:
-        self._session.write(insert(wallets), [wallet_row(wallet) for wallet in wallets_])
-        self._session.write(insert(sealed_keys), [sealed_key_row(key) for key in keys])
+        self._session.add(wallets, [wallet_row(wallet) for wallet in wallets_])
+        self._session.add(sealed_keys, [sealed_key_row(key) for key in keys])
 
     def pool_size(self) -> int:
         row = self._session.row(select(func.count()).select_from(wallets).where(wallets.c.owner_id.is_(None)))
@@ -80,7 +80,7 @@ class WalletRows:
         row = wallet_row(wallet)
         for fixed in ("id", "address", "sequence"):
             del row[fixed]
-        self._session.write_all(_SAVE_WALLET, [versioned(wallet.id, row)])
+        self._session.write_set(_SAVE_WALLET, [versioned(wallet.id, row)])
 
     def wallets(self, *, owner_id: str | None, limit: int, before_id: str | None = None) -> Sequence[Wallet]:
         query = select(wallets).order_by(wallets.c.created_at.desc(), wallets.c.id.desc()).limit(limit)
