@@ -175,7 +175,7 @@ def test_the_core_imports_no_adapter_and_no_entrypoint() -> None:
 
 
 def test_only_the_composition_roots_name_concrete_adapters() -> None:
-    roots = {ENTRYPOINTS / "custody_app" / "bootstrap.py", ENTRYPOINTS / "custody_app" / "bootstrap_memory.py"}
+    roots = {ENTRYPOINTS / "custody_app" / f"bootstrap{part}.py" for part in ("", "_keys", "_memory")}
     others = [path for path in python_files(ENTRYPOINTS) if path not in roots]
     assert violations(others, lambda path: tops(path) & packages(ADAPTERS)) == {}
 

@@ -1,4 +1,4 @@
-"""The composition root: the only place that names concrete adapters.
+"""The composition root: with `bootstrap_keys` the only place that names concrete adapters.
 
 Order, so that a start that has to be refused has changed nothing:
 
@@ -9,29 +9,21 @@ Order, so that a start that has to be refused has changed nothing:
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
 from custody_app.config import ChainSettings, ConfigurationError, Settings
 from custody_app.system import SystemClock, SystemEntropy
 from custody_core import Custody, CustodyError, Limits, NodeUnavailable, Policy
-from custody_core.errors import KeyIntegrity
 from custody_core.ports import Answer, BlockTag, Found, Observer, Unknown
-from custody_keys.key_file import KeyFileError, MasterKeys, load_key_file, make_key_file
-from custody_keys.sealed import SealedKeys, check_value, matches_check_value
 from custody_rpc import InvalidNodeUrl, RpcChain
 from custody_sql.store import SqlStore
 
-KEY_CHECK = "key-check"
-"""The setting in the database that tells the right master key from a wrong one."""
-
-KEY_FILE_WAIT_S = 2.0
-"""How long a key file that is still empty is given, before it is taken for one that was never finished."""
+if TYPE_CHECKING:
+    from custody_app.bootstrap_keys import InstallationKeys
 
 
 @attrs.frozen
@@ -74,18 +66,15 @@ def open_service(
         store.require_safe()
         store.require_upgradable()
         database_made = create and not store.exists()
-        master = _existing_keys(settings.key_file, _key_check(store), create=create) if with_keys else None
+        keys = closing.enter_context(_keys(settings, store, create=create)) if with_keys else None
         if create:
             store.upgrade()
         store.require_current()
-        key_file_made = with_keys and master is None and _make_keys(settings.key_file)
-        if with_keys and master is None:
-            master = _written_keys(settings.key_file)
-        if master is not None:
-            closing.callback(master.close)
-        custody = closing.enter_context(_built(settings, store, chains, master, observer))
-        starter = _first_rows(custody, store, settings, master) if create and master else None
-        yield Opened(custody, settings, database_made, key_file_made, starter)
+        if keys is not None:
+            keys.make_missing()
+        custody = closing.enter_context(_built(settings, store, chains, keys, observer))
+        starter = _first_rows(custody, store, settings, keys) if create and keys else None
+        yield Opened(custody, settings, database_made, keys is not None and keys.were_made, starter)
 
 
 @contextmanager
@@ -109,22 +98,27 @@ def open_node(chain: ChainSettings, settings: Settings) -> Iterator[RpcChain]:
         connected.close()
 
 
-def check_key_file(settings: Settings, store: SqlStore) -> None:
-    """Raises `KeyFileError` or `KeyIntegrity` unless the key file is sound and the one that the database was sealed under."""
-    master = _existing_keys(settings.key_file, _key_check(store), create=False)
-    if master is not None:
-        master.close()
+@contextmanager
+def _keys(settings: Settings, store: SqlStore, *, create: bool) -> Iterator[InstallationKeys]:
+    # A process without keys loads no code that could open one: the web process stays smaller in both senses.
+    from custody_app.bootstrap_keys import InstallationKeys  # noqa: PLC0415 - see above
+
+    keys = InstallationKeys(settings, store, create=create)
+    try:
+        yield keys
+    finally:
+        keys.close()
 
 
 @contextmanager
 def _built(
-    settings: Settings, store: SqlStore, chains: dict[int, RpcChain], master: MasterKeys | None, observer: Observer
+    settings: Settings, store: SqlStore, chains: dict[int, RpcChain], keys: InstallationKeys | None, observer: Observer
 ) -> Iterator[Custody]:
     entropy = SystemEntropy()
     custody = Custody(
         store=store,
         chains=chains,
-        keys=SealedKeys(master, entropy) if master else None,
+        keys=keys.sealed(entropy) if keys else None,
         clock=SystemClock(),
         entropy=entropy,
         observer=observer,
@@ -137,10 +131,10 @@ def _built(
             custody.step_down()
 
 
-def _first_rows(custody: Custody, store: SqlStore, settings: Settings, master: MasterKeys) -> Policy | None:
+def _first_rows(custody: Custody, store: SqlStore, settings: Settings, keys: InstallationKeys) -> Policy | None:
     """What a new database needs; the policy that it was given, None where one was in force."""
     _require_known_chains(store, settings)
-    _keep_key_check(store, master)
+    keys.keep_check(store)
     return custody.policies.ensure_starter()
 
 
@@ -211,78 +205,7 @@ def _silent(chain: ChainSettings, answer: Answer[int]) -> NodeUnavailable:
     return NodeUnavailable(f"the node of chain {chain.name} does not answer ({why}); check CUSTODY_RPC_URL and that the node runs")
 
 
-# The master key
-
-
-def _key_check(store: SqlStore) -> bytes | None:
-    """What the database says about the master key; None where there is no database yet."""
-    if not store.exists():
-        return None
-    with store.reading() as unit:
-        return unit.setting(KEY_CHECK)
-
-
-def _existing_keys(path: Path, sealed_under: bytes | None, *, create: bool) -> MasterKeys | None:
-    """The master keys; None where they may be made, because there is no file and nothing was sealed before."""
-    if create and sealed_under is None:
-        if not os.path.lexists(path):  # a dangling symbolic link is there, and is refused below
-            _require_folder(path)
-            return None
-        return _written_keys(path)
-    master = load_key_file(path)
-    if sealed_under is not None:
-        _require_match(master, sealed_under)
-    return master
-
-
-def _require_match(master: MasterKeys, sealed_under: bytes) -> None:
-    if not matches_check_value(master, sealed_under):
-        master.close()
-        raise KeyIntegrity(
-            "this key file is not the one that this database's keys are sealed under; set CUSTODY_KEY_FILE to the right one"
-        )
-
-
-def _require_folder(path: Path) -> None:
-    """A key file that cannot be made is known before anything else is."""
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ConfigurationError("the key file cannot be made: the folder in CUSTODY_KEY_FILE is not there, or not writable")
-
-
-def _make_keys(path: Path) -> bool:
-    """Makes the key file; False where another process that starts at the same moment has made it first."""
-    try:
-        make_key_file(path)
-    except KeyFileError:
-        if not os.path.lexists(path):
-            raise
-        return False
-    return True
-
-
-def _written_keys(path: Path) -> MasterKeys:
-    """The master keys of a file that another process may be making right now: it is empty for a moment."""
-    deadline_s = time.monotonic() + KEY_FILE_WAIT_S
-    while time.monotonic() < deadline_s and _is_empty(path):
-        time.sleep(0.02)
-    return load_key_file(path)
-
-
-def _is_empty(path: Path) -> bool:
-    try:
-        return path.lstat().st_size == 0
-    except OSError:
-        return False  # loading it says what is wrong
-
-
-def _keep_key_check(store: SqlStore, master: MasterKeys) -> None:
-    with store.transaction() as unit:
-        unit.lock_pool()  # of two that make keys at once, the second sees what the first one kept
-        kept = unit.setting(KEY_CHECK)
-        if kept is None:
-            unit.put_setting(KEY_CHECK, check_value(master))
-        else:
-            _require_match(master, kept)
+# The database
 
 
 def _require_known_chains(store: SqlStore, settings: Settings) -> None:

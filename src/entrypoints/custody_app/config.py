@@ -9,7 +9,6 @@ A setting that nobody knows is refused: a misspelt limit must not be a missing l
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -161,6 +160,8 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _read_file(path: str) -> dict[str, object]:
+    import tomllib  # noqa: PLC0415 - most installations have no such file
+
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as problem:

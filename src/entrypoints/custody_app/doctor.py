@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from custody_app.bootstrap import check_key_file, open_database, open_node, open_service
+from custody_app.bootstrap import open_database, open_node, open_service
+from custody_app.bootstrap_keys import check_key_file
 from custody_app.config import ChainSettings, Settings
 from custody_app.observers import QuietObserver
 from custody_core import Custody, CustodyError, Transaction, TransactionState

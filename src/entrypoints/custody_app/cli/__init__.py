@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import sys
 
+from custody_app.loading import loading
+
 
 def main() -> None:
     """The console script `custody`."""
-    from custody_app.cli.program import run  # noqa: PLC0415 - importing the package starts nothing
+    with loading():
+        from custody_app.cli.program import run  # noqa: PLC0415 - importing the package starts nothing
 
     sys.exit(run(sys.argv[1:]))

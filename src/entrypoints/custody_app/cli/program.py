@@ -11,6 +11,7 @@ import click
 
 from custody_app.cli.exits import ExitCode, exit_code_of
 from custody_app.cli.output import say, show
+from custody_app.loading import loading
 from custody_core.errors import CustodyError
 
 _COMMANDS: Mapping[str, str] = {
@@ -40,7 +41,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"custody_app.cli.{cmd_name}").command
+        with loading():
+            command: click.Command = importlib.import_module(f"custody_app.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature

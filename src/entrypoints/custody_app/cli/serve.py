@@ -10,6 +10,7 @@ import click
 
 from custody_app.cli.opening import settings_now
 from custody_app.config import ConfigurationError, require_chains
+from custody_app.loading import loading
 
 WORKERS = 2
 THREADS = 8
@@ -34,7 +35,8 @@ def command(host: str | None, port: int | None, workers: int, threads: int) -> N
     with tempfile.TemporaryDirectory(prefix="custody-metrics-") as folder:
         # The metrics library looks for the folder that worker processes share once, when it is imported.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        from custody_app.web import Listen, serve  # noqa: PLC0415 - see above; and it needs what has just been looked for
+        with loading():
+            from custody_app.web import Listen, serve  # noqa: PLC0415 - see above; and it needs what has just been looked for
 
         port = settings.port if port is None else port
         serve(settings, Listen(host=host or settings.host, port=port, workers=workers, threads=threads))
