@@ -75,6 +75,7 @@ class Custody:
         entropy: Entropy,
         observer: Observer,
         limits: Limits | None = None,
+        chain_names: Mapping[int, str] | None = None,
     ) -> None:
         self._store = _SwitchableStore(store)
         self._kit = Kit(
@@ -85,6 +86,7 @@ class Custody:
             entropy=entropy,
             observer=observer,
             limits=limits or Limits(),
+            chain_names=dict(chain_names or {}),
             is_joined=self._store.is_joined,
         )
         self.users = Users(self._kit)

@@ -53,7 +53,7 @@ def open_nodes(*urls: str) -> None:
 
 def test_every_node_of_a_chain_must_be_on_it(ours: RudeServer, foreign: RudeServer) -> None:
     open_nodes(ours.url, ours.url)
-    with pytest.raises(ConfigurationError, match="node 2 of the 2 of chain default is on chain 5, the settings say 1") as refused:
+    with pytest.raises(ConfigurationError, match="node 2 of the 2 of chain mainnet is on chain 5, the settings say 1") as refused:
         open_nodes(ours.url, foreign.url)
     assert SECRET not in refused.value.detail
 

@@ -20,6 +20,14 @@ import attrs
 Hash = NewType("Hash", str)
 """A 32-byte hash as `0x` and 64 lower-case hex digits."""
 
+_NAMES: Mapping[int, str] = {1: "mainnet", 8453: "base", 31337: "local", 560048: "hoodi", 11155111: "sepolia"}
+"""EIP-155 ids of chains that people know by a name; 31337 is what dev chains on one's own machine use."""
+
+
+def chain_name(chain_id: int) -> str:
+    """What people call a chain; its CAIP-2 id where it has no common name."""
+    return _NAMES.get(chain_id, f"eip155:{chain_id}")
+
 
 @attrs.frozen
 class BlockRef:

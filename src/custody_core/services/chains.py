@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from custody_core.domain.chain import BlockRef, ChainState
+from custody_core.domain.chain import BlockRef, ChainState, chain_name
 from custody_core.domain.resources import chain_text
 from custody_core.errors import InvalidStateTransition, NotFound
 from custody_core.ports import BlockTag, Found, Unit
@@ -18,6 +18,7 @@ class ChainStatus:
     """A followed chain. `head_number` is what the node shows now, None when it does not answer."""
 
     state: ChainState
+    name: str
     head_number: int | None
     is_led: bool = False
     """Whether some process follows it now."""
@@ -42,7 +43,14 @@ class Chains:
             ends = {state.chain_id: unit.lease_until(lease_of(state.chain_id)) for state in unit.chains()}
             return [(state, (ends[state.chain_id] or now) > now) for state in unit.chains()]
 
-        return [ChainStatus(state, self._head(state.chain_id), is_led) for state, is_led in self._kit.read(work)]
+        return [
+            ChainStatus(state, self.name(state.chain_id), self._head(state.chain_id), is_led)
+            for state, is_led in self._kit.read(work)
+        ]
+
+    def name(self, chain_id: int) -> str:
+        """What the operator calls the chain, or else everybody; its CAIP-2 id where it has no name."""
+        return self._kit.chain_names.get(chain_id) or chain_name(chain_id)
 
     def states(self) -> Sequence[ChainState]:
         """Every followed chain as our books have it; asks no node."""

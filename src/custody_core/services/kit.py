@@ -66,6 +66,8 @@ class Kit:
     entropy: Entropy
     observer: Observer
     limits: Limits
+    chain_names: Mapping[int, str] = attrs.field(factory=dict)
+    """Chain id → what the operator calls it."""
     is_joined: Callable[[], bool] = lambda: False
     """Whether the store is now within a transaction of the caller's (`Custody.joined`), which may still be rolled back."""
 

@@ -72,6 +72,7 @@ def chain_resource(status: ChainStatus) -> dict[str, Any]:
     state = status.state
     return {
         "id": chain_text(state.chain_id),
+        "name": status.name,
         "head": status.head_number,
         "followed": block_resource(state.cursor),
         "final": block_resource(state.final),

@@ -123,6 +123,7 @@ def _built(
         entropy=entropy,
         observer=observer,
         limits=_limits(settings),
+        chain_names={chain.chain_id: chain.name for chain in settings.chains},
     )
     try:
         yield custody

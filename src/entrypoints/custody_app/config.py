@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
+from custody_core.domain.chain import chain_name
 from custody_core.domain.fees import GWEI
 from custody_core.errors import CustodyError
 
@@ -42,14 +43,19 @@ class ConfigurationError(CustodyError):
 class ChainSettings:
     """One followed chain. `confirmations` is the depth that counts as final, None for the node's `finalized` tag.
 
-    `is_chain_id_given` tells an id that somebody has set from the default.
+    `given_name` is that of its table. `is_chain_id_given` tells an id that somebody has set from the default.
     """
 
-    name: str
+    given_name: str | None
     chain_id: int
     rpc_urls: tuple[str, ...] = attrs.field(repr=False)
     confirmations: int | None = None
     is_chain_id_given: bool = True
+
+    @property
+    def name(self) -> str:
+        """What it is called here, or else everywhere."""
+        return self.given_name or chain_name(self.chain_id)
 
 
 @attrs.frozen
@@ -106,8 +112,8 @@ def _chains(texts: Mapping[str, str], tables: object, *, allow_http: bool) -> tu
         )
     if not tables and not short_form.get("rpc_url", "").strip(" ,"):
         return ()
-    named = {str(name): _chain_texts(str(name), table) for name, table in tables.items()} or {"default": short_form}
-    chains = tuple(_chain(name, chain, allow_http=allow_http) for name, chain in named.items())
+    named: dict[str | None, dict[str, str]] = {str(name): _chain_texts(str(name), table) for name, table in tables.items()}
+    chains = tuple(_chain(name, chain, allow_http=allow_http) for name, chain in (named or {None: short_form}).items())
     if len({chain.chain_id for chain in chains}) != len(chains):
         raise ConfigurationError("two chains have the same CHAIN_ID")
     return chains
@@ -122,7 +128,7 @@ def _chain_texts(name: str, table: object) -> dict[str, str]:
     return {str(key): _as_text(str(key), value) for key, value in table.items()}
 
 
-def _chain(name: str, texts: Mapping[str, str], *, allow_http: bool) -> ChainSettings:
+def _chain(name: str | None, texts: Mapping[str, str], *, allow_http: bool) -> ChainSettings:
     urls = tuple(url.strip() for url in texts.get("rpc_url", "").split(",") if url.strip())
     if not urls:
         raise ConfigurationError(f"chain {name} has no RPC_URL")
@@ -130,7 +136,7 @@ def _chain(name: str, texts: Mapping[str, str], *, allow_http: bool) -> ChainSet
         _require_safe_url(url, allow_http=allow_http)
     depth = texts.get("confirmations", "finalized")
     return ChainSettings(
-        name=name,
+        given_name=name,
         chain_id=_positive("CHAIN_ID", texts.get("chain_id", str(SEPOLIA_CHAIN_ID))),
         rpc_urls=urls,
         confirmations=None if depth == "finalized" else _positive("CONFIRMATIONS", depth),

@@ -413,3 +413,9 @@ def test_openapi_names_every_route_and_every_schema_that_it_refers_to(site: Site
     body = document["components"]["schemas"]["NewTransaction"]
     assert body["additionalProperties"] is False
     assert set(body["required"]) == {"wallet_id", "to", "amount"}
+
+
+def test_chains_say_what_they_are_called_and_how_far_they_are_followed(site: Site) -> None:
+    (chain,) = site.get("/v1/chains", site.person("alice")).json["data"]
+    assert (chain["id"], chain["name"], chain["lag_blocks"], chain["halted"]) == ("eip155:31337", "local", 0, False)
+    assert chain["head"] == chain["followed"]["number"] >= chain["final"]["number"]

@@ -25,10 +25,18 @@ def status(as_json: bool) -> None:
     with books() as custody:
         chains: list[Any] = [chain_resource(each) for each in custody.chains.list()]
     rows = [
-        [each["id"], each["head"], each["followed"]["number"], each["final"]["number"], each["lag_blocks"], each["halted_reason"]]
+        [
+            each["id"],
+            each["name"],
+            each["head"],
+            each["followed"]["number"],
+            each["final"]["number"],
+            each["lag_blocks"],
+            each["halted_reason"],
+        ]
         for each in chains
     ]
-    heads = ["chain", "head", "followed", "final", "lag", "halted"]
+    heads = ["chain", "name", "head", "followed", "final", "lag", "halted"]
     show({"data": chains}, as_json=as_json, text=table(heads, rows, nothing="no chain is followed yet; `custody init` begins"))
 
 
@@ -42,5 +50,5 @@ def resume(chain: str, as_json: bool) -> None:
         raise NotFound("no such chain")
     with books() as custody:
         resumed: ChainState = custody.chains.resume(chain_id)
-    resource = chain_resource(ChainStatus(resumed, None))
+        resource = chain_resource(ChainStatus(resumed, custody.chains.name(chain_id), None))
     show(resource, as_json=as_json, text=f"{resource['id']} goes on from block {resumed.cursor.number}")
