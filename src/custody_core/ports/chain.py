@@ -83,8 +83,13 @@ class BroadcastOutcome(StrEnum):
     """The pool wants more, to admit it or to replace what it has."""
     INSUFFICIENT_FUNDS = "insufficient_funds"
     """The node's view of the account cannot pay for it now."""
+    NOT_NOW = "not_now"
+    """The node has no room or no use for it at this moment: its pool or this account's part of it is full, the nonce is too far
+    ahead, it is still syncing. The same bytes can go in later."""
+    FEE_CAPPED = "fee_capped"
+    """The fee is above what this node passes on, whatever we allow. Another node, or the same bytes when its limit is raised."""
     REFUSED = "refused"
-    """The node will not take these bytes as they are (size, gas limit, chain id, its own fee cap)."""
+    """The node will not take these bytes as they are (size, gas limit, chain id)."""
     UNKNOWN = "unknown"
     """No usable answer; the node may have them."""
 
@@ -136,6 +141,10 @@ class Chain(Protocol):
         """Nonce and balance at a block."""
         ...
 
+    def known_nonces(self, addresses: Sequence[Address]) -> Sequence[Answer[int]]:
+        """For each address how many of its transactions the node knows: those mined, and those that are next in its pool."""
+        ...
+
     def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
         """For each (holder, token contract or None for ether) the balance at exactly that block; `Unknown` where it is pruned."""
         ...
@@ -146,6 +155,10 @@ class Chain(Protocol):
 
     def estimate_gas(self, calls: Sequence[Call]) -> Sequence[Answer[int | Reverted]]:
         """For each call, alone, the gas that it would use on top of the newest block, or that it would revert."""
+        ...
+
+    def try_call(self, call: Call, *, on_top_of: int) -> Answer[bytes | Reverted]:
+        """What `call` would have returned on top of the canonical block at that height. `Unknown` where its state is pruned."""
         ...
 
     def broadcast(self, raws: Sequence[bytes]) -> Sequence[BroadcastAnswer]:
