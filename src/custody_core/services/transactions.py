@@ -12,6 +12,7 @@ from custody_core.domain.ids import IdPrefix, is_id
 from custody_core.domain.lifecycle import TRANSITIONS, decide
 from custody_core.domain.tokens import NATIVE_ALIAS
 from custody_core.domain.transaction import Transaction
+from custody_core.domain.wallet import Wallet
 from custody_core.errors import InvalidStateTransition, NotFound, ValidationFailed, WaitTimedOut
 from custody_core.ports import MovementFilter, Unit
 from custody_core.services.acceptance import Acceptance
@@ -19,7 +20,6 @@ from custody_core.services.checks import require_limit, require_moment
 from custody_core.services.kit import Kit, record_changes
 from custody_core.services.previewing import Preview, preview_send
 from custody_core.services.send_requests import read_request
-from custody_core.services.wallets import visible_wallet
 
 WAITABLE = ("broadcasting", "confirming", "completed")
 """States that can be waited for, in the order in which they come; `completed` waits for any final state."""
@@ -171,8 +171,7 @@ def visible_transaction(unit: Unit, transaction_id: str, owner_id: str | None) -
         if transaction is not None and owner_id in {None, transaction.owner_id}:
             return transaction
         deposit = unit.deposit(transaction_id)
-        if deposit is not None and transaction is None:
-            visible_wallet(unit, deposit.wallet_id, owner_id)
+        if deposit is not None and transaction is None and _is_seen(unit.wallet(deposit.wallet_id), owner_id):
             return deposit
     raise NotFound("no such transaction")
 
@@ -183,6 +182,10 @@ def visible_outgoing(unit: Unit, transaction_id: str, owner_id: str | None) -> T
     if isinstance(found, Deposit):
         raise InvalidStateTransition("this transaction is incoming")
     return found
+
+
+def _is_seen(wallet: Wallet | None, owner_id: str | None) -> bool:
+    return wallet is not None and wallet.owner_id is not None and owner_id in {None, wallet.owner_id}
 
 
 def _has_reached(transaction: Transaction, until: str) -> bool:

@@ -168,6 +168,18 @@ def test_what_is_anothers_is_not_there(site: Site, route: Route) -> None:
     assert site.bench.custody.wallets.get(owned.ids["wallet_id"]) == before
 
 
+@pytest.mark.parametrize("route", [each for each in ROUTES if "<transaction_id>" in each.path], ids=lambda route: route.name)
+def test_a_foreign_deposit_is_not_there_either(site: Site, route: Route) -> None:
+    alice, mallory = site.person("alice"), site.person("mallory")
+    wallet = site.bench.wallet(alice.user.id, wei=ether("1"))
+    (deposit,) = site.bench.deposits(wallet)
+    foreign = asked(site, route, mallory, {"transaction_id": deposit.id})
+    unknown = asked(site, route, mallory, {"transaction_id": factories.identifier(IdPrefix.TRANSACTION)})
+    assert shown(foreign) == shown(unknown)
+    assert foreign.status_code == 404
+    assert asked(site, route, alice, {"transaction_id": deposit.id}).status_code != 404
+
+
 def mallory_scopes() -> set[Scope]:
     return {Scope.WALLETS_READ, Scope.WALLETS_WRITE, Scope.TRANSACTIONS_READ, Scope.TRANSACTIONS_CREATE, Scope.API_KEYS_MANAGE}
 
