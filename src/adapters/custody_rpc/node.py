@@ -1,4 +1,4 @@
-"""One node: calls in, replies out, batched so that no request or answer grows without bound."""
+"""One node: calls in, replies out, batched so that no request or answer grows without bound, and its health kept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from custody_core.ports import Absent, Answer, Found, Unknown
 from custody_rpc import node_errors
+from custody_rpc.circuit import Circuit
 from custody_rpc.envelopes import NoReply, Reply, Request, Result, RpcError, decode, encode
 from custody_rpc.node_errors import ReadFault
 from custody_rpc.transport import Failure, Transport
@@ -17,10 +18,22 @@ R = TypeVar("R")
 
 
 class Node:
-    """What `transport` reaches, as a thing that can be asked."""
+    """What `transport` reaches, as a thing that can be asked. A patient one waits out trouble that may pass soon."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, circuit: Circuit, *, is_patient: bool = True) -> None:
         self._transport = transport
+        self._is_patient = is_patient
+        self.circuit = circuit
+
+    @property
+    def name(self) -> str:
+        """What may be shown of its URL."""
+        return self._transport.name
+
+    @property
+    def hasty(self) -> Node:
+        """The same node, asked once: for where another one can be asked instead."""
+        return Node(self._transport, self.circuit, is_patient=False)
 
     def ask(
         self, requests: Sequence[Request], result_type: type[T], *, batch_max: int = 100, repeatable: bool = True
@@ -62,15 +75,25 @@ class Node:
 
     def _batch(self, requests: Sequence[Request], result_type: type[T], *, repeatable: bool) -> list[Reply[T]]:
         body, ids = encode(requests)
-        answer = self._transport.post(body, repeatable=repeatable)
+        answer = self._transport.post(body, repeatable=repeatable and self._is_patient)
         if isinstance(answer, Failure):
+            self.circuit.failed(answer.reason, wait_s=answer.wait_s)
             return [NoReply(answer.reason) for _ in requests]
         replies = decode(answer, ids, result_type)
+        self._note(replies)
         if len(requests) > 1 and all(_is_too_much(reply) for reply in replies):
             half = len(requests) // 2
             parts = (requests[:half], requests[half:])
             return [reply for part in parts for reply in self._batch(part, result_type, repeatable=repeatable)]
         return replies
+
+    def _note(self, replies: Sequence[Reply[T]]) -> None:
+        """One usable reply, be it an error, is a sign of life."""
+        none = [reply for reply in replies if isinstance(reply, NoReply)]
+        if len(none) < len(replies):
+            self.circuit.succeeded()
+        elif none:
+            self.circuit.failed(none[0].reason)
 
 
 def _is_too_much(reply: Reply[T]) -> bool:

@@ -124,6 +124,11 @@ def account(node: Node, address: Address, at: int | BlockTag) -> Answer[AccountS
     return Found(AccountState(nonce.value, balance.value))
 
 
+def known_nonces(node: Node, addresses: Sequence[Address]) -> list[Answer[int]]:
+    replies = node.ask([Request("eth_getTransactionCount", (address, "pending")) for address in addresses], str)
+    return [_present(node, node.answer(reply, wire.quantity)) for reply in replies]
+
+
 def balances(node: Node, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
     by_hash = {"blockHash": at.hash, "requireCanonical": True}  # EIP-1898
     replies = node.ask([_balance_request(*holder, by_hash) for holder in holders], str)
@@ -182,6 +187,13 @@ def _estimate(node: Node, reply: Reply[str]) -> Answer[int | Reverted]:
         return Found(Reverted(node_errors.revert_reason(reply)))
     answer = _present(node, node.answer(reply, wire.quantity))
     return node.unknown("estimates that a call costs no gas") if answer == Found(0) else answer
+
+
+def try_call(node: Node, call: Call, on_top_of: int) -> Answer[bytes | Reverted]:
+    reply = node.ask_one(Request("eth_call", (_tried(call), hex(on_top_of))), str)
+    if isinstance(reply, RpcError) and node_errors.read_fault(reply) is ReadFault.REVERTED:
+        return Found(Reverted(node_errors.revert_reason(reply)))
+    return _present(node, node.answer(reply, wire.data))
 
 
 def broadcast(node: Node, raws: Sequence[bytes]) -> list[BroadcastAnswer]:

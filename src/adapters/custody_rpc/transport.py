@@ -16,7 +16,7 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.client import HTTPException
 from ipaddress import ip_address
@@ -44,7 +44,8 @@ class Limits:
     connect_timeout_s: float = 5.0
     silence_max_s: float = 15.0
     answer_time_max_s: float = 60.0
-    answer_bytes_max: int = 64 * 1024 * 1024
+    answer_bytes_max: int = 32 * 1024 * 1024
+    """Three times what the largest question brings. Parsed, an answer can take as much again twice over."""
     attempts_max: int = 4
     backoff_first_s: float = 0.25
     backoff_max_s: float = 5.0
@@ -141,14 +142,22 @@ class Transport:
         # read1 returns what has arrived; read would wait for a full buffer, and a node that drips would outlast any deadline.
         while chunk := response.raw.read1(READ_SIZE_BYTES, decode_content=False):
             try:
-                body += inflate.decompress(chunk, size_max - len(body) + 1) if inflate else chunk
+                for part in _inflated(inflate, chunk) if inflate else (chunk,):
+                    body += part
+                    if len(body) > size_max:
+                        return Failure(f"sent more than {size_max} bytes")
             except zlib.error:
                 return Failure("sent an answer whose compression is broken", passing=True)
-            if len(body) > size_max:
-                return Failure(f"sent more than {size_max} bytes")
             if self._waiting.monotonic_s() > deadline_s:
                 return Failure(f"did not finish its answer within {self._limits.answer_time_max_s:g} s", passing=True)
         return Failure("sent half an answer", passing=True) if inflate and not inflate.eof else body
+
+
+def _inflated(inflate: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
+    """`chunk` decompressed, in parts that stay small however much it grows."""
+    while chunk:
+        yield inflate.decompress(chunk, READ_SIZE_BYTES)
+        chunk = inflate.unconsumed_tail
 
 
 def _refusal(response: requests.Response) -> Failure | None:

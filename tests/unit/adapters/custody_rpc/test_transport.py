@@ -233,7 +233,8 @@ def test_a_node_that_was_silent_is_verified_before_its_first_use(naps: Naps) -> 
         silent.behaviours, silent.chain_id = [results(receipt(HASHES[0]))], 5
         silent.requests.clear()
         assert "is on chain 5, not on 1" in reason_of(chain.receipts(HASHES[:1])[0])
-        assert "is on chain 5" in chain.broadcast([b"\x02"])[0].detail
+        assert "HTTP 502" in chain.broadcast([b"\x02"])[0].detail
+        assert (chain.nodes[1].is_healthy, chain.nodes[1].last_failure) == (False, "is on chain 5, not on 1")
         assert silent.requests == []
         silent.chain_id = 1
         assert isinstance(chain.receipts(HASHES[:1])[0], Found)
