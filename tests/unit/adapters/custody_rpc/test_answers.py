@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -117,6 +117,49 @@ def test_a_number_in_json_is_no_quantity(stage: Stage, value: object) -> None:
 def test_quantities(stage: Stage, text: str, number: int) -> None:
     assert stage.plays(results("0x7", text)).account(SENDER, 16) == Found(AccountState(7, number))
     assert [call["params"] for call in stage.asked] == [[SENDER, "0x10"]] * 2
+
+
+Ask = Callable[[RpcChain], Any]
+
+QUESTIONS: dict[str, Ask] = {
+    "eth_chainId": lambda chain: chain.node_chain_id(),
+    "eth_getBlockByNumber": lambda chain: chain.header(16),
+    "eth_getTransactionReceipt": lambda chain: chain.receipts([OTHER_HASH])[0],
+    "eth_getBalance": lambda chain: chain.balances([(SENDER, None)], AT)[0],
+    "eth_call": lambda chain: chain.balances([(SENDER, TOKEN)], AT)[0],
+    "eth_estimateGas": lambda chain: chain.estimate_gas([Call(SENDER, TOKEN)])[0],
+    "eth_feeHistory": lambda chain: chain.fee_history(),
+}
+
+
+@pytest.mark.parametrize("ask", QUESTIONS.values(), ids=QUESTIONS)
+@pytest.mark.parametrize("value", ["16", "-0x10", "0x-10", 16, -1, "", "0x"], ids=repr)
+def test_r_12_a_number_in_another_form_is_a_fault_of_the_node_and_never_0(stage: Stage, ask: Ask, value: object) -> None:
+    whole = {"number": value, "status": value, "gasUsed": value, "baseFeePerGas": [value], "reward": [[value] * 3]}
+    for result in (value, {**block(), **whole}):
+        assert isinstance(ask(stage.plays(results(result))), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("method", "result"),
+    [
+        ("eth_call", "0x" + "0" * 63),
+        ("eth_getBlockByNumber", block(own="0x" + "b" * 63)),
+        ("eth_getTransactionReceipt", {"transactionHash": "0x" + "0b" * 31 + "0"}),
+    ],
+)
+def test_r_12_an_odd_number_of_digits_is_no_data(stage: Stage, method: str, result: object) -> None:
+    assert isinstance(QUESTIONS[method](stage.plays(results(result))), Unknown)
+
+
+@pytest.mark.parametrize("ask", QUESTIONS.values(), ids=QUESTIONS)
+def test_r_12_a_reply_with_neither_result_nor_error_is_a_fault_of_the_node(stage: Stage, ask: Ask) -> None:
+    def neither(request: Any) -> Any:
+        return {"jsonrpc": "2.0", "id": request["id"]}
+
+    answer = ask(stage.plays(neither))
+    assert isinstance(answer, Unknown)
+    assert "neither or both of result and error" in answer.reason
 
 
 # Blocks
