@@ -51,9 +51,7 @@ INTRODUCTION = """\
 What is not drawn here cannot happen: the tables below are the ones that the code runs on. An arrow is a fact that has come to be
 known.
 
-No rule asks for approval and no command releases a quarantined deposit yet; those edges are defined and nothing takes them. The
-same holds for `NonceTakenForGood`: a nonce that somebody else used raises the alarm `nonce-foreign` and freezes the wallet, and a
-person decides.
+No rule asks for approval and no command releases a quarantined deposit yet; those edges are defined and nothing takes them.
 """
 
 

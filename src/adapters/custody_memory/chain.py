@@ -26,7 +26,7 @@ from custody_core.ports import (
     Unknown,
 )
 from custody_memory.blocks import BLOCK_GAS_LIMIT, MinedBlock
-from custody_memory.execution import TokenContract, intrinsic_gas, run
+from custody_memory.execution import Effect, TokenContract, intrinsic_gas, run
 from custody_memory.mempool import Pooled
 from custody_memory.world import GENESIS_AT, World, synchronised
 
@@ -139,6 +139,12 @@ class MemoryChain(World):
         return Found(AccountState(self._nonces.at(raw, height), self._held.at((None, raw), height)))
 
     @synchronised
+    def known_nonces(self, addresses: Sequence[Address]) -> Sequence[Answer[int]]:
+        """Mined transactions, and those that are next in the pool."""
+        failure = self._failure("known_nonces")
+        return [failure or Found(self._next_nonce(address_to_bytes(address))) for address in addresses]
+
+    @synchronised
     def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
         """Balances at exactly that block."""
         failure = self._failure("balances")
@@ -158,19 +164,13 @@ class MemoryChain(World):
         failure = self._failure("estimate_gas")
         return [failure or self._estimate(call) for call in calls]
 
-    def _estimate(self, call: Call) -> Answer[int | Reverted]:
-        sender, height = address_to_bytes(call.sender), self.head.number
-        if self._held.at((None, sender), height) < call.value_wei:
-            return Unknown("insufficient funds for transfer")
-        effect = run(
-            self._contracts,
-            lambda holding: self._held.at(holding, height),
-            sender=sender,
-            to=address_to_bytes(call.to),
-            value=call.value_wei,
-            data=call.data,
-        )
-        return Found(Reverted(effect.reason) if effect.reverted else effect.gas_used)
+    @synchronised
+    def try_call(self, call: Call, *, on_top_of: int) -> Answer[bytes | Reverted]:
+        """Whether `call` would have reverted; contracts here return nothing."""
+        effect = self._failure("try_call") or self._effect(call, on_top_of)
+        if isinstance(effect, Unknown):
+            return effect
+        return Found(Reverted(effect.reason) if effect.reverted else b"")
 
     @synchronised
     def broadcast(self, raws: Sequence[bytes]) -> Sequence[BroadcastAnswer]:
@@ -180,6 +180,31 @@ class MemoryChain(World):
         return [self._broadcast(raw) for raw in raws]
 
     # Inside
+
+    def _estimate(self, call: Call) -> Answer[int | Reverted]:
+        effect = self._effect(call, self.head.number)
+        if isinstance(effect, Unknown):
+            return effect
+        return Found(Reverted(effect.reason) if effect.reverted else effect.gas_used)
+
+    def _effect(self, call: Call, height: int) -> Effect | Unknown:
+        sender = address_to_bytes(call.sender)
+        if self._held.at((None, sender), height) < call.value_wei:
+            return Unknown("insufficient funds for transfer")
+        return run(
+            self._contracts,
+            lambda holding: self._held.at(holding, height),
+            sender=sender,
+            to=address_to_bytes(call.to),
+            value=call.value_wei,
+            data=call.data,
+        )
+
+    def _next_nonce(self, sender: bytes) -> int:
+        nonce = self._nonces.at(sender, self.head.number)
+        while self._pool.of(sender, nonce) is not None:
+            nonce += 1
+        return nonce
 
     def _failure(self, method: str) -> Unknown | None:
         if self._failures[method] == 0:

@@ -11,7 +11,7 @@ from custody_core.domain.audit import AuditEvent, Event
 from custody_core.domain.chain import ChainState, Hash, Header
 from custody_core.domain.deposit import Deposit, DepositKey
 from custody_core.domain.ledger import Account, PostingGroup
-from custody_core.domain.nonce import NonceLine
+from custody_core.domain.nonce import ForeignUse, NonceLine
 from custody_core.domain.policy import Decision, Policy
 from custody_core.domain.tokens import Token
 from custody_core.domain.transaction import Transaction
@@ -164,6 +164,8 @@ class Tables:
         self.transaction_by_nonce: Table[tuple[int, Address, int], str] = Table(*rows("transaction_by_nonce"))
         self.transaction_by_hash: Table[tuple[int, Hash], str] = Table(*rows("transaction_by_hash"))
         self.nonce_lines: Table[tuple[int, Address], NonceLine] = Table(*rows("nonce_lines"))
+        self.foreign_uses: Table[tuple[int, Hash], ForeignUse] = Table(*rows("foreign_uses"))
+        self.settled_foreign_uses: Table[tuple[int, Hash], ForeignUse] = Table(*rows("settled_foreign_uses"))
         self.deposits: VersionedTable[str, Deposit] = VersionedTable(*rows("deposits"))
         self.deposit_by_key: Table[DepositKey, str] = Table(*rows("deposit_by_key"))
         self.confirming_deposits: Table[str, Deposit] = Table(*rows("confirming_deposits"))

@@ -1,4 +1,4 @@
-"""Outgoing transactions with their attempts, and the nonces."""
+"""Outgoing transactions with their attempts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import attrs
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import Hash
-from custody_core.domain.nonce import NonceLine
 from custody_core.domain.transaction import State, Transaction
 from custody_core.errors import BrokenInvariant
 from custody_core.ports import MovementFilter
@@ -83,23 +82,41 @@ class TransactionRows:
         ]
 
     def in_flight_of(self, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:
+        unsettled = self._unsettled_of(chain_id, wallet_ids)
+        return Counter(each.wallet_id for each in unsettled if each.nonce is not None and each.inclusion is None)
+
+    def transactions_by_nonce(
+        self, chain_id: int, nonces: Iterable[tuple[Address, int]]
+    ) -> Mapping[tuple[Address, int], Transaction]:
+        found = self._tables.transaction_by_nonce.some((chain_id, address, nonce) for address, nonce in nonces)
+        return {(address, nonce): self._tables.transactions.rows[id_] for (_, address, nonce), id_ in found.items()}
+
+    def queued_of(self, chain_id: int, wallet_ids: Iterable[str], *, first: int) -> Sequence[Transaction]:
+        places: Counter[str] = Counter()
+        found: list[Transaction] = []
+        for each in self._queued(chain_id, wallet_ids):
+            places[each.wallet_id] += 1
+            found += [each] if places[each.wallet_id] <= first else []
+        return found
+
+    def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, now: datetime) -> None:
+        parked = [each for each in self._queued(chain_id, wallet_ids) if each.parked_reason is not None]
+        self.save_transactions([attrs.evolve(each, due_at=now, version=each.version + 1) for each in parked])
+
+    def next_unmined(self, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:
+        lowest: dict[str, int] = {}
+        for each in self._unsettled_of(chain_id, wallet_ids):
+            if each.nonce is not None and each.inclusion is None:
+                lowest[each.wallet_id] = min(each.nonce, lowest.get(each.wallet_id, each.nonce))
+        return lowest
+
+    def _queued(self, chain_id: int, wallet_ids: Iterable[str]) -> list[Transaction]:
+        queued = [each for each in self._unsettled_of(chain_id, wallet_ids) if each.state is State.QUEUED]
+        return sorted(queued, key=lambda transaction: transaction.id)
+
+    def _unsettled_of(self, chain_id: int, wallet_ids: Iterable[str]) -> list[Transaction]:
         wanted = set(wallet_ids)
-        return Counter(
-            transaction.wallet_id
-            for transaction in self._tables.unsettled
-            if transaction.chain_id == chain_id and transaction.wallet_id in wanted and transaction.nonce is not None
-        )
-
-    def nonce_lines(self, chain_id: int, addresses: Iterable[Address]) -> Mapping[Address, NonceLine]:
-        found = self._tables.nonce_lines.some([(chain_id, address) for address in addresses])
-        return {address: line for (_, address), line in found.items()}
-
-    def put_nonce_lines(self, lines: Sequence[NonceLine]) -> None:
-        for line in lines:
-            stored = self._tables.nonce_lines.get((line.chain_id, line.address))
-            if stored is not None and line.next_nonce < stored.next_nonce:
-                self._tables.mode.refuse("a nonce line never goes back")
-            self._tables.nonce_lines.put((line.chain_id, line.address), line)
+        return [each for each in self._tables.unsettled if each.chain_id == chain_id and each.wallet_id in wanted]
 
     def _index_transaction(self, before: Transaction | None, transaction: Transaction) -> None:
         tables = self._tables

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from custody_core.domain.addresses import Address
-from custody_core.domain.wallet import SealedKey, Wallet
+from custody_core.domain.wallet import SealedKey, Wallet, WalletState
 from custody_core.errors import BrokenInvariant
 from custody_memory.tables import Tables
 
@@ -80,6 +80,10 @@ class WalletRows:
             and (before is None or _age(wallet) < _age(before))
         ]
         return sorted(wanted, key=_age, reverse=True)[:limit]
+
+    def frozen_wallets(self) -> Sequence[Wallet]:
+        frozen = [wallet for wallet in self._tables.wallets if wallet.state is WalletState.FROZEN]
+        return sorted(frozen, key=lambda wallet: wallet.id)
 
     def addresses_after(self, sequence: int, limit: int) -> Sequence[tuple[int, Address]]:
         above = sorted((wallet.sequence, wallet.address) for wallet in self._tables.wallets if wallet.sequence > sequence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from custody_core.domain.chain import Hash
-from custody_core.domain.transaction import Attempt, Inclusion
+from custody_core.domain.transaction import Attempt, Inclusion, Stuck
 
 
 @attrs.frozen
@@ -28,6 +28,18 @@ class ApprovalExpired:
 @attrs.frozen
 class CancelAsked:
     """The owner wants it back."""
+
+
+@attrs.frozen
+class SpeedUpAsked:
+    """The owner wants it mined sooner and pays more for it, within its cap."""
+
+
+@attrs.frozen
+class FoundStuck:
+    """It has waited long, and there is nothing that this service can do about it."""
+
+    why: Stuck
 
 
 @attrs.frozen
@@ -101,6 +113,8 @@ Fact = (
     | Refused
     | ApprovalExpired
     | CancelAsked
+    | SpeedUpAsked
+    | FoundStuck
     | NonceReserved
     | ReplacementPlanned
     | BytesStored

@@ -155,6 +155,17 @@ def replacement_fees(earlier: Iterable[Fees], market: FeeQuote, tier: FeeTier, *
     return Fees(max(floor_max, wanted.max_fee_per_gas_wei, tip), tip)
 
 
+def can_replace(earlier: Iterable[Fees], *, cap_wei: int) -> bool:
+    """Whether any fees under the cap replace every `earlier` attempt, whatever the market says."""
+    return all(_raised(fees.max_fee_per_gas_wei) <= cap_wei for fees in earlier)
+
+
+def meets_market(fees: Fees, market: FeeQuote, tier: FeeTier) -> bool:
+    """Whether an attempt with these fees pays what the tier pays now."""
+    tip = market.tip_per_gas_wei[tier]
+    return fees.max_priority_fee_per_gas_wei >= tip and fees.max_fee_per_gas_wei >= market.base_fee_per_gas_wei + tip
+
+
 def gas_limit_for(estimate: int) -> int:
     """The gas limit for a node's `estimate`: exact for a plain transfer, a quarter more where code runs, never above EIP-7825's
     limit.

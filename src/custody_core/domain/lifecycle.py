@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import assert_never
 
 import attrs
 
@@ -30,11 +31,13 @@ from custody_core.domain.facts import (
     FinalCancellation,
     FinalRevert,
     FinalSuccess,
+    FoundStuck,
     NonceReserved,
     NonceTakenForGood,
     Refused,
     ReplacementPlanned,
     SeenInBlock,
+    SpeedUpAsked,
 )
 from custody_core.domain.ledger import PostingGroup, Reason, WalletAccounts, moves
 from custody_core.domain.tokens import NATIVE_ALIAS
@@ -46,6 +49,9 @@ RESEND_AFTER = timedelta(seconds=30)
 
 REPLACE_AFTER = timedelta(seconds=90)
 """How long an attempt may wait in the pool before a dearer one is planned."""
+
+PASSED_OVER_AFTER = timedelta(minutes=10)
+"""How long a transaction may wait, from its first broadcast, although it offers what the market asks."""
 
 _CANCELLED = "cancelled on request"
 """The reason of what was cancelled; a payment that won the race against its cancellation has none."""
@@ -82,6 +88,8 @@ TRANSITIONS: Mapping[State, Mapping[type[Fact], Edge]] = {
         ReplacementPlanned: Edge(State.BROADCASTING, "replaced", "it waits too long, or is to be cancelled"),
         BytesStored: Edge(State.BROADCASTING, None, "the dearer attempt's bytes are safe"),
         CancelAsked: Edge(State.BROADCASTING, None, "the next attempt is a cancellation; whichever is mined decides"),
+        SpeedUpAsked: Edge(State.BROADCASTING, None, "the next attempt is dearer; whichever is mined decides"),
+        FoundStuck: Edge(State.BROADCASTING, "stuck", "it waits, and nothing that may be done would help"),
         SeenInBlock: Edge(State.CONFIRMING, "confirming", "a canonical block holds one of the attempts"),
         NonceTakenForGood: Edge(State.FAILED, "failed", "the nonce was used by somebody else, finally: no attempt can be mined"),
     },
@@ -174,17 +182,47 @@ def _wants_replacement(transaction: Transaction, attempt: Attempt, now: datetime
         return False
     if transaction.cancel_requested_at is not None and attempt.kind is AttemptKind.PAYMENT:
         return True
+    if transaction.speed_up_requested_at is not None and transaction.speed_up_requested_at > attempt.planned_at:
+        return True
     return now >= attempt.first_sent_at + REPLACE_AFTER
 
 
 def _apply(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
     match fact:
+        case Approved() | Refused() | ApprovalExpired() | CancelAsked() | SpeedUpAsked():
+            return _asked(transaction, fact, now)
+        case NonceReserved() | ReplacementPlanned() | BytesStored() | AttemptSent() | FoundStuck():
+            return _worked(transaction, fact, now)
+        case SeenInBlock() | DroppedByReorg() | FinalSuccess() | FinalRevert() | FinalCancellation() | NonceTakenForGood():
+            return _told_by_the_chain(transaction, fact, now)
+        case _:
+            assert_never(fact)
+
+
+def _asked(
+    transaction: Transaction, fact: Approved | Refused | ApprovalExpired | CancelAsked | SpeedUpAsked, now: datetime
+) -> Transaction:
+    """What people and policies say."""
+    match fact:
         case Approved():
             return attrs.evolve(transaction, due_at=now)
         case Refused(reason=reason):
             return attrs.evolve(transaction, reason=reason)
+        case ApprovalExpired():
+            return transaction
         case CancelAsked():
             return _cancel(transaction, now)
+        case SpeedUpAsked():
+            return attrs.evolve(transaction, speed_up_requested_at=now, due_at=now)
+        case _:
+            assert_never(fact)
+
+
+def _worked(
+    transaction: Transaction, fact: NonceReserved | ReplacementPlanned | BytesStored | AttemptSent | FoundStuck, now: datetime
+) -> Transaction:
+    """What our own workers did."""
+    match fact:
         case NonceReserved():
             return attrs.evolve(transaction, nonce=fact.nonce, decision_id=fact.decision_id, attempts=(fact.attempt,), due_at=now)
         case ReplacementPlanned():
@@ -193,17 +231,33 @@ def _apply(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
             return _signed(transaction, fact, now)
         case AttemptSent():
             return _sent(transaction, fact, now)
+        case FoundStuck():
+            return attrs.evolve(transaction, stuck=fact.why)
+        case _:
+            assert_never(fact)
+
+
+def _told_by_the_chain(
+    transaction: Transaction,
+    fact: SeenInBlock | DroppedByReorg | FinalSuccess | FinalRevert | FinalCancellation | NonceTakenForGood,
+    now: datetime,
+) -> Transaction:
+    match fact:
         case SeenInBlock():
-            return attrs.evolve(transaction, inclusion=fact.inclusion, due_at=None)
+            return attrs.evolve(transaction, inclusion=fact.inclusion, due_at=None, stuck=None)
         case DroppedByReorg():
             return attrs.evolve(transaction, inclusion=None, due_at=now)
+        case FinalSuccess():
+            return transaction
+        case FinalRevert():
+            return attrs.evolve(transaction, reason=transaction.inclusion.problem if transaction.inclusion else None)
         case FinalCancellation():
             return attrs.evolve(transaction, reason=_CANCELLED)
         case NonceTakenForGood():
             reason = f"nonce {transaction.nonce} was used by {fact.hash}, which this service did not sign"
             return attrs.evolve(transaction, reason=reason)
         case _:
-            return transaction
+            assert_never(fact)
 
 
 def _signed(transaction: Transaction, fact: BytesStored, now: datetime) -> Transaction:

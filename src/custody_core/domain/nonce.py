@@ -4,10 +4,10 @@ Rules of this file
 
 1. A nonce is reserved for one transaction, in that transaction's row, and stays its own for ever. Nothing is recycled, so no gap
    can open and no second payment can take the place of the first.
-2. The books decide which nonce is next. The chain is asked only where the books have no line yet (a key that lived elsewhere
-   before).
-3. The chain's count of mined transactions above the books' next nonce means that somebody else signs with this key: stop, never
-   overwrite.
+2. The books decide which nonce is next, never the chain.
+3. A node that knows more transactions of an address than were ever reserved means that somebody else signs with this key, or that
+   these books are older than the chain (a restored backup): stop, never overwrite.
+4. Only what is final on the chain moves a line past a nonce that was not reserved here.
 """
 
 from __future__ import annotations
@@ -15,10 +15,22 @@ from __future__ import annotations
 import attrs
 
 from custody_core.domain.addresses import Address
+from custody_core.domain.chain import BlockRef, Hash
 
 IN_FLIGHT_MAX = 8
 """Transactions of one wallet that may hold a nonce and not be final. Nodes keep at least 16 pending ones per account; half of
 that leaves room for what another client of the same node sent."""
+
+
+@attrs.frozen
+class ForeignUse:
+    """A transaction in a canonical block that spends a nonce of a managed address and is none of our attempts."""
+
+    chain_id: int
+    address: Address
+    nonce: int
+    hash: Hash
+    block: BlockRef
 
 
 @attrs.frozen
@@ -30,11 +42,9 @@ class NonceLine:
     next_nonce: int
 
 
-def open_line(chain_id: int, address: Address, *, mined_count: int) -> NonceLine:
-    """The first line of an address: it goes on where the chain is (`mined_count` is the count at the newest block, not a
-    pending one).
-    """
-    return NonceLine(chain_id, address, mined_count)
+def open_line(chain_id: int, address: Address) -> NonceLine:
+    """The first line of an address: its key was made here, so nobody has ever signed with it."""
+    return NonceLine(chain_id, address, 0)
 
 
 def reserve(line: NonceLine) -> tuple[int, NonceLine]:
@@ -42,6 +52,11 @@ def reserve(line: NonceLine) -> tuple[int, NonceLine]:
     return line.next_nonce, attrs.evolve(line, next_nonce=line.next_nonce + 1)
 
 
-def used_elsewhere(line: NonceLine, *, mined_count: int) -> bool:
-    """Whether the chain has mined more from this address than we ever reserved."""
-    return mined_count > line.next_nonce
+def moved_past(line: NonceLine, use: ForeignUse) -> NonceLine:
+    """The line, no longer offering a nonce that somebody else has used for good."""
+    return attrs.evolve(line, next_nonce=max(line.next_nonce, use.nonce + 1))
+
+
+def used_elsewhere(line: NonceLine, *, count: int) -> bool:
+    """Whether a node knows more from this address (`count`: mined, or mined and pending) than we ever reserved."""
+    return count > line.next_nonce

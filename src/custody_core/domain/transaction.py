@@ -20,7 +20,7 @@ import attrs
 
 from custody_core.domain.addresses import Address, address_to_bytes
 from custody_core.domain.chain import BlockRef, Hash
-from custody_core.domain.encoding import erc20_transfer_calldata
+from custody_core.domain.encoding import AccessList, erc20_transfer_calldata
 from custody_core.domain.fees import PLAIN_TRANSFER_GAS, Fees, FeeTier
 from custody_core.domain.tokens import Asset
 
@@ -45,6 +45,15 @@ class State(StrEnum):
 
 
 FINAL_STATES = frozenset({State.COMPLETED, State.REVERTED, State.REJECTED, State.CANCELLED, State.EXPIRED, State.FAILED})
+
+
+class Stuck(StrEnum):
+    """Why a transaction that is on its way does not get any further."""
+
+    FEE_AT_CAP = "fee-at-cap"
+    """The market asks more than the transaction may pay. The same bytes are sent again until it asks less."""
+    PASSED_OVER = "passed-over"
+    """It offers what the market asks and still no block takes it."""
 
 
 class AttemptKind(StrEnum):
@@ -78,13 +87,17 @@ class Attempt:
 
 @attrs.frozen
 class Inclusion:
-    """The block that holds one of our attempts, and what its receipt says. Not final until the block is."""
+    """The block that holds one of our attempts, and what its receipt says. Not final until the block is.
+
+    `succeeded`: it did what was asked for. `problem` is what is known of why not (bounded, printable).
+    """
 
     attempt_id: str
     block: BlockRef
     succeeded: bool
     gas_used: int
     effective_gas_price_wei: int
+    problem: str | None = None
 
     @property
     def fee_wei(self) -> int:
@@ -113,6 +126,8 @@ class Transaction:
     policy_ids: tuple[str, ...]
     policy_rules: tuple[str, ...]
     type: str = "transfer"
+    data: bytes = b""
+    access_list: AccessList = ()
     due_at: datetime | None = None
     nonce: int | None = None
     decision_id: str | None = None
@@ -121,6 +136,8 @@ class Transaction:
     reason: str | None = None
     parked_reason: str | None = None
     cancel_requested_at: datetime | None = None
+    speed_up_requested_at: datetime | None = None
+    stuck: Stuck | None = None
     external_id: str | None = None
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     version: int = 1
@@ -157,8 +174,8 @@ class Transaction:
 
     @property
     def call_data(self) -> bytes:
-        """The payment's calldata: none, or EIP-20 `transfer`."""
-        return b"" if self.asset.is_native else erc20_transfer_calldata(address_to_bytes(self.to), self.amount)
+        """The payment's calldata: what was given for a contract call, none for ether, or EIP-20 `transfer`."""
+        return self.data if self.asset.is_native else erc20_transfer_calldata(address_to_bytes(self.to), self.amount)
 
     def attempt_by_hash(self, hash_: Hash) -> Attempt | None:
         """The attempt with that transaction hash."""

@@ -8,9 +8,11 @@ import attrs
 
 from custody_core.domain.chain import BlockRef, ChainState, chain_name
 from custody_core.domain.resources import chain_text
+from custody_core.domain.wallet import Wallet, unfreeze
 from custody_core.errors import InvalidStateTransition, NotFound
 from custody_core.ports import BlockTag, Found, Unit
-from custody_core.services.kit import SYSTEM_ACTOR, Kit, lease_of, record_audit
+from custody_core.services.foreign_use import FROZEN_BECAUSE
+from custody_core.services.kit import SYSTEM_ACTOR, Kit, lease_of, record_audit, record_wallet
 
 
 @attrs.frozen
@@ -78,6 +80,28 @@ class Chains:
             now = self._kit.clock.now()
             record_audit(self._kit, unit, now=now, actor=actor, action="chain.resumed", object_id=chain_text(chain_id))
             return resumed
+
+        return self._kit.write(work)
+
+    def adopt(self, chain_id: int, *, actor: str = SYSTEM_ACTOR) -> Sequence[Wallet]:
+        """Takes the chain's word for what happened to wallets that were stopped because they were used elsewhere, on the word of
+        an operator who has looked: their next nonce is after those that are used, and they may send again. The wallets.
+
+        Raises `NotFound`; `InvalidStateTransition` while what was used is not final yet.
+        """
+
+        def work(unit: Unit) -> Sequence[Wallet]:
+            now = self._kit.clock.now()
+            if unit.chain(chain_id, lock=True) is None:
+                raise NotFound(f"{chain_text(chain_id)} is not followed")
+            if unit.unsettled_foreign_uses(chain_id):
+                raise InvalidStateTransition("what was sent elsewhere is not final yet; wait for its finality, then adopt")
+            stopped = [each for each in unit.frozen_wallets() if each.state_reason == FROZEN_BECAUSE]
+            opened = [unfreeze(each, now=now) for each in unit.wallets_by_id({each.id for each in stopped}, lock=True).values()]
+            for wallet in opened:
+                record_wallet(self._kit, unit, wallet, "wallet.unfrozen", actor=actor, now=now)
+            record_audit(self._kit, unit, now=now, actor=actor, action="chain.adopted", object_id=chain_text(chain_id))
+            return opened
 
         return self._kit.write(work)
 

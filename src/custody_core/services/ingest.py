@@ -17,18 +17,17 @@ from custody_core.domain.chain import BlockRef, BlockTransaction, ChainState, Ha
 from custody_core.domain.deposit import Deposit, DepositKey, DepositState
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.matching import BlockMatches, ManagedAddresses, native_key, token_keys
+from custody_core.domain.nonce import ForeignUse, moved_past, open_line
 from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_asset
 from custody_core.domain.transaction import AttemptKind, Inclusion, State, Transaction
-from custody_core.domain.wallet import Wallet, WalletState, freeze
+from custody_core.domain.wallet import Wallet
 from custody_core.ports import Unit
+from custody_core.services.foreign_use import stop_wallet
 from custody_core.services.kit import (
-    SYSTEM_ACTOR,
     Kit,
-    raise_alarm,
     record_changes,
     record_deposit_notice,
     record_deposits,
-    record_wallet,
 )
 
 
@@ -79,6 +78,7 @@ class Ingest:
         for evidence in self._evidence:
             self._take_in(unit, evidence, now)
         self._finalise(unit, now)
+        self._settle_foreign(unit, now)
         return True
 
     def take_back(self, unit: Unit) -> None:
@@ -86,6 +86,7 @@ class Ingest:
         now, chain_id, ancestor = self._kit.clock.now(), self._state.chain_id, self._state.cursor
         unit.save_chain(self._state)
         unit.remove_headers(chain_id, above=ancestor.number)
+        unit.remove_foreign_uses(chain_id, above=ancestor.number)
         orphaned = unit.confirming_deposits(chain_id, above=ancestor.number)
         changes = [deposits.decide(each, deposits.Orphaned(), now) for each in orphaned]
         record_deposits(self._kit, unit, changes, now=now, owners=_owners(unit, orphaned), head=ancestor)
@@ -142,19 +143,34 @@ class Ingest:
             if each.hash in ours and ours[each.hash].state is State.BROADCASTING
         ]
         record_changes(self._kit, unit, changes, now=now, head=self._state.cursor)
-        for each in outgoing:
-            if each.hash not in ours:
-                self._foreign(unit, each, now)
+        unit.wake_queued(self._state.chain_id, {change.transaction.wallet_id for change in changes}, now=now)
+        self._see_foreign(unit, [each for each in outgoing if each.hash not in ours], block, now)
 
-    def _foreign(self, unit: Unit, transaction: BlockTransaction, now: datetime) -> None:
-        """Somebody else signed with a managed key: the wallet stops at once, a person has to look."""
-        address = address_from_bytes(transaction.sender)
-        wallet = unit.wallets_by_address([address])[address]
-        detail = f"{transaction.hash} uses nonce {transaction.nonce} of {address} and was not signed by this service"
-        if wallet.state is WalletState.OPEN:
-            frozen = freeze(wallet, reason="its key was used elsewhere", now=now)
-            record_wallet(self._kit, unit, frozen, "wallet.frozen", actor=SYSTEM_ACTOR, now=now)
-        raise_alarm(self._kit, unit, now=now, code="nonce-foreign", object_id=wallet.id, detail=detail)
+    def _see_foreign(self, unit: Unit, foreign: Sequence[BlockTransaction], block: BlockRef, now: datetime) -> None:
+        """Somebody else signed with a managed key: its wallet stops at once. Our own send at that nonce waits for finality."""
+        chain_id = self._state.chain_id
+        uses = [ForeignUse(chain_id, address_from_bytes(each.sender), each.nonce, each.hash, block) for each in foreign]
+        unit.put_foreign_uses(uses)
+        wallets = unit.wallets_by_address({use.address for use in uses})
+        for use in uses:
+            detail = f"{use.hash} uses nonce {use.nonce} of {use.address} and was not signed by this service"
+            stop_wallet(self._kit, unit, wallets[use.address], detail=detail, now=now)
+
+    def _settle_foreign(self, unit: Unit, now: datetime) -> None:
+        """A nonce that somebody else has used for good: ours at it can never be mined, and no later one is reserved below it."""
+        chain_id = self._state.chain_id
+        uses = unit.unsettled_foreign_uses(chain_id, up_to=self._state.final.number)
+        if not uses:
+            return
+        ours = unit.transactions_by_nonce(chain_id, [(use.address, use.nonce) for use in uses])
+        lost = [(ours[use.address, use.nonce], use) for use in uses if (use.address, use.nonce) in ours]
+        changes = [lifecycle.decide(each, facts.NonceTakenForGood(use.hash), now) for each, use in lost]
+        record_changes(self._kit, unit, changes, now=now, head=self._state.cursor)
+        lines = dict(unit.nonce_lines(chain_id, {use.address for use in uses}))
+        for use in uses:
+            lines[use.address] = moved_past(lines.get(use.address) or open_line(chain_id, use.address), use)
+        unit.put_nonce_lines(list(lines.values()))
+        unit.settle_foreign_uses(chain_id, [use.hash for use in uses])
 
     def _finalise(self, unit: Unit, now: datetime) -> None:
         final, chain_id = self._state.final, self._state.chain_id

@@ -18,6 +18,7 @@ from custody_core.domain.audit import AuditEvent, Event
 from custody_core.domain.chain import BlockRef
 from custody_core.domain.fees import GWEI
 from custody_core.domain.ids import ENTROPY_BYTES, IdPrefix, make_id
+from custody_core.domain.nonce import IN_FLIGHT_MAX
 from custody_core.domain.resources import Resource, deposit_resource, transaction_resource, wallet_resource
 from custody_core.domain.wallet import Wallet
 from custody_core.errors import Conflict, InvalidStateTransition, NotFound, OutcomeUnknown
@@ -44,6 +45,9 @@ class Limits:
 
     dust_wei: int = 0
     """Native deposits below this are quarantined."""
+
+    in_flight_max: int = IN_FLIGHT_MAX
+    """Transactions of one wallet that may hold a nonce and be in no block yet."""
 
     key_pool_size: int = 10
     """Wallets made ahead."""

@@ -24,6 +24,12 @@ PARKED_FOR = timedelta(seconds=10)
 ALARMING = frozenset({KeyIntegrity.code, "not-authorised", "nonce-foreign"})
 """Reasons to park that a person has to look at."""
 
+IN_FLIGHT_LIMIT = "in-flight-limit"
+"""Why a transaction waits whose wallet has enough on its way. It is woken when a block takes one of those."""
+
+ORDINARY = frozenset({IN_FLIGHT_LIMIT})
+"""Reasons to park that are no trouble."""
+
 
 @attrs.frozen
 class Parked:
@@ -32,6 +38,7 @@ class Parked:
     transaction: Transaction
     code: str
     detail: str
+    wait: timedelta = PARKED_FOR
 
 
 Outcome = Change | Parked
@@ -41,7 +48,8 @@ Step = Callable[[Unit, Sequence[Transaction], datetime], Sequence[Outcome]]
 def save_step(kit: Kit, claimed: Sequence[Transaction], step: Step) -> list[Transaction]:
     """Runs `step` on those of `claimed` that are still as claimed, and saves its outcomes in the same unit.
 
-    Returns the transactions that a fact changed, as they are now.
+    A step may also change others, which its locks keep from everybody else; they are claimed by that. Returns the transactions
+    that a fact changed, as they are now.
     """
     if not claimed:
         return []
@@ -53,7 +61,9 @@ def save_step(kit: Kit, claimed: Sequence[Transaction], step: Step) -> list[Tran
         outcomes = step(unit, fresh, now)
         ends = {each.id: each.due_at for each in fresh}
         changes = [
-            _still_claimed(outcome, ends[outcome.transaction.id], now) for outcome in outcomes if isinstance(outcome, Change)
+            _still_claimed(outcome, ends.get(outcome.transaction.id, now + kit.limits.lease), now)
+            for outcome in outcomes
+            if isinstance(outcome, Change)
         ]
         record_changes(kit, unit, changes, now=now)
         _save_parked(kit, unit, [outcome for outcome in outcomes if isinstance(outcome, Parked)], now)
@@ -71,9 +81,9 @@ def _still_claimed(change: Change, until: datetime | None, now: datetime) -> Cha
 
 
 def _save_parked(kit: Kit, unit: Unit, parked: Sequence[Parked], now: datetime) -> None:
-    unit.save_transactions([park(each.transaction, reason=each.code, until=now + PARKED_FOR, now=now) for each in parked])
+    unit.save_transactions([park(each.transaction, reason=each.code, until=now + each.wait, now=now) for each in parked])
     for each in parked:
         if each.code in ALARMING and each.transaction.parked_reason != each.code:
             raise_alarm(kit, unit, now=now, code=each.code, object_id=each.transaction.id, detail=each.detail)
-        else:
+        elif each.code not in ORDINARY:
             kit.observer.trouble(each.code, f"{each.transaction.id} waits: {each.detail}")

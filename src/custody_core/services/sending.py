@@ -19,15 +19,12 @@ from datetime import datetime
 
 import attrs
 
-from custody_core.domain.facts import AttemptSent, ReplacementPlanned
-from custody_core.domain.fees import FeeQuote, payment_cap, replacement_fees
-from custody_core.domain.ids import IdPrefix
+from custody_core.domain.facts import AttemptSent
 from custody_core.domain.lifecycle import Act, decide, due
-from custody_core.domain.transaction import Attempt, AttemptKind, Transaction
-from custody_core.errors import FeeUnavailable
+from custody_core.domain.transaction import Transaction
 from custody_core.ports import BroadcastOutcome, Chain, Keys, Unit
 from custody_core.services.kit import Kit
-from custody_core.services.market import market_now
+from custody_core.services.replacing import replace_waiting
 from custody_core.services.reserving import reserve_nonces
 from custody_core.services.rounds import Outcome, save_step
 from custody_core.services.signing import sign_planned
@@ -54,7 +51,7 @@ class Sender:
         for transaction in claimed:
             by_act[due(attrs.evolve(transaction, due_at=now), now)].append(transaction)
         reserved = reserve_nonces(self._kit, self._keys, chain, by_act[Act.RESERVE])
-        replaced, unchanged = self._plan_replacements(chain, by_act[Act.REPLACE])
+        replaced, unchanged = replace_waiting(self._kit, chain, by_act[Act.REPLACE])
         signed = sign_planned(self._kit, self._keys, [*by_act[Act.SIGN], *reserved, *replaced])
         self._broadcast(chain, [*by_act[Act.SEND], *unchanged, *signed])
         return len(claimed)
@@ -65,37 +62,6 @@ class Sender:
             return []
         until = now + self._kit.limits.lease
         return self._kit.write(lambda unit: unit.claim_due(chain_id=chain_id, now=now, until=until, limit=BATCH_MAX))
-
-    def _plan_replacements(self, chain: Chain, waiting: Sequence[Transaction]) -> tuple[list[Transaction], list[Transaction]]:
-        """Plans a dearer attempt for each that has waited too long or is to be cancelled.
-
-        Returns those that have a new plan, and those that stay as they are (no fees known, or at their cap) and are sent again.
-        """
-        if not waiting:
-            return [], []
-        try:
-            market = market_now(chain)
-        except FeeUnavailable:
-            return [], list(waiting)
-        plans = {each.id: self._replacement(each, market) for each in waiting}
-
-        def step(_unit: Unit, fresh: Sequence[Transaction], now: datetime) -> list[Outcome]:
-            return [decide(each, ReplacementPlanned(plan), now) for each in fresh if (plan := plans[each.id])]
-
-        replaced = save_step(self._kit, [each for each in waiting if plans[each.id]], step)
-        return replaced, [each for each in waiting if plans[each.id] is None]
-
-    def _replacement(self, transaction: Transaction, market: FeeQuote) -> Attempt | None:
-        earlier = [attempt.fees for attempt in transaction.attempts]
-        kind = AttemptKind.CANCELLATION if transaction.cancel_requested_at else AttemptKind.PAYMENT
-        cap_wei = transaction.fee_per_gas_max_wei
-        if kind is AttemptKind.PAYMENT:
-            cap_wei = payment_cap(cap_wei)
-        fees = replacement_fees(earlier, market, transaction.fee_tier, cap_wei=cap_wei)
-        if fees is None:
-            return None
-        now = self._kit.clock.now()
-        return Attempt(self._kit.new_id(IdPrefix.ATTEMPT, now), kind, fees, now)
 
     def _broadcast(self, chain: Chain, signed: Sequence[Transaction]) -> None:
         """Sends the newest bytes of each, then notes that it tried. What the node said decides nothing."""

@@ -8,7 +8,7 @@ from sqlalchemy import Row
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import BlockRef, ChainState, Header
-from custody_core.domain.nonce import NonceLine
+from custody_core.domain.nonce import ForeignUse, NonceLine
 from custody_core.domain.tokens import Asset, Token, TokenState
 
 
@@ -86,3 +86,19 @@ def to_nonce_line(row: Row[Any]) -> NonceLine:
 
 def _block_row(name: str, block: BlockRef) -> dict[str, Any]:
     return {f"{name}_number": block.number, f"{name}_hash": block.hash, f"{name}_timestamp": block.timestamp}
+
+
+def foreign_use_row(use: ForeignUse) -> dict[str, Any]:
+    return {
+        "chain_id": use.chain_id,
+        "hash": use.hash,
+        "address": use.address,
+        "nonce": use.nonce,
+        **_block_row("block", use.block),
+        "settled": False,
+    }
+
+
+def to_foreign_use(row: Row[Any]) -> ForeignUse:
+    block = BlockRef(row.block_number, row.block_hash, row.block_timestamp)
+    return ForeignUse(row.chain_id, Address(row.address), row.nonce, row.hash, block)

@@ -9,8 +9,9 @@ from sqlalchemy import Row
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import BlockRef
+from custody_core.domain.encoding import AccessList
 from custody_core.domain.fees import Fees, FeeTier
-from custody_core.domain.transaction import Attempt, AttemptKind, AttemptState, Inclusion, State, Transaction
+from custody_core.domain.transaction import Attempt, AttemptKind, AttemptState, Inclusion, State, Stuck, Transaction
 from custody_sql.rows.assets import to_asset
 
 CHANGING = (
@@ -26,9 +27,12 @@ CHANGING = (
     "inclusion_succeeded",
     "inclusion_gas_used",
     "inclusion_effective_gas_price_wei",
+    "inclusion_problem",
     "reason",
     "parked_reason",
     "cancel_requested_at",
+    "speed_up_requested_at",
+    "stuck",
     "version",
 )
 """The columns that a save writes. The others say what was accepted, and never change."""
@@ -47,6 +51,8 @@ def changing_row(transaction: Transaction) -> dict[str, Any]:
         "reason": transaction.reason,
         "parked_reason": transaction.parked_reason,
         "cancel_requested_at": transaction.cancel_requested_at,
+        "speed_up_requested_at": transaction.speed_up_requested_at,
+        "stuck": transaction.stuck.value if transaction.stuck else None,
         "version": transaction.version,
         **(_inclusion_row(transaction.inclusion) if transaction.inclusion else _NOT_INCLUDED),
     }
@@ -74,6 +80,8 @@ def transaction_row(transaction: Transaction) -> dict[str, Any]:
         "policy_rules": list(transaction.policy_rules),
         "external_id": transaction.external_id,
         "metadata": dict(transaction.metadata),
+        "data": transaction.data or None,
+        "access_list": _access_list_row(transaction.access_list),
         "created_at": transaction.created_at,
         **changing_row(transaction),
     }
@@ -119,6 +127,8 @@ def to_transaction(row: Row[Any], attempts: Sequence[Attempt]) -> Transaction:
         policy_ids=tuple(row.policy_ids),
         policy_rules=tuple(row.policy_rules),
         type=row.type,
+        data=bytes(row.data or b""),
+        access_list=_to_access_list(row.access_list),
         due_at=row.due_at,
         nonce=row.nonce,
         decision_id=row.decision_id,
@@ -127,6 +137,8 @@ def to_transaction(row: Row[Any], attempts: Sequence[Attempt]) -> Transaction:
         reason=row.reason,
         parked_reason=row.parked_reason,
         cancel_requested_at=row.cancel_requested_at,
+        speed_up_requested_at=row.speed_up_requested_at,
+        stuck=Stuck(row.stuck) if row.stuck else None,
         external_id=row.external_id,
         metadata=row.metadata,
         version=row.version,
@@ -155,6 +167,7 @@ def _inclusion_row(inclusion: Inclusion) -> dict[str, Any]:
         "inclusion_succeeded": inclusion.succeeded,
         "inclusion_gas_used": inclusion.gas_used,
         "inclusion_effective_gas_price_wei": inclusion.effective_gas_price_wei,
+        "inclusion_problem": inclusion.problem,
     }
 
 
@@ -167,4 +180,13 @@ def _to_inclusion(row: Row[Any]) -> Inclusion | None:
         succeeded=row.inclusion_succeeded,
         gas_used=row.inclusion_gas_used,
         effective_gas_price_wei=row.inclusion_effective_gas_price_wei,
+        problem=row.inclusion_problem,
     )
+
+
+def _access_list_row(access_list: AccessList) -> list[list[Any]] | None:
+    return [["0x" + address.hex(), ["0x" + key.hex() for key in keys]] for address, keys in access_list] or None
+
+
+def _to_access_list(row: list[Any] | None) -> AccessList:
+    return tuple((bytes.fromhex(address[2:]), tuple(bytes.fromhex(key[2:]) for key in keys)) for address, keys in row or ())

@@ -1,4 +1,4 @@
-"""Outgoing transactions with their attempts, and the nonces."""
+"""Outgoing transactions with their attempts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from sqlalchemy import Row, Select, func, select, update
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import Hash
-from custody_core.domain.nonce import NonceLine
 from custody_core.domain.transaction import Attempt, Transaction
 from custody_core.ports import MovementFilter
-from custody_sql.rows.chains import nonce_line_row, to_nonce_line
 from custody_sql.rows.transactions import CHANGING, attempt_rows, changing_row, to_attempt, to_transaction, transaction_row
 from custody_sql.session import LIST_MAX, Session, batches
 from custody_sql.sets import putting, versioned, versioned_update
-from custody_sql.tables import HOLDS_NONCE, IS_CONFIRMING, attempts, nonce_lines, transactions
+from custody_sql.tables import HOLDS_NONCE, IS_CONFIRMING, IS_QUEUED, attempts, transactions
 from custody_sql.units.movements import newest_first
 
 _SAVE = versioned_update(transactions, CHANGING)
@@ -94,23 +92,42 @@ class TransactionRows:
 
     def in_flight_of(self, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:
         wallet_id = transactions.c.wallet_id
-        query = select(wallet_id, func.count().label("in_flight")).where(transactions.c.chain_id == chain_id, HOLDS_NONCE)
-        query = query.where(transactions.c.nonce.is_not(None)).group_by(wallet_id)
+        counted = select(wallet_id, func.count().label("in_flight")).where(
+            transactions.c.chain_id == chain_id, HOLDS_NONCE, transactions.c.inclusion_block_number.is_(None)
+        )
+        query = counted.where(transactions.c.nonce.is_not(None)).group_by(wallet_id)
         return {row.wallet_id: int(row.in_flight) for row in self._session.rows_in(query, wallet_id, wallet_ids)}
 
-    def nonce_lines(self, chain_id: int, addresses: Iterable[Address]) -> Mapping[Address, NonceLine]:
-        query = select(nonce_lines).where(nonce_lines.c.chain_id == chain_id)
-        lines = [to_nonce_line(row) for row in self._session.rows_in(query, nonce_lines.c.address, addresses)]
-        return {line.address: line for line in lines}
+    def transactions_by_nonce(
+        self, chain_id: int, nonces: Iterable[tuple[Address, int]]
+    ) -> Mapping[tuple[Address, int], Transaction]:
+        of_chain = select(transactions).where(transactions.c.chain_id == chain_id)
+        rows = list(self._session.rows_with(of_chain, (transactions.c.sender, transactions.c.nonce), nonces))
+        return {(each.sender, each.nonce or 0): each for each in self._with_attempts(rows)}
 
-    def put_nonce_lines(self, lines: Sequence[NonceLine]) -> None:
-        put = self._session.insert(nonce_lines)
-        forward = put.on_conflict_do_update(
-            index_elements=["chain_id", "address"],
-            set_={"next_nonce": put.excluded.next_nonce},
-            where=nonce_lines.c.next_nonce <= put.excluded.next_nonce,
+    def queued_of(self, chain_id: int, wallet_ids: Iterable[str], *, first: int) -> Sequence[Transaction]:
+        place = func.row_number().over(partition_by=transactions.c.wallet_id, order_by=transactions.c.id).label("place")
+        queued = select(transactions.c.id, place).where(transactions.c.chain_id == chain_id, IS_QUEUED)
+        places = list(self._session.rows_in(queued, transactions.c.wallet_id, wallet_ids))
+        found = self.transactions_by_id([row.id for row in places if row.place <= first])
+        return sorted(found.values(), key=lambda transaction: transaction.id)
+
+    def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, now: datetime) -> None:
+        parked = update(transactions).where(
+            transactions.c.chain_id == chain_id, IS_QUEUED, transactions.c.parked_reason.is_not(None)
         )
-        self._session.write_all(forward, [nonce_line_row(line) for line in lines])
+        for ids in batches(wallet_ids, LIST_MAX):
+            self._session.write(
+                parked.where(transactions.c.wallet_id.in_(ids)).values(due_at=now, version=transactions.c.version + 1)
+            )
+
+    def next_unmined(self, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:
+        wallet_id = transactions.c.wallet_id
+        lowest = select(wallet_id, func.min(transactions.c.nonce).label("nonce")).where(
+            transactions.c.chain_id == chain_id, HOLDS_NONCE, transactions.c.inclusion_block_number.is_(None)
+        )
+        query = lowest.where(transactions.c.nonce.is_not(None)).group_by(wallet_id)
+        return {row.wallet_id: int(row.nonce) for row in self._session.rows_in(query, wallet_id, wallet_ids)}
 
     def _write_attempts(self, of: Iterable[Transaction]) -> None:
         rows = [row for transaction in of for row in attempt_rows(transaction)]

@@ -12,7 +12,7 @@ from custody_core.errors import BrokenInvariant
 from custody_sql.rows.wallets import sealed_key_row, to_sealed_key, to_wallet, wallet_row
 from custody_sql.session import Session
 from custody_sql.sets import versioned, versioned_update
-from custody_sql.tables import sealed_keys, wallets
+from custody_sql.tables import IS_FROZEN, sealed_keys, wallets
 
 _POOL_LOCK = 0x706F6F6C
 """The key of PostgreSQL's advisory lock on the pool: "pool" in ASCII."""
@@ -89,6 +89,9 @@ class WalletRows:
             handed_out_at = select(wallets.c.created_at).where(wallets.c.id == before_id).scalar_subquery()
             query = query.where(tuple_(wallets.c.created_at, wallets.c.id) < tuple_(handed_out_at, before_id))
         return [to_wallet(row) for row in self._session.rows(query)]
+
+    def frozen_wallets(self) -> Sequence[Wallet]:
+        return [to_wallet(row) for row in self._session.rows(select(wallets).where(IS_FROZEN).order_by(wallets.c.id))]
 
     def addresses_after(self, sequence: int, limit: int) -> Sequence[tuple[int, Address]]:
         query = select(wallets.c.sequence, wallets.c.address).where(wallets.c.sequence > sequence)

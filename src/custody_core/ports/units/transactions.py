@@ -1,4 +1,4 @@
-"""What a unit can do with outgoing transactions, with their attempts and nonces."""
+"""What a unit can do with outgoing transactions, with their attempts."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import Protocol
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import Hash
-from custody_core.domain.nonce import NonceLine
 from custody_core.domain.transaction import Transaction
 from custody_core.ports.units.movements import MovementFilter
 
 
 class TransactionUnit(Protocol):
-    """Outgoing transactions, with their attempts and nonces; see `Unit`."""
+    """Outgoing transactions, with their attempts; see `Unit`."""
 
-    # Outgoing transactions, with their attempts
     def add_transactions(self, transactions: Sequence[Transaction]) -> None: ...
     def save_transactions(self, transactions: Sequence[Transaction]) -> None: ...
     def transaction(self, transaction_id: str) -> Transaction | None: ...
@@ -47,9 +45,23 @@ class TransactionUnit(Protocol):
         ...
 
     def in_flight_of(self, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:
-        """Wallet id → how many of its transactions hold a nonce and are not final; a wallet without any is left out."""
+        """Wallet id → how many of its transactions hold a nonce and are in no block; a wallet without any is left out."""
         ...
 
-    # Nonces
-    def nonce_lines(self, chain_id: int, addresses: Iterable[Address]) -> Mapping[Address, NonceLine]: ...
-    def put_nonce_lines(self, lines: Sequence[NonceLine]) -> None: ...
+    def transactions_by_nonce(
+        self, chain_id: int, nonces: Iterable[tuple[Address, int]]
+    ) -> Mapping[tuple[Address, int], Transaction]:
+        """The transactions that reserved these (sender, nonce)."""
+        ...
+
+    def queued_of(self, chain_id: int, wallet_ids: Iterable[str], *, first: int) -> Sequence[Transaction]:
+        """The `first` transactions in `queued` of each of these wallets, by id: in the order in which they were accepted."""
+        ...
+
+    def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, now: datetime) -> None:
+        """Makes due those of these wallets' transactions in `queued` that are parked (version + 1)."""
+        ...
+
+    def next_unmined(self, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:
+        """Wallet id → the lowest nonce of its transactions that no block holds; a wallet without any is left out."""
+        ...

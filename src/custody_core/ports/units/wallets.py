@@ -34,6 +34,10 @@ class WalletUnit(Protocol):
         """Owned wallets, the one handed out last first; of one owner, or of all with None."""
         ...
 
+    def frozen_wallets(self) -> Sequence[Wallet]:
+        """By id."""
+        ...
+
     def addresses_after(self, sequence: int, limit: int) -> Sequence[tuple[int, Address]]:
         """(sequence, address) of every managed address, pooled and closed ones included, above `sequence`, ascending."""
         ...

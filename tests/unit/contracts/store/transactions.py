@@ -260,7 +260,7 @@ class TransactionContract:
             assert unit.confirming_transactions(make.CHAIN_ID, above=10, up_to=11) == [at[11]]
             assert unit.confirming_transactions(1) == []
 
-    def test_in_flight_are_those_that_hold_a_nonce_and_are_not_final(self, store: Store) -> None:
+    def test_in_flight_are_those_that_hold_a_nonce_and_are_in_no_block(self, store: Store) -> None:
         wallet = given.wallet(store)
         made = [
             make.transaction(wallet),
@@ -274,7 +274,9 @@ class TransactionContract:
         given.transactions(store, *made, make.broadcasting(other), make.broadcasting(given.wallet(store)))
         asked = [wallet.id, other.id, idle.id]
         with store.reading() as unit:
-            assert unit.in_flight_of(make.CHAIN_ID, asked) == {wallet.id: 3, other.id: 1}
+            assert unit.in_flight_of(make.CHAIN_ID, asked) == {wallet.id: 2, other.id: 1}
+            assert unit.next_unmined(make.CHAIN_ID, asked) == {wallet.id: 0, other.id: 0}
+            assert unit.next_unmined(1, asked) == {}
             assert unit.in_flight_of(1, asked) == {}
             assert unit.in_flight_of(make.CHAIN_ID, []) == {}
 

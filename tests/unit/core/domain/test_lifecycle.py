@@ -20,7 +20,7 @@ from custody_core.domain.ledger import Account, PostingGroup, Reason, WalletAcco
 from custody_core.domain.lifecycle import REPLACE_AFTER, RESEND_AFTER, TRANSITIONS, Act, accept, decide, due, park
 from custody_core.domain.money import UINT256_MAX
 from custody_core.domain.tokens import NATIVE_ALIAS, Asset
-from custody_core.domain.transaction import FINAL_STATES, Attempt, AttemptKind, AttemptState, Inclusion, State, Transaction
+from custody_core.domain.transaction import FINAL_STATES, Attempt, AttemptKind, AttemptState, Inclusion, State, Stuck, Transaction
 from custody_core.errors import IllegalTransition
 from tests.support import factories
 from tests.support.factories import CHAIN_ID, ETH, NOW
@@ -66,6 +66,7 @@ def fact_for(kind: type[facts.Fact], transaction: Transaction) -> facts.Fact:
         facts.BytesStored: facts.BytesStored(newest_id, b"\x02raw", factories.hash32()),
         facts.AttemptSent: facts.AttemptSent(newest_id),
         facts.SeenInBlock: facts.SeenInBlock(inclusion_of(newest_id)),
+        facts.FoundStuck: facts.FoundStuck(Stuck.FEE_AT_CAP),
         facts.NonceTakenForGood: facts.NonceTakenForGood(factories.hash32()),
     }
     return made.get(kind) or kind()  # type: ignore[call-arg]

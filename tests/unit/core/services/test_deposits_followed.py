@@ -16,6 +16,7 @@ from custody_core.domain.encoding import FeeMarketTransaction
 from custody_core.domain.fees import GWEI
 from custody_core.ports import Answer, BlockTag, Found
 from custody_core.services.following import Round
+from custody_core.services.foreign_use import FROZEN_BECAUSE
 from custody_memory.chain import MemoryChain
 from tests.support import factories
 from tests.unit.core.services.bench import FINALITY, FRIEND, Bench, contract_of, opened
@@ -305,7 +306,7 @@ def test_somebody_who_signs_with_a_managed_key_stops_the_wallet(bench: Bench) ->
     bench.chain.broadcast([kit.keys.sign(AuthorisedPayment(wallet.id, "dec_elsewhere", elsewhere), key).raw])
     bench.blocks(1)
     stopped = bench.custody.wallets.get(wallet.id)
-    assert (stopped.state, stopped.state_reason) == (WalletState.FROZEN, "its key was used elsewhere")
+    assert (stopped.state, stopped.state_reason) == (WalletState.FROZEN, FROZEN_BECAUSE)
     assert bench.alarms() == ["nonce-foreign"]
     assert "wallet.frozen" in bench.events(wallet.id)
 

@@ -151,8 +151,8 @@ def test_no_more_than_the_limit_is_in_flight_and_the_rest_follows_in_order(bench
     assert {each.parked_reason for each in held[IN_FLIGHT_MAX:]} == {"in-flight-limit"}
     for _ in range(4):
         bench.rounds(2, seconds=11)
-        in_flight = [each for each in map(bench.transaction, made) if each.nonce is not None and not each.is_final]
-        assert len(in_flight) <= IN_FLIGHT_MAX
+        waiting = [each for each in map(bench.transaction, made) if each.nonce is not None and each.inclusion is None]
+        assert len(waiting) <= IN_FLIGHT_MAX
         bench.blocks(FINALITY + 1)
     done = [bench.transaction(each) for each in made]
     assert {each.state for each in done} == {TransactionState.COMPLETED}
@@ -343,7 +343,7 @@ def test_what_waits_too_long_is_replaced_by_the_same_payment_until_the_cap(bench
 
 
 @pytest.mark.parametrize(
-    ("method", "reason"), [("fee_history", "fee-unavailable"), ("account", "node-unavailable")], ids=["fees", "nonce"]
+    ("method", "reason"), [("fee_history", "fee-unavailable"), ("known_nonces", "node-unavailable")], ids=["fees", "nonce"]
 )
 def test_what_the_node_does_not_say_parks_a_send_without_an_alarm(bench: Bench, method: str, reason: str) -> None:
     made = bench.send(bench.wallet(wei=ether("1")))

@@ -1,0 +1,112 @@
+"""What is done about a transaction that waits in the pool: a dearer attempt, or word that nothing helps.
+
+Only the wallet's next nonce is made dearer by itself: the others wait for that one, not for a better price. A cancellation and a
+speed-up are asked for, and planned at once wherever they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import attrs
+
+from custody_core.domain.facts import FoundStuck, ReplacementPlanned
+from custody_core.domain.fees import FeeQuote, Fees, FeeTier, meets_market, payment_cap, replacement_fees
+from custody_core.domain.ids import IdPrefix
+from custody_core.domain.lifecycle import PASSED_OVER_AFTER, decide
+from custody_core.domain.transaction import Attempt, AttemptKind, AttemptState, Stuck, Transaction
+from custody_core.errors import FeeUnavailable
+from custody_core.ports import Chain, Unit
+from custody_core.services.kit import Kit, raise_alarm
+from custody_core.services.market import market_now
+from custody_core.services.rounds import Outcome, save_step
+
+
+@attrs.frozen
+class _Plan:
+    """What comes next for one: a dearer attempt, word that it is stuck, or neither, and the same bytes are sent again."""
+
+    attempt: Attempt | None = None
+    stuck: Stuck | None = None
+
+
+def replace_waiting(kit: Kit, chain: Chain, waiting: Sequence[Transaction]) -> tuple[list[Transaction], list[Transaction]]:
+    """Plans what comes next for each that has waited too long, is to be cancelled or to be sped up.
+
+    Returns those that have a new attempt to be signed, and those whose bytes are to be sent again as they are.
+    """
+    if not waiting:
+        return [], []
+    try:
+        market = market_now(chain)
+    except FeeUnavailable:
+        return [], list(waiting)
+    next_nonces = kit.read(lambda unit: unit.next_unmined(chain.chain_id, {each.wallet_id for each in waiting}))
+    plans = {each.id: _plan(kit, each, market, next_nonces) for each in waiting}
+
+    def step(unit: Unit, fresh: Sequence[Transaction], now: datetime) -> list[Outcome]:
+        return [outcome for each in fresh for outcome in _outcomes(kit, unit, each, plans[each.id], now)]
+
+    changed = save_step(kit, [each for each in waiting if plans[each.id] != _Plan()], step)
+    planned = [each for each in changed if _is_planned(each)]
+    unchanged = [each for each in waiting if plans[each.id] == _Plan()]
+    return planned, [*unchanged, *(each for each in changed if not _is_planned(each))]
+
+
+def _plan(kit: Kit, transaction: Transaction, market: FeeQuote, next_nonces: Mapping[str, int]) -> _Plan:
+    now = kit.clock.now()
+    asked = transaction.cancel_requested_at is not None or _wants_speed(transaction)
+    if not asked and next_nonces.get(transaction.wallet_id) != transaction.nonce:
+        return _Plan()
+    fees = _fees(transaction, market)
+    why = _stuck(transaction, market, at_cap=fees is None, now=now)
+    if why is not None and why is not transaction.stuck:
+        return _Plan(stuck=why)
+    if fees is None:
+        return _Plan()
+    return _Plan(Attempt(kit.new_id(IdPrefix.ATTEMPT, now), _kind(transaction), fees, now))
+
+
+def _fees(transaction: Transaction, market: FeeQuote) -> Fees | None:
+    cap_wei = transaction.fee_per_gas_max_wei
+    if _kind(transaction) is AttemptKind.PAYMENT:
+        cap_wei = payment_cap(cap_wei)
+    tier = FeeTier.FAST if _wants_speed(transaction) else transaction.fee_tier
+    return replacement_fees([attempt.fees for attempt in transaction.attempts], market, tier, cap_wei=cap_wei)
+
+
+def _stuck(transaction: Transaction, market: FeeQuote, *, at_cap: bool, now: datetime) -> Stuck | None:
+    """Whether nothing that may be done would help. Paying less than the market asks is no reason while it may pay more."""
+    newest, first = transaction.newest_attempt, transaction.attempts[0]
+    if newest is None or first.first_sent_at is None:
+        return None
+    if not meets_market(newest.fees, market, transaction.fee_tier):
+        return Stuck.FEE_AT_CAP if at_cap else None
+    return Stuck.PASSED_OVER if now >= first.first_sent_at + PASSED_OVER_AFTER else None
+
+
+def _outcomes(kit: Kit, unit: Unit, transaction: Transaction, plan: _Plan, now: datetime) -> list[Outcome]:
+    if plan.attempt is not None:
+        return [decide(transaction, ReplacementPlanned(plan.attempt), now)]
+    if plan.stuck is None:
+        return []
+    if plan.stuck is Stuck.FEE_AT_CAP:
+        detail = f"{transaction.id} pays at most {transaction.fee_per_gas_max_wei} wei per gas, and the market asks more"
+        raise_alarm(kit, unit, now=now, code="fee-at-cap", object_id=transaction.id, detail=detail)
+    return [decide(transaction, FoundStuck(plan.stuck), now)]
+
+
+def _kind(transaction: Transaction) -> AttemptKind:
+    return AttemptKind.CANCELLATION if transaction.cancel_requested_at else AttemptKind.PAYMENT
+
+
+def _wants_speed(transaction: Transaction) -> bool:
+    newest = transaction.newest_attempt
+    asked_at = transaction.speed_up_requested_at
+    return asked_at is not None and newest is not None and asked_at > newest.planned_at
+
+
+def _is_planned(transaction: Transaction) -> bool:
+    newest = transaction.newest_attempt
+    return newest is not None and newest.state is AttemptState.PLANNED
