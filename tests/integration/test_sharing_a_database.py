@@ -18,7 +18,9 @@ from sqlalchemy import make_url
 
 from custody_core import InsufficientFunds, Limits, OutcomeUnknown, TransactionState, ether
 from custody_core.errors import Conflict, DatabaseUnavailable
+from custody_core.services.accepting import Accepted
 from custody_core.services.following import Round
+from custody_http.sends import Sends
 from custody_sql import SqlStore
 from tests.support.devnode import DevNode
 from tests.support.faultproxy import FaultProxy
@@ -247,3 +249,22 @@ def test_two_that_begin_at_once_prepare_one_database(postgres: Server) -> None:
     for store in stores:
         store.require_current()
         store.close()
+
+
+def test_a_wallet_that_somebody_holds_holds_up_only_who_asks_for_it(pair: tuple[Service, Service]) -> None:
+    first, second = pair
+    held, free = (first.wallet(owner, funded_wei=ether("1")) for owner in ("alice", "bob"))
+    sends = Sends(second.custody)
+
+    def ask(wallet_id: str, key: str) -> Accepted:
+        asked = second.custody.transactions.ask(wallet_id, to=OUTSIDER, amount=1, idempotency_key=key)
+        return sends.accept(asked)
+
+    with ThreadPoolExecutor(6) as threads:
+        with first.store.transaction() as unit:
+            assert unit.wallet(held.id, lock=True) is not None
+            waiting = [threads.submit(ask, held.id, f"held-{number}") for number in range(2)]
+            others = [threads.submit(ask, free.id, f"free-{number}") for number in range(3)]
+            assert all(not other.result(timeout=15).replayed for other in others)
+            assert not any(each.done() for each in waiting)
+        assert all(not each.result(timeout=15).replayed for each in waiting)

@@ -50,7 +50,7 @@ class WalletRows:
             self._tables.mode.require_writable()
         return self._tables.wallets.get(wallet_id)
 
-    def wallets_by_id(self, wallet_ids: Iterable[str], *, lock: bool = False) -> Mapping[str, Wallet]:
+    def wallets_by_id(self, wallet_ids: Iterable[str], *, lock: bool = False, wait: bool = True) -> Mapping[str, Wallet]:  # noqa: ARG002  # nobody holds any: units take turns
         if lock:
             self._tables.mode.require_writable()
         return self._tables.wallets.some(list(wallet_ids))

@@ -18,8 +18,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from custody_core.errors import BrokenInvariant, Conflict, DatabaseUnavailable, OutcomeUnknown
 
-_SERIALISATION_STATES = frozenset({"40001", "40P01", "55P03"})
-"""SQLSTATE: serialization_failure, deadlock_detected, lock_not_available."""
+_SERIALISATION_STATES = frozenset({"40001", "40P01"})
+"""SQLSTATE: serialization_failure, deadlock_detected."""
+
+_LOCK_NOT_AVAILABLE = "55P03"
 
 _UNIQUE_VIOLATION = "23505"
 _INTEGRITY_CLASS = "23"
@@ -52,6 +54,8 @@ def translate(error: SQLAlchemyError) -> Exception:
     state = _sqlstate(error)
     if state in _SERIALISATION_STATES or state == _UNIQUE_VIOLATION:
         return _collision()
+    if state == _LOCK_NOT_AVAILABLE:  # the wait for it is over; going on at once would only begin another
+        return DatabaseUnavailable("another piece of work holds what this needs; try again")
     if state in _UNDEFINED_STATES:
         return _unprepared()
     if state in _READ_ONLY_STATES:

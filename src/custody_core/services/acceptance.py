@@ -93,22 +93,29 @@ class Acceptance:
         request = read_request(self._kit, wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, external_id, metadata)
         return Asked(request, key, owner_id, actor)
 
-    def accept_all(self, asked: Sequence[Asked]) -> Sequence[Accepted | CustodyError]:
+    def accept_all(self, asked: Sequence[Asked], *, wait: bool = True) -> Sequence[Accepted | CustodyError]:
         """Accepts a set of requests as if each came alone, in that order, with the node asked once and one commit for all.
 
         An outcome for each, in that order; what `accept` would raise for one is its outcome, and the others' are not touched by
-        it. Raises only what concerns all of them, such as `DatabaseUnavailable`; each may then be asked again with its own key.
+        it. Without `wait`, `Conflict` for one whose wallet somebody else holds now. Raises only what concerns all of them, such as
+        `DatabaseUnavailable`; each may then be asked again with its own key.
         """
         before = self._kit.read(lambda unit: _looked(Desk(self._kit, unit, asked), asked))
         estimates = iter(estimate_sends(self._kit, self._markets, [each for each in before if isinstance(each, Wanted)]))
         known = [next(estimates) if isinstance(each, Wanted) else each for each in before]
         estimated = [(each, found) for each, found in zip(asked, known, strict=True) if isinstance(found, Estimate)]
-        accepted = iter(self._kit.write(lambda unit: self._accept(unit, estimated), repeatable=True) if estimated else ())
+        accepted = iter(self._keep(estimated, wait=wait))
         return [_told(next(accepted) if isinstance(found, Estimate) else found) for found in known]
 
-    def _accept(self, unit: Unit, estimated: Sequence[tuple[Asked, Estimate]]) -> list[Accepted | CustodyError]:
+    def _keep(self, estimated: Sequence[tuple[Asked, Estimate]], *, wait: bool) -> list[Accepted | CustodyError]:
+        if not estimated:
+            return []
+        return self._kit.write(lambda unit: self._accept(unit, estimated, wait=wait), repeatable=True)
+
+    def _accept(self, unit: Unit, estimated: Sequence[tuple[Asked, Estimate]], *, wait: bool) -> list[Accepted | CustodyError]:
         now = self._kit.clock.now()
-        desk, policies = Desk(self._kit, unit, [asked for asked, _ in estimated], lock=True), unit.active_policies()
+        desk = Desk(self._kit, unit, [asked for asked, _ in estimated], lock=True, wait=wait)
+        policies = unit.active_policies()
         outcomes = [desk.accept(asked, estimate, policies, now) for asked, estimate in estimated]
         desk.write(now)
         return outcomes

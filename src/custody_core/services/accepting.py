@@ -21,7 +21,7 @@ from custody_core.domain.resources import chain_text, transaction_resource
 from custody_core.domain.tokens import NATIVE_ALIAS, Asset, Token
 from custody_core.domain.transaction import State, Transaction
 from custody_core.domain.wallet import Wallet, WalletState
-from custody_core.errors import ChainHalted, CustodyError, ExternalIdExists, NodeUnavailable, NotFound, WalletFrozen
+from custody_core.errors import ChainHalted, Conflict, CustodyError, ExternalIdExists, NodeUnavailable, NotFound, WalletFrozen
 from custody_core.ports import IdempotencyRecord, Unit
 from custody_core.services import idempotency
 from custody_core.services.estimating import Estimate, Wanted
@@ -64,14 +64,17 @@ class _New:
 
 
 class Desk:
-    """A set of requests in one unit. With `lock` their wallets are locked before anything else is read."""
+    """A set of requests in one unit. With `lock` their wallets are locked before anything else is read; without
+    `wait` those that somebody else holds are refused with `Conflict`.
+    """
 
-    def __init__(self, kit: Kit, unit: Unit, asked: Sequence[Asked], *, lock: bool = False) -> None:
+    def __init__(self, kit: Kit, unit: Unit, asked: Sequence[Asked], *, lock: bool = False, wait: bool = True) -> None:
         self._kit = kit
         self._unit = unit
         requests = [each.request for each in asked]
         wallet_ids = {each.wallet_id for each in requests if is_id(each.wallet_id, IdPrefix.WALLET)}
-        self._wallets = unit.wallets_by_id(wallet_ids, lock=lock)
+        self._wallets = unit.wallets_by_id(wallet_ids, lock=lock, wait=wait)
+        self._may_be_held = not wait
         owners = {id_: wallet.owner_id or "" for id_, wallet in self._wallets.items()}
         self._users = unit.users_by_id(sorted({*owners.values()}))
         self._chains = {state.chain_id: state for state in unit.chains()}
@@ -149,6 +152,8 @@ class Desk:
 
     def _visible(self, asked: Asked) -> Wallet:
         wallet = self._wallets.get(asked.request.wallet_id)
+        if wallet is None and self._may_be_held:
+            raise Conflict("another piece of work holds this wallet; try again")
         if wallet is None or wallet.owner_id is None or asked.owner_id not in {None, wallet.owner_id}:
             raise NotFound("no such wallet")
         return wallet

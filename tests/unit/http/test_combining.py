@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from custody_core import InvalidAmount
+from custody_core.errors import BrokenInvariant
 from custody_http.combining import Combiner
 
 WAIT_S = 10
@@ -28,8 +30,13 @@ class Desk:
         self.entered.set()
         assert self.go_on.wait(WAIT_S)
         if any(item < 0 for item in items):
-            raise ValueError("negative")
+            raise InvalidAmount("negative")
         return [2 * item for item in items]
+
+
+def over(desk: Desk, *, most: int = 8) -> Combiner[int, int]:
+    """A combiner that leaves the item 13 to whoever asks for it."""
+    return Combiner(desk, alone=lambda item: desk([item])[0], is_left=lambda result: result == 26, most=most)
 
 
 def waiting(combiner: Combiner[int, int], count: int) -> None:
@@ -42,13 +49,13 @@ def waiting(combiner: Combiner[int, int], count: int) -> None:
 
 def test_alone_an_item_is_done_at_once() -> None:
     desk = Desk()
-    assert [Combiner(desk, most=8).run(item) for item in (1, 2)] == [2, 4]
+    assert [over(desk).run(item) for item in (1, 2)] == [2, 4]
     assert desk.sets == [[1], [2]]
 
 
 def test_who_comes_meanwhile_goes_together_and_everybody_gets_their_own() -> None:
     desk = Desk(held=True)
-    combiner = Combiner(desk, most=8)
+    combiner = over(desk)
     with ThreadPoolExecutor(8) as threads:
         first = threads.submit(combiner.run, 100)
         assert desk.entered.wait(WAIT_S)
@@ -62,7 +69,7 @@ def test_who_comes_meanwhile_goes_together_and_everybody_gets_their_own() -> Non
 
 def test_a_set_is_never_larger_than_allowed_and_nobody_is_forgotten() -> None:
     desk = Desk(held=True)
-    combiner = Combiner(desk, most=2)
+    combiner = over(desk, most=2)
     with ThreadPoolExecutor(8) as threads:
         first = threads.submit(combiner.run, 100)
         assert desk.entered.wait(WAIT_S)
@@ -75,7 +82,7 @@ def test_a_set_is_never_larger_than_allowed_and_nobody_is_forgotten() -> None:
 
 def test_what_fails_for_one_does_not_fail_for_the_others() -> None:
     desk = Desk(held=True)
-    combiner = Combiner(desk, most=8)
+    combiner = over(desk)
     with ThreadPoolExecutor(8) as threads:
         first = threads.submit(combiner.run, 100)
         assert desk.entered.wait(WAIT_S)
@@ -83,12 +90,25 @@ def test_what_fails_for_one_does_not_fail_for_the_others() -> None:
         waiting(combiner, 2)
         desk.go_on.set()
         assert (first.result(WAIT_S), good.result(WAIT_S)) == (200, 6)
-        with pytest.raises(ValueError, match="negative"):
+        with pytest.raises(InvalidAmount):
             poison.result(WAIT_S)
     assert combiner.run(4) == 8, "it goes on"
 
 
+def test_what_a_set_leaves_is_done_by_the_thread_that_asked_and_holds_up_nobody() -> None:
+    desk = Desk(held=True)
+    combiner = over(desk)
+    with ThreadPoolExecutor(8) as threads:
+        first = threads.submit(combiner.run, 100)
+        assert desk.entered.wait(WAIT_S)
+        left, other = threads.submit(combiner.run, 13), threads.submit(combiner.run, 3)
+        waiting(combiner, 2)
+        desk.go_on.set()
+        assert (first.result(WAIT_S), left.result(WAIT_S), other.result(WAIT_S)) == (200, 26, 6)
+    assert desk.sets[-1] == [13]
+
+
 def test_a_work_that_forgets_an_item_is_an_error_and_not_somebody_elses_answer() -> None:
-    combiner: Combiner[int, int] = Combiner(lambda _items: [], most=8)
-    with pytest.raises(Exception, match="each of its items"):
+    combiner: Combiner[int, int] = Combiner(lambda _items: [], alone=lambda item: item, is_left=lambda _result: False, most=8)
+    with pytest.raises(BrokenInvariant, match="each of its items"):
         combiner.run(1)

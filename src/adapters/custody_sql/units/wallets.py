@@ -61,11 +61,11 @@ class WalletRows:
         row = self._session.row(query)
         return None if row is None else to_wallet(row)
 
-    def wallets_by_id(self, wallet_ids: Iterable[str], *, lock: bool = False) -> Mapping[str, Wallet]:
+    def wallets_by_id(self, wallet_ids: Iterable[str], *, lock: bool = False, wait: bool = True) -> Mapping[str, Wallet]:
         query = select(wallets)
         if lock:
             self._session.require_writable()
-            query = query.order_by(wallets.c.id).with_for_update()  # rows are locked as they are sorted
+            query = query.order_by(wallets.c.id).with_for_update(skip_locked=not wait)  # rows are locked as they are sorted
         return {row.id: to_wallet(row) for row in self._session.rows_in(query, wallets.c.id, sorted(set(wallet_ids)))}
 
     def wallet_by_external_id(self, owner_id: str, external_id: str) -> Wallet | None:
