@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.environment-is-made
 PROJECT := $(VENV)/.project-is-installed
 NODE := .tools/.dev-chain-is-installed
+SECOND_NODE := .tools/.second-dev-chain-is-installed
 CODE := src tests tools
 PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
@@ -36,15 +37,20 @@ $(PROJECT): $(ENVIRONMENT) pyproject.toml $(PACKAGES)
 	@touch $@
 
 .PHONY: node
-node: $(NODE) ## install the dev chain (anvil) into .tools
+node: $(NODE) $(SECOND_NODE) ## install the dev chains (anvil; hardhat as the tests' second opinion) into .tools
 	@:
 
 $(NODE): $(ENVIRONMENT) tools/devnode/install.py tools/devnode/package.json tools/devnode/package-lock.json
 	@$(BIN)/python tools/devnode/install.py >/dev/null
 	@touch $@
 
+# Linux on x86-64 only, as its lock: elsewhere the tests on it are left out.
+$(SECOND_NODE): $(NODE) tools/hardhat/install.py tools/hardhat/package.json tools/hardhat/package-lock.json tools/hardhat/hardhat.config.js
+	@case "$$(uname -sm)" in "Linux x86_64") $(BIN)/python -m tools.hardhat.install >/dev/null;; esac
+	@touch $@
+
 .PHONY: demo
-demo: setup node ## the main job in front of you, on a local dev chain (ARGS=--once ends after it)
+demo: setup $(NODE) ## the main job in front of you, on a local dev chain (ARGS=--once ends after it)
 	@$(BIN)/custody demo $(ARGS)
 
 # What runs whole processes takes minutes: at a desk it waits for test-http and test-kills; CI runs it, with a sample of the kills.
@@ -92,7 +98,7 @@ coverage: setup node ## line and branch coverage of the tests
 	@$(BIN)/coverage report
 
 .PHONY: bench
-bench: setup node ## measure beside the peers (ONLY=P1,P5 for some, ARGS=--write into docs/benchmarks.md)
+bench: setup $(NODE) ## measure beside the peers (ONLY=P1,P5 for some, ARGS=--write into docs/benchmarks.md)
 	@$(BIN)/python -m tests.benchmarks $(ONLY) $(ARGS)
 
 # No header and no index lines: a lock names packages and hashes, never a download host.

@@ -5,7 +5,7 @@ import re
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -98,17 +98,31 @@ class DevNode:
             command += ["--block-time", str(block_time_s)]
         if not mining:
             command += ["--no-mining"]
+        self._start([*command, *arguments], chain_id=chain_id, listening=LISTENING)
+
+    def _start(
+        self,
+        command: Sequence[str],
+        *,
+        chain_id: int,
+        listening: re.Pattern[str],
+        folder: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Runs `command` until `listening` finds its port in what it prints."""
         self.chain_id = chain_id
+        self._listening = listening
         self._ids = count(1)
         # A file, not a pipe: nobody has to keep reading it.
-        with tempfile.NamedTemporaryFile(prefix="anvil-", suffix=".log", delete=False) as log:
+        with tempfile.NamedTemporaryFile(prefix="devnode-", suffix=".log", delete=False) as log:
             self._log = Path(log.name)
-            self._process = subprocess.Popen([*command, *arguments], stdout=log, stderr=subprocess.STDOUT)
+            environment = {**os.environ, **(variables or {})}
+            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder, env=environment)
         # Ends the process at the latest when the interpreter ends.
         self._end = weakref.finalize(self, stop_process, self._process)
         self._end_log = weakref.finalize(self, self._log.unlink, missing_ok=True)
         try:
-            self.port = until(self._listening_port, what="anvil listens", timeout_s=20)
+            self.port = until(self._listening_port, what="the node listens", timeout_s=20)
         except BaseException:
             self.stop()
             raise
@@ -125,8 +139,8 @@ class DevNode:
     def _listening_port(self) -> int | None:
         text = self._log.read_text("utf-8", errors="replace")
         if self._process.poll() is not None:
-            raise RuntimeError(f"anvil ended with code {self._process.returncode}: {text[-500:]}")
-        found = LISTENING.search(text)
+            raise RuntimeError(f"the node ended with code {self._process.returncode}: {text[-500:]}")
+        found = self._listening.search(text)
         return int(found.group(1)) if found else None
 
     def stop(self) -> None:

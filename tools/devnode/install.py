@@ -78,14 +78,14 @@ def own_npm() -> Path:
     return npm
 
 
-def npm_ci(npm: str) -> bool:
+def npm_ci(npm: str, lock_folder: Path = HERE, into: Path = TOOLS) -> bool:
     """Lets npm install exactly what the lock names; says whether it did."""
-    TOOLS.mkdir(exist_ok=True)
+    into.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(HERE / name, TOOLS / name)
+        shutil.copyfile(lock_folder / name, into / name)
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--no-update-notifier"]
     environment = {**os.environ, "PATH": os.pathsep.join([str(Path(npm).parent), os.environ.get("PATH", "")])}
-    done = subprocess.run(command, cwd=TOOLS, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=into, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         first_lines = [line for line in done.stderr.splitlines() if line.strip()][:6]
         print("\n".join(first_lines), file=sys.stderr)

@@ -206,6 +206,7 @@ BROADCAST_PATTERNS: Final[Sequence[tuple[BroadcastOutcome, tuple[str, ...]]]] = 
             "failed to decode",  # anvil, reth
             "could not decode transaction",  # ganache
             "typed transaction too short",  # geth
+            "input too short",  # hardhat
             "rlp",  # geth: rlp: expected …; erigon: RLPTooLong
             "transaction invalid",  # nethermind
             "sender account not authorized",  # besu

@@ -105,7 +105,7 @@ def test_the_locks_agree_with_the_project_and_with_each_other() -> None:
     assert {name: dev.get(name) for name in service} == service
 
 
-@pytest.mark.parametrize("tool", ["devnode", "contracts"])
+@pytest.mark.parametrize("tool", ["devnode", "hardhat", "contracts"])
 def test_every_npm_package_is_pinned_by_sha512_and_by_no_source(tool: str) -> None:
     lock = json.loads((ROOT / "tools" / tool / "package-lock.json").read_text("utf-8"))
     packages = {name: entry for name, entry in lock["packages"].items() if name}

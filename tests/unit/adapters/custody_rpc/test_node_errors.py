@@ -224,6 +224,7 @@ BROADCASTS = {
         "Transaction gas limit is 16000000 and exceeds block gas limit of 15000000": REFUSED,
         "Trying to send a raw transaction with an invalid chainId. The expected chainId is 31337": REFUSED,
         "Invalid transaction type 18.": REFUSED,
+        "input too short": REFUSED,
         "VM Exception while processing transaction: reverted with reason string 'nonce too low'": UNKNOWN,
     },
     "ethereumjs": {
