@@ -68,6 +68,26 @@ def test_the_database_allows(full: SqlStore, statement: str) -> None:
         connection.rollback()
 
 
+KEPT = [
+    "audit",
+    "events",
+    "headers",
+    "posting_groups",
+    "postings",
+    "decisions",
+    "transactions",
+    "attempts",
+    "deposits",
+    "foreign_uses",
+]
+
+
+@pytest.mark.parametrize("table", KEPT)
+def test_what_is_never_taken_away_is_not_emptied_either(full: SqlStore, table: str) -> None:
+    with pytest.raises(IntegrityError), full.engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {table} CASCADE"))
+
+
 def test_migrations_make_what_the_tables_say(full: SqlStore) -> None:
     with full.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": False})

@@ -78,12 +78,20 @@ def wallet_resource(wallet: Wallet) -> Resource:
         "label": wallet.label,
         "state": str(wallet.state),
         "reason": wallet.state_reason,
+        "frozen_by": _frozen_by(wallet),
         "external_id": wallet.external_id,
         "metadata": dict(wallet.metadata),
         "version": wallet.version,
         "created_at": time_text(wallet.created_at),
         "updated_at": time_text(wallet.updated_at),
     }
+
+
+def _frozen_by(wallet: Wallet) -> str | None:
+    """Whether the owner can lift the freeze. Who it was among those who run the service is in the audit trail."""
+    if wallet.frozen_by is None:
+        return None
+    return "owner" if wallet.frozen_by == wallet.owner_id else "service"
 
 
 def user_resource(user: User) -> Resource:

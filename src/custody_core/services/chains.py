@@ -96,7 +96,8 @@ class Chains:
                 raise NotFound(f"{chain_text(chain_id)} is not followed")
             if unit.unsettled_foreign_uses(chain_id):
                 raise InvalidStateTransition("what was sent elsewhere is not final yet; wait for its finality, then adopt")
-            stopped = [each for each in unit.frozen_wallets() if each.state_reason == FROZEN_BECAUSE]
+            ours = (SYSTEM_ACTOR, FROZEN_BECAUSE)
+            stopped = [each for each in unit.frozen_wallets() if (each.frozen_by, each.state_reason) == ours]
             opened = [unfreeze(each, now=now) for each in unit.wallets_by_id({each.id for each in stopped}, lock=True).values()]
             for wallet in opened:
                 record_wallet(self._kit, unit, wallet, "wallet.unfrozen", actor=actor, now=now)

@@ -17,8 +17,8 @@ FROZEN_BECAUSE = "its key was used elsewhere, or these books are older than the 
 
 
 def stop_wallet(kit: Kit, unit: Unit, wallet: Wallet, *, detail: str, now: datetime) -> None:
-    """Freezes the wallet, if it is open, and raises the alarm."""
-    if wallet.state is WalletState.OPEN:
-        frozen = freeze(wallet, reason=FROZEN_BECAUSE, now=now)
+    """Freezes the wallet and raises the alarm. What its owner froze stays frozen for that reason, but is not theirs to lift now."""
+    if wallet.state is WalletState.OPEN or (wallet.state is WalletState.FROZEN and wallet.frozen_by == wallet.owner_id):
+        frozen = freeze(wallet, reason=wallet.state_reason or FROZEN_BECAUSE, by=SYSTEM_ACTOR, now=now)
         record_wallet(kit, unit, frozen, "wallet.frozen", actor=SYSTEM_ACTOR, now=now)
     raise_alarm(kit, unit, now=now, code="nonce-foreign", object_id=wallet.id, detail=detail)

@@ -211,23 +211,31 @@ class Wallets:
         return self._kit.write(work)
 
     def freeze(self, wallet_id: str, *, reason: str, owner_id: str | None = None, actor: str = SYSTEM_ACTOR) -> Wallet:
-        """Stops the wallet from sending. Raises `NotFound`, `InvalidStateTransition`, `ValidationFailed`."""
+        """Stops the wallet from sending. With `owner_id` on that owner's word, who can then lift it.
+
+        Raises `NotFound`, `InvalidStateTransition`, `ValidationFailed`.
+        """
         require_text(reason, "reason")
 
         def work(unit: Unit) -> Wallet:
             now = self._kit.clock.now()
-            frozen = domain.freeze(visible_wallet(unit, wallet_id, owner_id, lock=True), reason=reason, now=now)
-            record_wallet(self._kit, unit, frozen, "wallet.frozen", actor=actor, now=now)
+            wallet = visible_wallet(unit, wallet_id, owner_id, lock=True)
+            frozen = domain.freeze(wallet, reason=reason, by=owner_id or actor, now=now)
+            if frozen != wallet:
+                record_wallet(self._kit, unit, frozen, "wallet.frozen", actor=actor, now=now)
             return frozen
 
         return self._kit.write(work)
 
     def unfreeze(self, wallet_id: str, *, owner_id: str | None = None, actor: str = SYSTEM_ACTOR) -> Wallet:
-        """Lets the wallet send again. Raises `NotFound`, `InvalidStateTransition`."""
+        """Lets the wallet send again. With `owner_id` only what that owner froze.
+
+        Raises `NotFound`, `InvalidStateTransition`; `WalletFrozen` for what an owner may not lift.
+        """
 
         def work(unit: Unit) -> Wallet:
             now = self._kit.clock.now()
-            opened = domain.unfreeze(visible_wallet(unit, wallet_id, owner_id, lock=True), now=now)
+            opened = domain.unfreeze(visible_wallet(unit, wallet_id, owner_id, lock=True), now=now, by_owner=owner_id is not None)
             record_wallet(self._kit, unit, opened, "wallet.unfrozen", actor=actor, now=now)
             return opened
 

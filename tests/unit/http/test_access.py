@@ -219,6 +219,19 @@ def test_those_who_see_every_owner_do(site: Site) -> None:
     assert site.get(f"/v1/wallets/{wallet}", site.person("the-approver", Role.APPROVER)).status_code == 404
 
 
+def test_an_owner_does_not_lift_what_an_operator_froze(site: Site) -> None:
+    alice, operator = site.person("alice"), site.person("op", Role.OPERATOR)
+    wallet = f"/v1/wallets/{site.wallet_of(alice)}"
+    assert site.post(f"{wallet}/freeze", alice, json={}).json["frozen_by"] == "owner"
+    assert site.post(f"{wallet}/unfreeze", alice, json={}).json["frozen_by"] is None
+    assert site.post(f"{wallet}/freeze", operator, json={"reason": "court order"}).json["frozen_by"] == "service"
+    assert site.post(f"{wallet}/freeze", alice, json={}).json["reason"] == "court order"
+    refused = site.post(f"{wallet}/unfreeze", alice, json={})
+    assert (refused.status_code, refused.json["code"]) == (403, "wallet-frozen")
+    assert site.get(wallet, alice).json["state"] == "frozen"
+    assert site.post(f"{wallet}/unfreeze", operator, json={}).json["state"] == "open"
+
+
 def test_api_keys_are_ones_own_unless_one_manages_users(site: Site) -> None:
     alice, operator, admin = site.person("alice"), site.person("op", Role.OPERATOR), site.person("adm", Role.ADMIN)
     (key,) = site.get("/v1/api-keys", alice).json["data"]

@@ -51,6 +51,7 @@ wallets = Table(
     Column("updated_at", Moment, nullable=False),
     Column("state", Text, nullable=False),
     Column("state_reason", Text),
+    Column("frozen_by", Text),
     Column("owner_id", Text, references("users.id")),
     Column("label", Text),
     Column("external_id", Text),

@@ -17,9 +17,19 @@ from custody_sql.tables import IS_FROZEN, sealed_keys, wallets
 _POOL_LOCK = 0x706F6F6C
 """The key of PostgreSQL's advisory lock on the pool: "pool" in ASCII."""
 
-_SAVE_WALLET = versioned_update(
-    wallets, ("created_at", "updated_at", "state", "state_reason", "owner_id", "label", "external_id", "metadata", "version")
+_CHANGING = (
+    "created_at",
+    "updated_at",
+    "state",
+    "state_reason",
+    "frozen_by",
+    "owner_id",
+    "label",
+    "external_id",
+    "metadata",
+    "version",
 )
+_SAVE_WALLET = versioned_update(wallets, _CHANGING)
 
 
 class WalletRows:

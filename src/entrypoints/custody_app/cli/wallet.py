@@ -100,6 +100,7 @@ def _wallet_text(wallet: Resource) -> str:
             "label": wallet["label"],
             "state": wallet["state"],
             "reason": wallet["reason"],
+            "frozen by": wallet["frozen_by"],
             "external id": wallet["external_id"],
             "created": wallet["created_at"],
         }

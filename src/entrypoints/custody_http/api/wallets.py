@@ -150,7 +150,7 @@ ROUTES = (
     Route(
         method="POST",
         path="/wallets/<wallet_id>/unfreeze",
-        summary="Let a frozen wallet send again",
+        summary="Let a frozen wallet send again; an owner only what that owner froze",
         access=Scope.WALLETS_WRITE,
         reach=Reach.OWNER,
         query=schemas.Nothing,

@@ -114,6 +114,37 @@ def test_users_and_keys_from_before_roles_and_answers_are_kept(tmp_path: Path) -
         assert unit.idempotency(record.scope, record.key) == attrs.evolve(record, answer={})
 
 
+def test_wallets_frozen_before_it_was_known_by_whom_are_not_their_owners_to_open(tmp_path: Path) -> None:
+    store = SqlStore(f"sqlite:///{tmp_path / 'custody.db'}")
+    make_file(store.engine)
+    migrations.upgrade(store.engine, revision="0006")
+    user, frozen, open_ = make.user(), make.wallet(), make.wallet()
+    with store.engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO users VALUES (:id, :issuer, :subject, :at, NULL, 1, 'user')"),
+            {"id": user.id, "issuer": user.issuer, "subject": user.subject, "at": user.created_at.isoformat()},
+        )
+        for wallet, state in ((frozen, "frozen"), (open_, "open")):
+            connection.execute(
+                text(
+                    "INSERT INTO wallets (id, address, sequence, created_at, updated_at, state, owner_id, metadata, version)"
+                    " VALUES (:id, :address, :sequence, :at, :at, :state, :owner, '{}', 1)"
+                ),
+                {
+                    "id": wallet.id,
+                    "address": wallet.address,
+                    "sequence": wallet.sequence,
+                    "at": wallet.created_at.isoformat(),
+                    "state": state,
+                    "owner": user.id,
+                },
+            )
+    store.upgrade()
+    with store.reading() as unit:
+        found = unit.wallets_by_id([frozen.id, open_.id])
+    assert {wallet.id: wallet.frozen_by for wallet in found.values()} == {frozen.id: "system", open_.id: None}
+
+
 def test_a_store_is_used_only_when_it_is_of_this_version(tmp_path: Path) -> None:
     store = SqlStore(f"sqlite:///{tmp_path / 'custody.db'}")
     assert not store.exists()

@@ -23,6 +23,7 @@ class WalletContract:
             owner.id,
             state=WalletState.FROZEN,
             state_reason="ordered by the court",
+            frozen_by="usr_judge",
             label="Käse ✓",
             external_id="shop-1",
             metadata={"b": "2", "a": "\u202e1"},
@@ -105,7 +106,7 @@ class WalletContract:
 
     def test_a_stale_wallet_is_not_saved(self, store: Store) -> None:
         wallet = given.wallet(store)
-        frozen = freeze(wallet, reason="asked", now=make.NOW)
+        frozen = freeze(wallet, reason="asked", by="usr_x", now=make.NOW)
         given.write(store, lambda unit: unit.save_wallet(frozen))
         for stale in (frozen, attrs.evolve(wallet, version=4), make.wallet(version=2)):
             with pytest.raises(Conflict), store.transaction() as unit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from custody_core.domain.wallet import Wallet, WalletState, freeze, give_owner, unfreeze
-from custody_core.errors import InvalidStateTransition
+from custody_core.errors import InvalidStateTransition, WalletFrozen
 from tests.support import factories
 from tests.support.factories import NOW
 
@@ -32,12 +32,12 @@ def test_what_the_caller_does_to_its_metadata_later_is_not_ours() -> None:
 
 
 def test_freezing_tells_why_and_opening_forgets_it() -> None:
-    frozen = freeze(factories.wallet("usr_a"), reason="lost phone", now=NOW)
+    frozen = freeze(factories.wallet("usr_a"), reason="lost phone", by="usr_a", now=NOW)
     assert (frozen.state, frozen.state_reason, frozen.version) == (WalletState.FROZEN, "lost phone", 2)
-    again = freeze(frozen, reason="court order", now=NOW)
-    assert (again.state, again.state_reason) == (WalletState.FROZEN, "court order")
+    again = freeze(frozen, reason="court order", by="usr_admin", now=NOW)
+    assert (again.state, again.state_reason, again.frozen_by) == (WalletState.FROZEN, "court order", "usr_admin")
     opened = unfreeze(again, now=NOW)
-    assert (opened.state, opened.state_reason, opened.version) == (WalletState.OPEN, None, 4)
+    assert (opened.state, opened.state_reason, opened.frozen_by, opened.version) == (WalletState.OPEN, None, None, 4)
 
 
 def test_only_a_frozen_wallet_is_unfrozen_and_a_closed_one_stays_closed() -> None:
@@ -46,4 +46,25 @@ def test_only_a_frozen_wallet_is_unfrozen_and_a_closed_one_stays_closed() -> Non
         with pytest.raises(InvalidStateTransition):
             unfreeze(wallet, now=NOW)
     with pytest.raises(InvalidStateTransition):
-        freeze(closed, reason="?", now=NOW)
+        freeze(closed, reason="?", by="usr_a", now=NOW)
+
+
+def test_an_owner_opens_what_the_owner_froze() -> None:
+    frozen = freeze(factories.wallet("usr_a"), reason="lost phone", by="usr_a", now=NOW)
+    assert unfreeze(frozen, by_owner=True, now=NOW).state is WalletState.OPEN
+
+
+@pytest.mark.parametrize("by", ["usr_admin", "system"])
+def test_an_owner_does_not_open_what_somebody_else_froze(by: str) -> None:
+    frozen = freeze(factories.wallet("usr_a"), reason="court order", by=by, now=NOW)
+    assert freeze(frozen, reason="mine", by="usr_a", now=NOW) == frozen, "freezing it again does not make it the owner's"
+    with pytest.raises(WalletFrozen):
+        unfreeze(frozen, by_owner=True, now=NOW)
+    assert unfreeze(frozen, now=NOW).state is WalletState.OPEN
+
+
+def test_what_an_owner_froze_and_an_operator_after_them_is_the_operators() -> None:
+    frozen = freeze(factories.wallet("usr_a"), reason="lost phone", by="usr_a", now=NOW)
+    again = freeze(frozen, reason="court order", by="usr_admin", now=NOW)
+    with pytest.raises(WalletFrozen):
+        unfreeze(again, by_owner=True, now=NOW)

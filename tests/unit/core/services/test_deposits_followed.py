@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import attrs
 import pytest
 
-from custody_core import Deposit, DepositState, Limits, Transaction, TransactionState, Wallet, WalletState, ether
+from custody_core import Deposit, DepositState, Limits, Transaction, TransactionState, Wallet, WalletFrozen, WalletState, ether
 from custody_core.domain.addresses import Address
 from custody_core.domain.authorisation import AuthorisedPayment
 from custody_core.domain.chain import Hash, Header, Receipt
@@ -296,8 +296,8 @@ def test_a_depth_where_one_is_set_stands_in_for_the_nodes_tag() -> None:
         assert bench.balance(wallet).available == ether("1")
 
 
-def test_somebody_who_signs_with_a_managed_key_stops_the_wallet(bench: Bench) -> None:
-    wallet = bench.wallet(wei=ether("1"))
+def sign_elsewhere(bench: Bench, wallet: Wallet) -> None:
+    """Somebody else has the wallet's key, and uses it."""
     kit = bench.custody._kit
     assert kit.keys is not None
     elsewhere = FeeMarketTransaction(bench.chain.chain_id, 0, GWEI, 10 * GWEI, 21_000, b"\x77" * 20, 5)
@@ -305,10 +305,24 @@ def test_somebody_who_signs_with_a_managed_key_stops_the_wallet(bench: Bench) ->
         key = unit.sealed_keys([wallet.id])[wallet.id]
     bench.chain.broadcast([kit.keys.sign(AuthorisedPayment(wallet.id, "dec_elsewhere", elsewhere), key).raw])
     bench.blocks(1)
+
+
+def test_somebody_who_signs_with_a_managed_key_stops_the_wallet(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    sign_elsewhere(bench, wallet)
     stopped = bench.custody.wallets.get(wallet.id)
     assert (stopped.state, stopped.state_reason) == (WalletState.FROZEN, FROZEN_BECAUSE)
     assert bench.alarms() == ["nonce-foreign"]
     assert "wallet.frozen" in bench.events(wallet.id)
+
+
+def test_an_owner_who_froze_a_wallet_does_not_open_it_once_its_key_was_used_elsewhere(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    bench.custody.wallets.freeze(wallet.id, reason="lost phone", owner_id=wallet.owner_id)
+    sign_elsewhere(bench, wallet)
+    with pytest.raises(WalletFrozen):
+        bench.custody.wallets.unfreeze(wallet.id, owner_id=wallet.owner_id)
+    assert bench.custody.wallets.get(wallet.id).state_reason == "lost phone"
 
 
 def test_both_directions_are_listed_newest_first_and_page_by_page(bench: Bench) -> None:

@@ -18,6 +18,7 @@ from custody_core import (
     Limits,
     NotFound,
     ValidationFailed,
+    WalletFrozen,
     WalletState,
     ether,
 )
@@ -157,6 +158,21 @@ def test_freezing_is_told_and_undone(bench: Bench) -> None:
     assert bench.custody.wallets.freeze(wallet.id, reason="lost phone").state is WalletState.FROZEN
     assert bench.custody.wallets.unfreeze(wallet.id).state is WalletState.OPEN
     assert bench.events(wallet.id) == ["wallet.created", "wallet.frozen", "wallet.unfrozen"]
+
+
+def test_an_owner_lifts_only_their_own_freeze(bench: Bench) -> None:
+    wallets, wallet = bench.custody.wallets, bench.wallet()
+    owner = wallet.owner_id
+    wallets.freeze(wallet.id, reason="lost phone", owner_id=owner, actor=str(owner))
+    assert wallets.unfreeze(wallet.id, owner_id=owner).state is WalletState.OPEN
+    wallets.freeze(wallet.id, reason="court order", actor="usr_admin")
+    told = len(bench.events(wallet.id))
+    assert wallets.freeze(wallet.id, reason="mine", owner_id=owner).state_reason == "court order"
+    assert len(bench.events(wallet.id)) == told, "what changed nothing is not told"
+    with pytest.raises(WalletFrozen):
+        wallets.unfreeze(wallet.id, owner_id=owner)
+    assert wallets.get(wallet.id).state is WalletState.FROZEN
+    assert wallets.unfreeze(wallet.id, actor="usr_admin").state is WalletState.OPEN
 
 
 def test_a_new_wallet_shows_its_ether_balance_of_nothing(bench: Bench) -> None:
