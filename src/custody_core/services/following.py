@@ -34,8 +34,9 @@ from custody_core.domain.chain import (
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
 from custody_core.domain.matching import BlockMatches, ManagedAddresses, bloom_admits, match_block
 from custody_core.domain.tokens import Asset
+from custody_core.domain.transaction import Transaction
 from custody_core.errors import Conflict
-from custody_core.ports import Answer, BlockTag, Found, Unit, Unknown
+from custody_core.ports import Answer, BlockTag, Call, Found, Reverted, Unit, Unknown
 from custody_core.services.ingest import BlockEvidence, ContradictoryReceipt, Ingest
 from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
 
@@ -156,7 +157,7 @@ class Follower:
         tokens = self._tokens()
         while True:
             self._learn_addresses()
-            evidence = self._read([match_block(block, self._managed) for block in blocks], tokens)
+            evidence = self._with_reasons(self._read([match_block(block, self._managed) for block in blocks], tokens))
             if blocks and not evidence:
                 return self._wait(f"block {blocks[0].header.number} cannot be read whole yet")
             read = [each.matches.block for each in evidence]
@@ -187,6 +188,25 @@ class Follower:
                 break
             evidence.append(BlockEvidence(each, receipts, logs))
         return evidence
+
+    def _with_reasons(self, evidence: Sequence[BlockEvidence]) -> list[BlockEvidence]:
+        """The same, with why those of our own transactions failed that did, as far as the node can say."""
+        failed = {hash_ for each in evidence for hash_ in _failed_outgoing(each)}
+        if not failed:
+            return list(evidence)
+        ours = self._kit.read(lambda unit: unit.transactions_by_hash(self._chain.chain_id, sorted(failed)))
+        return [attrs.evolve(each, reverts=self._reasons(each, ours)) for each in evidence]
+
+    def _reasons(self, evidence: BlockEvidence, ours: Mapping[Hash, Transaction]) -> dict[Hash, str]:
+        return {hash_: self._reason(ours[hash_], evidence) for hash_ in _failed_outgoing(evidence) if hash_ in ours}
+
+    def _reason(self, transaction: Transaction, evidence: BlockEvidence) -> str:
+        """Tried again on top of the block before: what stood earlier in its own block may have made it another story."""
+        call = Call(transaction.sender, transaction.call_to, transaction.call_value_wei, transaction.call_data)
+        answer = self._chain.try_call(call, on_top_of=evidence.matches.block.header.number - 1)
+        if isinstance(answer, Found) and isinstance(answer.value, Reverted):
+            return f"it reverted: {answer.value.reason or 'its contract gives no reason'}"
+        return "it reverted; the node does not say why"
 
     def _transfer_logs(self, header: Header, tokens: Sequence[Asset]) -> tuple[Log, ...] | None:
         """The `Transfer` logs of listed tokens in exactly that block; the node is not asked where the block's bloom rules them
@@ -276,6 +296,10 @@ class Follower:
     def _wait(self, why: str) -> Round:
         self._kit.observer.trouble("chain-waiting", f"eip155:{self._chain.chain_id}: {why}")
         return Round.WAITING
+
+
+def _failed_outgoing(evidence: BlockEvidence) -> list[Hash]:
+    return [each.hash for each in evidence.matches.outgoing if not evidence.receipts[each.hash].succeeded]
 
 
 def _receipts_of(matches: BlockMatches, answers: Mapping[Hash, Answer[Receipt]]) -> dict[Hash, Receipt] | None:

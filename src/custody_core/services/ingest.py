@@ -12,14 +12,14 @@ import attrs
 
 from custody_core.domain import deposit as deposits
 from custody_core.domain import facts, lifecycle
-from custody_core.domain.addresses import address_from_bytes
+from custody_core.domain.addresses import address_from_bytes, address_to_bytes
 from custody_core.domain.chain import BlockRef, BlockTransaction, ChainState, Hash, Log, Receipt
 from custody_core.domain.deposit import Deposit, DepositKey, DepositState
 from custody_core.domain.ids import IdPrefix
-from custody_core.domain.matching import BlockMatches, ManagedAddresses, native_key, token_keys
+from custody_core.domain.matching import BlockMatches, ManagedAddresses, native_key, read_transfer, token_keys
 from custody_core.domain.nonce import ForeignUse, moved_past, open_line
 from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_asset
-from custody_core.domain.transaction import AttemptKind, Inclusion, State, Transaction
+from custody_core.domain.transaction import Attempt, AttemptKind, Inclusion, State, Transaction
 from custody_core.domain.wallet import Wallet
 from custody_core.ports import Unit
 from custody_core.services.foreign_use import stop_wallet
@@ -40,6 +40,8 @@ class BlockEvidence:
     matches: BlockMatches
     receipts: Mapping[Hash, Receipt]
     logs: tuple[Log, ...]
+    reverts: Mapping[Hash, str] = attrs.field(factory=dict)
+    """Of our own transactions that failed: why, where the node could say."""
 
 
 class ContradictoryReceipt(Exception):
@@ -138,7 +140,7 @@ class Ingest:
         outgoing = evidence.matches.outgoing
         ours = unit.transactions_by_hash(self._state.chain_id, [each.hash for each in outgoing])
         changes = [
-            _seen(ours[each.hash], evidence.receipts[each.hash], block, now)
+            _seen(ours[each.hash], evidence, evidence.receipts[each.hash], block, now)
             for each in outgoing
             if each.hash in ours and ours[each.hash].state is State.BROADCASTING
         ]
@@ -200,20 +202,41 @@ def _owners(unit: Unit, of: Sequence[Deposit]) -> dict[str, str | None]:
     return {wallet_id: wallet.owner_id for wallet_id, wallet in wallets.items()}
 
 
-def _seen(transaction: Transaction, receipt: Receipt, block: BlockRef, now: datetime) -> lifecycle.Change:
+def _seen(transaction: Transaction, evidence: BlockEvidence, receipt: Receipt, block: BlockRef, now: datetime) -> lifecycle.Change:
     attempt = transaction.attempt_by_hash(receipt.transaction_hash)
     if attempt is None:
         raise AssertionError("a transaction was found by a hash that it does not have")
     if receipt.gas_used > transaction.gas_limit or receipt.effective_gas_price_wei > attempt.fees.max_fee_per_gas_wei:
         raise ContradictoryReceipt(receipt.transaction_hash)
+    problem = _problem(transaction, attempt, evidence, receipt)
     inclusion = Inclusion(
         attempt_id=attempt.id,
         block=block,
-        succeeded=receipt.succeeded,
+        succeeded=problem is None,
         gas_used=receipt.gas_used,
         effective_gas_price_wei=receipt.effective_gas_price_wei,
+        problem=problem,
     )
     return lifecycle.decide(transaction, facts.SeenInBlock(inclusion), now)
+
+
+def _problem(transaction: Transaction, attempt: Attempt, evidence: BlockEvidence, receipt: Receipt) -> str | None:
+    """Why the attempt did not do what was asked for, None where it did.
+
+    A token's `transfer` may fail without reverting (EIP-20 lets it return false) and may return nothing at all: what it did is
+    told by its `Transfer` event.
+    """
+    if not receipt.succeeded:
+        return evidence.reverts.get(receipt.transaction_hash, "it reverted; the node does not say why")
+    contract = transaction.asset.contract
+    if contract is None or attempt.kind is AttemptKind.CANCELLATION:
+        return None
+    emitter, sender, to = (address_to_bytes(each) for each in (contract, transaction.sender, transaction.to))
+    for log in evidence.logs:
+        transfer = read_transfer(log) if (log.transaction_hash, log.emitter) == (receipt.transaction_hash, emitter) else None
+        if transfer is not None and (transfer.sender, transfer.to) == (sender, to) and transfer.amount:
+            return None
+    return "the token's contract reported success and moved nothing"
 
 
 def _settled(transaction: Transaction, now: datetime) -> lifecycle.Change:

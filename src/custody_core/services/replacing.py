@@ -12,11 +12,11 @@ from datetime import datetime
 import attrs
 
 from custody_core.domain.facts import FoundStuck, ReplacementPlanned
-from custody_core.domain.fees import FeeQuote, Fees, FeeTier, meets_market, payment_cap, replacement_fees
+from custody_core.domain.fees import FeeQuote, Fees, FeeTier, can_replace, meets_market, payment_cap, replacement_fees
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.lifecycle import PASSED_OVER_AFTER, decide
 from custody_core.domain.transaction import Attempt, AttemptKind, AttemptState, Stuck, Transaction
-from custody_core.errors import FeeUnavailable
+from custody_core.errors import FeeAboveCap, FeeUnavailable
 from custody_core.ports import Chain, Unit
 from custody_core.services.kit import Kit, raise_alarm
 from custody_core.services.market import market_now
@@ -54,6 +54,20 @@ def replace_waiting(kit: Kit, chain: Chain, waiting: Sequence[Transaction]) -> t
     return planned, [*unchanged, *(each for each in changed if not _is_planned(each))]
 
 
+def require_dearer(transaction: Transaction) -> None:
+    """Raises `FeeAboveCap` when no attempt that replaces the earlier ones fits under the transaction's cap."""
+    if not can_replace([attempt.fees for attempt in transaction.attempts], cap_wei=_cap_wei(transaction)):
+        raise FeeAboveCap(
+            "it offers as much per gas as this transaction may pay; `cancel` takes it back",
+            cap_wei=str(transaction.fee_per_gas_max_wei),
+        )
+
+
+def _cap_wei(transaction: Transaction) -> int:
+    cap_wei = transaction.fee_per_gas_max_wei
+    return payment_cap(cap_wei) if _kind(transaction) is AttemptKind.PAYMENT else cap_wei
+
+
 def _plan(kit: Kit, transaction: Transaction, market: FeeQuote, next_nonces: Mapping[str, int]) -> _Plan:
     now = kit.clock.now()
     asked = transaction.cancel_requested_at is not None or _wants_speed(transaction)
@@ -69,11 +83,8 @@ def _plan(kit: Kit, transaction: Transaction, market: FeeQuote, next_nonces: Map
 
 
 def _fees(transaction: Transaction, market: FeeQuote) -> Fees | None:
-    cap_wei = transaction.fee_per_gas_max_wei
-    if _kind(transaction) is AttemptKind.PAYMENT:
-        cap_wei = payment_cap(cap_wei)
     tier = FeeTier.FAST if _wants_speed(transaction) else transaction.fee_tier
-    return replacement_fees([attempt.fees for attempt in transaction.attempts], market, tier, cap_wei=cap_wei)
+    return replacement_fees([attempt.fees for attempt in transaction.attempts], market, tier, cap_wei=_cap_wei(transaction))
 
 
 def _stuck(transaction: Transaction, market: FeeQuote, *, at_cap: bool, now: datetime) -> Stuck | None:

@@ -20,10 +20,10 @@ from datetime import datetime
 import attrs
 
 from custody_core.domain.facts import AttemptSent
-from custody_core.domain.lifecycle import Act, decide, due
+from custody_core.domain.lifecycle import Act, Change, decide, due
 from custody_core.domain.transaction import Transaction
 from custody_core.ports import BroadcastOutcome, Chain, Keys, Unit
-from custody_core.services.kit import Kit
+from custody_core.services.kit import Kit, raise_alarm
 from custody_core.services.replacing import replace_waiting
 from custody_core.services.reserving import reserve_nonces
 from custody_core.services.rounds import Outcome, save_step
@@ -31,6 +31,9 @@ from custody_core.services.signing import sign_planned
 
 BATCH_MAX = 200
 """Transactions carried through one round."""
+
+PROVIDER_FEE_CAP = "provider-fee-cap"
+"""What a transaction waits for that every node refuses for its fee: a node with a higher limit of its own."""
 
 _IN_THE_POOL = frozenset({BroadcastOutcome.ACCEPTED, BroadcastOutcome.KNOWN, BroadcastOutcome.NONCE_TOO_LOW})
 
@@ -73,8 +76,22 @@ class Sender:
             if answer.outcome not in _IN_THE_POOL:
                 self._kit.observer.trouble(f"broadcast-{answer.outcome}", f"{transaction.id} is sent again later: {answer.detail}")
         attempt_ids = {transaction.id: attempt.id for transaction, attempt in sendable}
+        capped = {
+            transaction.id: answer.detail
+            for (transaction, _), answer in zip(sendable, answers, strict=True)
+            if answer.outcome is BroadcastOutcome.FEE_CAPPED
+        }
 
-        def step(_unit: Unit, fresh: Sequence[Transaction], now: datetime) -> list[Outcome]:
-            return [decide(each, AttemptSent(attempt_ids[each.id]), now) for each in fresh]
+        def step(unit: Unit, fresh: Sequence[Transaction], now: datetime) -> list[Outcome]:
+            return [self._sent(unit, each, attempt_ids[each.id], capped.get(each.id), now) for each in fresh]
 
         save_step(self._kit, [transaction for transaction, _ in sendable], step)
+
+    def _sent(self, unit: Unit, transaction: Transaction, attempt_id: str, capped: str | None, now: datetime) -> Change:
+        """Notes that it was sent. Where no node passes on fees as high as its own, a person has to know, once."""
+        change = decide(transaction, AttemptSent(attempt_id), now)
+        if capped is None:
+            return change
+        if transaction.parked_reason != PROVIDER_FEE_CAP:
+            raise_alarm(self._kit, unit, now=now, code="provider-fee-cap", object_id=transaction.id, detail=capped)
+        return attrs.evolve(change, transaction=attrs.evolve(change.transaction, parked_reason=PROVIDER_FEE_CAP))

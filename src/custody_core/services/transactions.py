@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from custody_core.domain.deposit import Deposit
-from custody_core.domain.facts import CancelAsked
+from custody_core.domain.facts import CancelAsked, SpeedUpAsked
 from custody_core.domain.fees import FeeTier
 from custody_core.domain.ids import IdPrefix, is_id
 from custody_core.domain.lifecycle import TRANSITIONS, decide
@@ -19,6 +19,7 @@ from custody_core.services.acceptance import Acceptance
 from custody_core.services.checks import require_limit, require_moment
 from custody_core.services.kit import Kit, record_changes
 from custody_core.services.previewing import Preview, preview_send
+from custody_core.services.replacing import require_dearer
 from custody_core.services.send_requests import read_request
 
 WAITABLE = ("broadcasting", "confirming", "completed")
@@ -141,6 +142,24 @@ class Transactions(Acceptance):
             if CancelAsked not in TRANSITIONS[transaction.state]:
                 raise InvalidStateTransition(f"the transaction is {transaction.state}; it cannot be cancelled any more")
             change = decide(transaction, CancelAsked(), now)
+            record_changes(self._kit, unit, [change], now=now, actor=actor or transaction.owner_id)
+            return change.transaction
+
+        return self._kit.write(work)
+
+    def speed_up(self, transaction_id: str, *, owner_id: str | None = None, actor: str | None = None) -> Transaction:
+        """Has the next attempt made at once and dearer, as far as the transaction's own cap allows; whichever is mined decides.
+
+        Raises `NotFound`; `InvalidStateTransition` unless it is on its way to a block; `FeeAboveCap` when nothing dearer fits.
+        """
+
+        def work(unit: Unit) -> Transaction:
+            now = self._kit.clock.now()
+            transaction = visible_outgoing(unit, transaction_id, owner_id)
+            if SpeedUpAsked not in TRANSITIONS[transaction.state]:
+                raise InvalidStateTransition(f"the transaction is {transaction.state}; only one that waits for a block is sped up")
+            require_dearer(transaction)
+            change = decide(transaction, SpeedUpAsked(), now)
             record_changes(self._kit, unit, [change], now=now, actor=actor or transaction.owner_id)
             return change.transaction
 

@@ -33,6 +33,12 @@ def transaction_path(site: Site, person: Person) -> str:
     return f"/v1/transactions/{sent.id}"
 
 
+def broadcasting_path(site: Site, person: Person) -> str:
+    path = transaction_path(site, person)
+    site.bench.rounds()
+    return path
+
+
 def token_path(site: Site, _person: Person) -> str:
     site.bench.token()
     (token,) = site.bench.custody.tokens.list()
@@ -48,6 +54,7 @@ ROUTES_WITH_A_KEY: Mapping[str, tuple[Callable[[Site, Person], str], str, Body, 
     "POST /wallets/<wallet_id>/freeze": (wallet_path, "/freeze", {"reason": "a"}, {"reason": "b"}),
     "POST /wallets/<wallet_id>/unfreeze": (frozen_path, "/unfreeze", {}, {}),
     "POST /transactions/<transaction_id>/cancel": (transaction_path, "/cancel", {}, {}),
+    "POST /transactions/<transaction_id>/speed-up": (broadcasting_path, "/speed-up", {}, {}),
     "POST /tokens": (
         nothing,
         "/v1/tokens",

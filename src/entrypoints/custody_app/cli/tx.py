@@ -105,3 +105,15 @@ def cancel(transaction: str, as_json: bool) -> None:
     if cancelled.state is not State.CANCELLED:
         text += "\n\nA cancellation is on its way; whichever is mined first decides. `custody tx wait` tells which."
     show(resource, as_json=as_json, text=text)
+
+
+@command.command("speed-up")
+@click.argument("transaction")
+@json_option
+def speed_up(transaction: str, as_json: bool) -> None:
+    """Have an outgoing transaction mined sooner: its next attempt comes at once and pays more, within its own cap."""
+    with books() as custody:
+        hurried = custody.transactions.speed_up(transaction)
+        resource = movement_resource(hurried, heads_of(custody))
+    text = f"{send.movement_text(resource)}\n\nA dearer attempt follows; `custody tx show` lists them."
+    show(resource, as_json=as_json, text=text)

@@ -87,6 +87,11 @@ def cancel(call: Call) -> Reply:
     return Reply(movement_resource(cancelled, call.custody.chains.heads()))
 
 
+def speed_up(call: Call) -> Reply:
+    hurried = call.custody.transactions.speed_up(call.ids["transaction_id"], owner_id=call.owner, actor=call.actor)
+    return Reply(movement_resource(hurried, call.custody.chains.heads()))
+
+
 def _fee_cap(fee: schemas.FeeWish) -> int | None:
     if fee.fee_per_gas_max_wei is None:
         return None
@@ -159,5 +164,16 @@ ROUTES = (
         body=schemas.Nothing,
         key=KeyRule.WELCOME,
         answer=cancel,
+    ),
+    Route(
+        method="POST",
+        path="/transactions/<transaction_id>/speed-up",
+        summary="Have an outgoing transaction mined sooner, paying more within its cap",
+        access=Scope.TRANSACTIONS_CREATE,
+        reach=Reach.OWNER,
+        query=schemas.Nothing,
+        body=schemas.Nothing,
+        key=KeyRule.WELCOME,
+        answer=speed_up,
     ),
 )
