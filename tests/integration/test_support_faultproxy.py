@@ -1,7 +1,6 @@
 """The proxy misbehaves exactly as told, and is otherwise invisible."""
 
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -195,50 +194,3 @@ def test_log_helpers() -> None:
     assert without_logs([1]) == []
     assert without_logs({"status": "0x1", "logs": [1]}) == {"status": "0x1", "logs": []}
     assert doubled_logs([1, 2]) == [2, 1, 1, 2]
-
-
-@pytest.fixture
-def geth(node: DevNode) -> Iterator[Callable[[str], dict[str, Any]]]:
-    node.set_automine(on=False)
-    with FaultProxy(node.rpc_url, geth_rules=True) as proxy:
-        yield lambda signed: ask(proxy, "eth_sendRawTransaction", signed)
-
-
-@pytest.mark.parametrize(
-    ("fee_max_wei", "tip_max_wei", "is_accepted"),
-    [
-        (22 * GWEI, 2 * GWEI * 11 // 10, True),
-        (22 * GWEI - 1, 2 * GWEI * 11 // 10, False),
-        (22 * GWEI, 2 * GWEI * 11 // 10 - 1, False),
-        (40 * GWEI, 2 * GWEI, False),
-    ],
-)
-def test_geth_wants_ten_percent_more_on_both_fees(
-    geth: Callable[[str], dict[str, Any]], fee_max_wei: int, tip_max_wei: int, is_accepted: bool
-) -> None:
-    assert "result" in geth(signed_payment())
-    reply = geth(signed_payment(fee_max_wei=fee_max_wei, tip_max_wei=tip_max_wei))
-    assert ("result" in reply) == is_accepted
-    if not is_accepted:
-        assert reply["error"] == {"code": -32000, "message": "replacement transaction underpriced"}
-
-
-def test_geth_rounds_the_threshold_down_but_wants_more(geth: Callable[[str], dict[str, Any]]) -> None:
-    geth(signed_payment(tip_max_wei=1))
-    assert "error" in geth(signed_payment(fee_max_wei=30 * GWEI, tip_max_wei=1))
-    assert "result" in geth(signed_payment(fee_max_wei=30 * GWEI, tip_max_wei=2))
-
-
-def test_geth_says_already_known_while_pending_and_nonce_too_low_once_mined(
-    geth: Callable[[str], dict[str, Any]], node: DevNode
-) -> None:
-    geth(signed_payment())
-    assert geth(signed_payment())["error"] == {"code": -32000, "message": "already known"}
-    node.mine()
-    assert geth(signed_payment())["error"] == {"code": -32000, "message": "nonce too low"}
-    assert geth(signed_payment(fee_max_wei=90 * GWEI, tip_max_wei=9 * GWEI))["error"]["message"] == "nonce too low"
-
-
-def test_geth_leaves_what_is_no_transaction_to_the_node(geth: Callable[[str], dict[str, Any]]) -> None:
-    for text in ("0x02", "0x02c0", "0x12ff", "nonsense"):
-        assert "error" in geth(text)

@@ -112,9 +112,11 @@ class Exchange:
 
 
 class FaultProxy:
-    def __init__(self, node_url: str, *, seed: int = 0, geth_rules: bool = False) -> None:
+    """Before the node at `node_url`. With `geth_rules` its pool behaves as geth's does (see `gethpool.py`)."""
+
+    def __init__(self, node_url: str, *, seed: int = 0, geth_rules: bool | GethPool = False) -> None:
         self.node_url = node_url
-        self._geth_pool = GethPool() if geth_rules else None
+        self._geth_pool = GethPool() if geth_rules is True else geth_rules or None
         self._chance = random.Random(seed)
         self._lock = threading.RLock()
         self._rules: list[Rule] = []
@@ -246,9 +248,7 @@ class FaultProxy:
             reply = session.post(url, json=request, timeout=UPSTREAM_TIMEOUT_S).json()
             return {key: reply[key] for key in ("result", "error") if key in reply}
 
-        if self._geth_pool is not None and method == "eth_sendRawTransaction":
-            return self._geth_pool.send_raw(params[0], ask)
-        return ask(method, *params)
+        return ask(method, *params) if self._geth_pool is None else self._geth_pool.answer(method, params, ask)
 
     def pause(self, seconds: float) -> None:
         self._stopping.wait(seconds)
