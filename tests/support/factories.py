@@ -157,6 +157,8 @@ def decision(of: Transaction, *, nonce: int | None = None, **changes: Any) -> De
         asset=of.asset.alias,
         contract=of.asset.contract,
         amount=of.amount,
+        data=of.data,
+        access_list=of.access_list,
     )
     made = Decision(
         id=identifier(IdPrefix.DECISION),

@@ -87,6 +87,7 @@ def _covered_nonce(transaction: Transaction, attempt: Attempt, decision: Decisio
         and (inputs.owner_id, inputs.asset) == (transaction.owner_id, transaction.asset.alias)
         and (inputs.type, inputs.contract) == (transaction.type, transaction.asset.contract)
         and (inputs.to, inputs.amount) == (transaction.to, transaction.amount)
+        and (inputs.data, inputs.access_list) == (transaction.data, transaction.access_list)
         and attempt.fees.max_fee_per_gas_wei <= transaction.fee_per_gas_max_wei
     )
     if not covers or decision.nonce is None:
@@ -104,6 +105,7 @@ def _payment(transaction: Transaction, attempt: Attempt, nonce: int) -> FeeMarke
         to=address_to_bytes(transaction.call_to),
         value=transaction.call_value_wei,
         data=transaction.call_data,
+        access_list=transaction.access_list,
     )
 
 

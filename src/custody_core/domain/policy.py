@@ -7,6 +7,8 @@ Rules of this file
 3. A document that cannot be read completely denies everything; one that cannot be read is not published in the first place.
 4. An evaluation records all of its inputs, so that anyone can run it again and get the same answer.
 5. Nothing is signed that is not one of the types of `authorisation.py`, which are made from a decision that allows.
+6. A contract call is allowed only by a rule that names it (`calls.py`). What cannot be read of it is unknown: it does not allow,
+   and it denies.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ from typing import assert_never
 import attrs
 
 from custody_core.domain.addresses import Address, parse_address
+from custody_core.domain.calls import call_holds, names_call, parse_call, require_named
+from custody_core.domain.encoding import AccessList
 from custody_core.domain.money import parse_base_units
+from custody_core.domain.transaction import TransactionType
 from custody_core.errors import CustodyError, ValidationFailed
 
 POLICY_VERSION = 1
@@ -60,7 +65,11 @@ class Policy:
 
 @attrs.frozen
 class PolicyInput:
-    """All that a rule may look at. `asset` is the alias that rules name, `contract` the identity; amounts are base units."""
+    """All that a rule may look at. `asset` is the alias that rules name, `contract` the identity; amounts are base units.
+
+    Of a contract call `amount` is the ether that it carries, `to` the contract, and `token` the alias of the token whose contract
+    that is, if it is one.
+    """
 
     chain_id: int
     type: str
@@ -71,6 +80,9 @@ class PolicyInput:
     asset: str
     contract: Address | None
     amount: int
+    data: bytes = b""
+    access_list: AccessList = ()
+    token: str | None = None
 
 
 class Verdict(StrEnum):
@@ -156,11 +168,14 @@ def _evaluate_one(policy: Policy, inputs: PolicyInput) -> tuple[Verdict, tuple[s
         rules = parse_document(policy.document)
     except CustodyError:
         return Verdict.DENY, ("unreadable-policy",)
-    matching = [rule for rule in rules if _matches(rule.when, inputs)]
-    denying = tuple(rule.id for rule in matching if rule.deny)
+    matches = [(rule, _matches(rule.when, inputs)) for rule in rules]
+    denying = tuple(rule.id for rule, match in matches if rule.deny and match is not False)
     if denying:
         return Verdict.DENY, denying
-    allowing = tuple(rule.id for rule in matching if rule.allow)
+    is_call = inputs.type == TransactionType.CONTRACT_CALL
+    allowing = tuple(
+        rule.id for rule, match in matches if rule.allow and match and (not is_call or names_call(rule.when.get("call")))
+    )
     return (Verdict.ALLOW, allowing) if allowing else (Verdict.DENY, ("no-rule-allows",))
 
 
@@ -191,13 +206,15 @@ def _parse_rule(rule: object, pointer: str) -> Rule:
     if len(then) != 1 or next(iter(then.values())) is not True:
         raise ValidationFailed("what follows is {allow: true} or {deny: true}", pointer=f"{pointer}/then")
     _parse_when(when, f"{pointer}/when", NESTING_MAX)
+    if "allow" in then and "call" in when:
+        require_named(when["call"], f"{pointer}/when/call")
     return Rule(identifier, when, allow="allow" in then, deny="deny" in then)
 
 
 def _parse_when(when: Mapping[str, object], pointer: str, depth: int) -> None:
     if depth == 0:
         raise ValidationFailed(f"conditions are nested at most {NESTING_MAX} deep", pointer=pointer)
-    _only(when, {"type", "chain", "asset", "amount", "to", "not"}, pointer)
+    _only(when, {"type", "chain", "asset", "amount", "to", "call", "not"}, pointer)
     for name, condition in when.items():
         at = f"{pointer}/{name}"
         match name:
@@ -205,6 +222,8 @@ def _parse_when(when: Mapping[str, object], pointer: str, depth: int) -> None:
                 _parse_comparisons(condition, at)
             case "to":
                 _parse_recipients(condition, at)
+            case "call":
+                parse_call(condition, at)
             case "not":
                 if not isinstance(condition, Mapping):
                     raise ValidationFailed("`not` holds conditions", pointer=at)
@@ -234,11 +253,15 @@ def _parse_recipients(condition: object, pointer: str) -> None:
         parse_address(address, pointer=f"{pointer}/in/{index}")
 
 
-def _matches(when: Mapping[str, object], inputs: PolicyInput) -> bool:
-    return all(_condition_holds(name, condition, inputs) for name, condition in when.items())
+def _matches(when: Mapping[str, object], inputs: PolicyInput) -> bool | None:
+    """Whether all conditions hold; None (unknown) where none fails and one of them cannot be told."""
+    held = {_condition_holds(name, condition, inputs) for name, condition in when.items()}
+    if False in held:
+        return False
+    return None if None in held else True
 
 
-def _condition_holds(name: str, condition: object, inputs: PolicyInput) -> bool:
+def _condition_holds(name: str, condition: object, inputs: PolicyInput) -> bool | None:
     match name, condition:
         case "type", _:
             return condition == inputs.type
@@ -250,8 +273,12 @@ def _condition_holds(name: str, condition: object, inputs: PolicyInput) -> bool:
             return all(_compares(comparison, inputs.amount, int(str(bound))) for comparison, bound in condition.items())
         case "to", Mapping():
             return any(parse_address(address) == inputs.to for address in condition["in"])
+        case "call", _:
+            is_call = inputs.type == TransactionType.CONTRACT_CALL
+            return is_call and call_holds(condition, to=inputs.to, token=inputs.token, data=inputs.data)
         case "not", Mapping():
-            return not _matches(condition, inputs)
+            inner = _matches(condition, inputs)
+            return None if inner is None else not inner
         case _:
             raise ValidationFailed(f"this version knows no condition {name!r}")
 

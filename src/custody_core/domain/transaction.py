@@ -28,6 +28,15 @@ CANCELLATION_GAS = PLAIN_TRANSFER_GAS
 """A cancellation sends nothing to its own sender, which runs no code."""
 
 
+class TransactionType(StrEnum):
+    """What an outgoing transaction does."""
+
+    TRANSFER = "transfer"
+    """Moves an amount of an asset to a recipient."""
+    CONTRACT_CALL = "contract_call"
+    """Calls a contract with given calldata; the asset is ether, and the amount what the call carries of it, often nothing."""
+
+
 class State(StrEnum):
     """Where an outgoing transaction stands."""
 
@@ -125,7 +134,7 @@ class Transaction:
     policy_verdict: str
     policy_ids: tuple[str, ...]
     policy_rules: tuple[str, ...]
-    type: str = "transfer"
+    type: str = TransactionType.TRANSFER
     data: bytes = b""
     access_list: AccessList = ()
     due_at: datetime | None = None

@@ -9,6 +9,7 @@ from sqlalchemy import Row
 from custody_core.domain.audit import AuditEvent, Event
 from custody_core.domain.policy import Decision, Evaluation, Layer, Policy, PolicyInput, Verdict
 from custody_core.ports import IdempotencyRecord
+from custody_sql.rows.calls import access_list_row, to_access_list
 
 
 def policy_row(policy: Policy) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def decision_row(decision: Decision) -> dict[str, Any]:
             "asset": inputs.asset,
             "contract": inputs.contract,
             "amount": str(inputs.amount),  # as text: other readers of JSON round large numbers
+            **_call_row(inputs),
         },
         "nonce": decision.nonce,
         "fee_per_gas_max_wei": decision.fee_per_gas_max_wei,
@@ -52,8 +54,24 @@ def decision_row(decision: Decision) -> dict[str, Any]:
     }
 
 
+def _call_row(inputs: PolicyInput) -> dict[str, Any]:
+    """What only some inputs have: most are transfers, and decisions are kept for ever."""
+    row = {
+        "data": "0x" + inputs.data.hex() if inputs.data else None,
+        "access_list": access_list_row(inputs.access_list),
+        "token": inputs.token,
+    }
+    return {name: value for name, value in row.items() if value is not None}
+
+
 def to_decision(row: Row[Any]) -> Decision:
-    inputs = PolicyInput(**(row.inputs | {"amount": int(row.inputs["amount"])}))
+    given = row.inputs
+    read = {
+        "amount": int(given["amount"]),
+        "data": bytes.fromhex(given.get("data", "0x")[2:]),
+        "access_list": to_access_list(given.get("access_list")),
+    }
+    inputs = PolicyInput(**(given | read))
     return Decision(
         id=row.id,
         transaction_id=row.transaction_id,

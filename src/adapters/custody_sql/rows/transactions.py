@@ -9,10 +9,10 @@ from sqlalchemy import Row
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import BlockRef
-from custody_core.domain.encoding import AccessList
 from custody_core.domain.fees import Fees, FeeTier
 from custody_core.domain.transaction import Attempt, AttemptKind, AttemptState, Inclusion, State, Stuck, Transaction
 from custody_sql.rows.assets import to_asset
+from custody_sql.rows.calls import access_list_row, to_access_list
 
 CHANGING = (
     "updated_at",
@@ -81,7 +81,7 @@ def transaction_row(transaction: Transaction) -> dict[str, Any]:
         "external_id": transaction.external_id,
         "metadata": dict(transaction.metadata),
         "data": transaction.data or None,
-        "access_list": _access_list_row(transaction.access_list),
+        "access_list": access_list_row(transaction.access_list),
         "created_at": transaction.created_at,
         **changing_row(transaction),
     }
@@ -128,7 +128,7 @@ def to_transaction(row: Row[Any], attempts: Sequence[Attempt]) -> Transaction:
         policy_rules=tuple(row.policy_rules),
         type=row.type,
         data=bytes(row.data or b""),
-        access_list=_to_access_list(row.access_list),
+        access_list=to_access_list(row.access_list),
         due_at=row.due_at,
         nonce=row.nonce,
         decision_id=row.decision_id,
@@ -183,10 +183,3 @@ def _to_inclusion(row: Row[Any]) -> Inclusion | None:
         problem=row.inclusion_problem,
     )
 
-
-def _access_list_row(access_list: AccessList) -> list[list[Any]] | None:
-    return [["0x" + address.hex(), ["0x" + key.hex() for key in keys]] for address, keys in access_list] or None
-
-
-def _to_access_list(row: list[Any] | None) -> AccessList:
-    return tuple((bytes.fromhex(address[2:]), tuple(bytes.fromhex(key[2:]) for key in keys)) for address, keys in row or ())

@@ -39,12 +39,16 @@ class RecordContract:
         wallet = given.wallet(store)
         ether = make.transaction(wallet, amount=UINT256_MAX)
         token = make.transaction(wallet, asset=make.token().asset)
-        given.transactions(store, ether, token)
-        allowed, denied = make.decision(ether, nonce=3), make.decision(token)
+        keys = (bytes(32), b"\x01" * 32)
+        call = make.transaction(wallet, type="contract_call", amount=0, data=bytes(range(256)), access_list=((b"\x02" * 20, keys),))
+        given.transactions(store, ether, token, call)
+        allowed, denied, called = make.decision(ether, nonce=3), make.decision(token), make.decision(call, nonce=4)
+        inputs = attrs.evolve(called.evaluation.inputs, token="usdc")
+        called = attrs.evolve(called, evaluation=attrs.evolve(called.evaluation, inputs=inputs))
         denied = attrs.evolve(denied, evaluation=attrs.evolve(denied.evaluation, verdict=Verdict.DENY, rules=()))
-        given.write(store, lambda unit: unit.add_decisions([allowed, denied]))
-        found = given.read(store, lambda unit: unit.decisions([allowed.id, denied.id, "dec_none"]))
-        assert found == {allowed.id: allowed, denied.id: denied}
+        given.write(store, lambda unit: unit.add_decisions([allowed, denied, called]))
+        found = given.read(store, lambda unit: unit.decisions([allowed.id, denied.id, called.id, "dec_none"]))
+        assert found == {allowed.id: allowed, denied.id: denied, called.id: called}
         with pytest.raises(Conflict):
             given.write(store, lambda unit: unit.add_decisions([allowed]))
 

@@ -71,6 +71,27 @@ def test_a_payment_is_rebuilt_from_what_was_asked_for(asset: Asset) -> None:
         assert decode_erc20_transfer(unsigned.data) == (to, transaction.amount)
 
 
+def test_a_contract_call_is_signed_with_the_calldata_value_and_access_list_that_were_decided_on() -> None:
+    call: dict[str, Any] = {
+        "type": "contract_call",
+        "data": b"\xab\xcd\xef\x01",
+        "amount": 0,
+        "access_list": ((b"\x01" * 20, (bytes(32),)),),
+    }
+    transaction = planned(**call)
+    unsigned = authorise(transaction, the_attempt(transaction), decided(transaction)).unsigned
+    assert (unsigned.to, unsigned.value, unsigned.data) == (address_to_bytes(transaction.to), 0, call["data"])
+    assert unsigned.access_list == call["access_list"]
+    assert transaction_to_sign(payment_of(transaction), factories.sealed_key(WALLET)) == unsigned
+
+
+def test_a_transfer_of_a_token_may_carry_an_access_list() -> None:
+    transaction = planned(USDC, access_list=((b"\x01" * 20, ()),))
+    unsigned = authorise(transaction, the_attempt(transaction), decided(transaction)).unsigned
+    assert unsigned.access_list == transaction.access_list
+    assert decode_erc20_transfer(unsigned.data) == (address_to_bytes(transaction.to), transaction.amount)
+
+
 ALTERED_TRANSACTION: dict[str, Callable[[Transaction], Transaction]] = {
     "recipient": lambda it: attrs.evolve(it, to=factories.address()),
     "amount": lambda it: attrs.evolve(it, amount=it.amount + 1),
@@ -82,6 +103,8 @@ ALTERED_TRANSACTION: dict[str, Callable[[Transaction], Transaction]] = {
     "wallet": lambda it: attrs.evolve(it, wallet_id=factories.wallet().id),
     "owner": lambda it: attrs.evolve(it, owner_id="usr_2"),
     "type": lambda it: attrs.evolve(it, type="contract_call"),
+    "calldata": lambda it: attrs.evolve(it, data=b"\xab\xcd\xef\x01"),
+    "access list": lambda it: attrs.evolve(it, access_list=((b"\x01" * 20, ()),)),
     "gas limit": lambda it: attrs.evolve(it, gas_limit=it.gas_limit + 1),
     "fee cap": lambda it: attrs.evolve(it, fee_per_gas_max_wei=it.fee_per_gas_max_wei + 1),
     "another transaction": lambda it: attrs.evolve(it, id=factories.transaction().id),
@@ -112,6 +135,8 @@ ALTERED_DECISION: dict[str, Callable[[Decision], Decision]] = {
     "another owner": lambda it: with_inputs(it, owner_id="usr_2"),
     "another alias": lambda it: with_inputs(it, asset="usdc"),
     "another type": lambda it: with_inputs(it, type="contract_call"),
+    "other calldata": lambda it: with_inputs(it, data=b"\xab\xcd\xef\x01"),
+    "another access list": lambda it: with_inputs(it, access_list=((b"\x01" * 20, (bytes(32),)),)),
 }
 
 
