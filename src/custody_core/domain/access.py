@@ -101,11 +101,12 @@ class ApiKey:
 
 @attrs.frozen
 class Principal:
-    """Who makes a request, and what it may do. `api_key_id` is None when no API key vouches for it."""
+    """Who makes a request, and what it may do. `api_key_id` is None when no API key vouches for it; `expires_at` is the key's."""
 
     user: User
     scopes: frozenset[Scope]
     api_key_id: str | None = None
+    expires_at: datetime | None = None
 
     def require(self, scope: Scope) -> None:
         """Raises `InsufficientScope` unless the request may do what `scope` names."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 import attrs
 
@@ -27,6 +27,12 @@ class WalletState(StrEnum):
     OPEN = "open"
     FROZEN = "frozen"
     CLOSED = "closed"
+
+
+class Unset(Enum):
+    """What was not said, where None says something: `UNSET` leaves a field as it is."""
+
+    UNSET = "unset"
 
 
 @attrs.frozen
@@ -66,9 +72,15 @@ def give_owner(
     )
 
 
-def describe(wallet: Wallet, *, label: str | None, metadata: Mapping[str, str], now: datetime) -> Wallet:
-    """`wallet` under another label, with other metadata."""
-    return attrs.evolve(wallet, label=label, metadata=dict(metadata), updated_at=now, version=wallet.version + 1)
+def describe(wallet: Wallet, *, label: str | Unset | None, metadata: Mapping[str, str] | Unset, now: datetime) -> Wallet:
+    """`wallet` under another label, with other metadata; what is `UNSET` stays as it is."""
+    return attrs.evolve(
+        wallet,
+        label=wallet.label if isinstance(label, Unset) else label,
+        metadata=wallet.metadata if isinstance(metadata, Unset) else dict(metadata),
+        updated_at=now,
+        version=wallet.version + 1,
+    )
 
 
 def freeze(wallet: Wallet, *, reason: str, by: str, now: datetime) -> Wallet:

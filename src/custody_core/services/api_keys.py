@@ -33,13 +33,15 @@ class ApiKeys:
         scopes: Collection[Scope | str],
         expires_at: datetime | None = None,
         within: frozenset[Scope] | None = None,
+        expires_with: datetime | None = None,
         actor: str = SYSTEM_ACTOR,
     ) -> tuple[ApiKey, str]:
         """A new key for the user, with its secret: this is the only time that the secret can be seen.
 
         `scopes` are among those of the user's role, and of `within` where it is given: what the one who asks may do, so that a
-        key cannot make a stronger one. `expires_at` is aware and lies ahead. Raises `NotFound`, `ValidationFailed`,
-        `InvalidStateTransition` for a disabled user.
+        key cannot make a stronger one. `expires_at` is aware and lies ahead; with `expires_with`, the expiry of the key that asks,
+        the new one ends then at the latest, so that a key cannot make one that outlives it. Raises `NotFound`,
+        `ValidationFailed`, `InvalidStateTransition` for a disabled user.
         """
         require_text(name, "name")
         wanted = _scopes(scopes)
@@ -53,7 +55,7 @@ class ApiKeys:
             _require_grantable(wanted, user, within)
             _require_ahead(end, now)
             key_id = self._kit.new_id(IdPrefix.API_KEY, now)
-            key = ApiKey(key_id, user.id, name, access.digest_of(secret), wanted, now, end)
+            key = ApiKey(key_id, user.id, name, access.digest_of(secret), wanted, now, _earlier(end, expires_with))
             unit.add_api_key(key)
             self._record(unit, key, "api_key.created", actor, now)
             return key
@@ -104,11 +106,16 @@ class ApiKeys:
         key, user = self._kit.read(work)
         if access.is_expired(key, self._kit.clock.now()):
             raise TokenExpired("this API key has expired; make a new one")
-        return Principal(user, access.effective_scopes(key, user), key.id)
+        return Principal(user, access.effective_scopes(key, user), key.id, key.expires_at)
 
     def _record(self, unit: Unit, key: ApiKey, action: str, actor: str, now: datetime) -> None:
         detail = {"user_id": key.user_id, "name": key.name, "scopes": " ".join(sorted(key.scopes))}
         record_audit(self._kit, unit, now=now, actor=actor, action=action, object_id=key.id, detail=detail)
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Of two times of which either may never come."""
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def _unknown() -> Unauthenticated:

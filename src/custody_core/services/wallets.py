@@ -15,7 +15,7 @@ from custody_core.domain.ids import IdPrefix, is_id
 from custody_core.domain.ledger import AccountKind
 from custody_core.domain.resources import Balance, OnChain, wallet_resource
 from custody_core.domain.tokens import Asset, native_asset
-from custody_core.domain.wallet import Wallet
+from custody_core.domain.wallet import Unset, Wallet
 from custody_core.errors import ExternalIdExists, KeyPoolEmpty, NodeUnavailable, NotFound
 from custody_core.ports import BlockTag, Found, Unit
 from custody_core.services import idempotency
@@ -191,13 +191,19 @@ class Wallets:
         self,
         wallet_id: str,
         *,
-        label: str | None,
-        metadata: Mapping[str, str],
+        label: str | Unset | None = Unset.UNSET,
+        metadata: Mapping[str, str] | Unset = Unset.UNSET,
         owner_id: str | None = None,
         actor: str = SYSTEM_ACTOR,
     ) -> Wallet:
-        """Puts another label and other metadata in the place of those that are there. Raises `NotFound`, `ValidationFailed`."""
-        require_labels(label=label, external_id=None, metadata=dict(metadata))
+        """Puts another label, other metadata or both in the place of those that are there; what is left out stays, whatever else
+        changes it meanwhile. Raises `NotFound`, `ValidationFailed`.
+        """
+        require_labels(
+            label=None if isinstance(label, Unset) else label,
+            external_id=None,
+            metadata={} if isinstance(metadata, Unset) else dict(metadata),
+        )
 
         def work(unit: Unit) -> Wallet:
             now = self._kit.clock.now()

@@ -48,8 +48,8 @@ class LogObserver:
             self._write(level="warning", event=what, detail=detail)
 
     def info(self, event: str, **fields: str | int) -> None:
-        """Tells something that is neither."""
-        self._write(level="info", event=event, **fields)
+        """Tells something that is neither; a `level` among the fields says that it is worse."""
+        self._write(**{"level": "info", "event": event, **fields})
 
     def _is_due(self, key: tuple[str, str], after_s: float) -> bool:
         now = datetime.now(UTC)

@@ -7,6 +7,7 @@ worker opens the service for itself.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,8 @@ def serve(settings: Settings, listen: Listen) -> None:
     """Answers until the process is told to stop. Raises what `open_service` raises, but for a node that does not answer yet."""
     log = LogObserver()
     _require_usable(settings, log)
+    if os.access(settings.key_file, os.R_OK):
+        log.trouble("key-file-readable", "this process needs no key, but could read the key file; give it to the scanner only")
     cursor_key = shared_cursor_key(settings)
     Server(lambda: open_app(settings, cursor_key, log), listen, worker_gone=mark_process_dead).run()
 

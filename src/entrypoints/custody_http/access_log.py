@@ -46,4 +46,4 @@ def log_trouble(log: Log, error: BaseException) -> None:
     """Where something broke: the type and the lines of code, never the text, which may hold anything."""
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     where = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-    log("internal-error", request_id=g.request_id, type=type(error).__name__, where=where)
+    log("internal-error", level="error", request_id=g.request_id, type=type(error).__name__, where=where)

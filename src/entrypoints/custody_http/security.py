@@ -21,7 +21,9 @@ HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
 }
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_REQUEST_ID = re.compile(r"(?!.*ck_)[A-Za-z0-9._-]{1,64}", re.ASCII)
+"""Not what could be an API key's secret: a request id is written down and told back."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 

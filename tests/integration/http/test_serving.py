@@ -99,6 +99,17 @@ def client_of_thread(client: Client) -> Client:
     return Client(client.user, client.key_id, client.secret)
 
 
+def test_changes_of_different_fields_at_once_lose_none(service: Service, web: Web) -> None:
+    alice, wallet = client_of(service, "alice"), service.wallet("alice")
+    url = f"{web.url}/v1/wallets/{wallet.id}"
+    for number in range(15):
+        bodies = [{"label": f"label-{number}"}, {"metadata": {"round": str(number)}}]
+        answers = at_once(2, lambda each, bodies=bodies: client_of_thread(alice).call("PATCH", url, json=bodies[each]))  # type: ignore[misc]
+        assert {answer.status_code for answer in answers} == {200}
+        now = alice.get(url).json()
+        assert (now["label"], now["metadata"]) == (f"label-{number}", {"round": str(number)})
+
+
 def test_of_fifty_sends_that_fit_once_one_is_accepted(service: Service, web: Web) -> None:
     """S-13, over two worker processes."""
     for owner in ("alice", "bob", "carol"):
@@ -137,7 +148,19 @@ def test_the_master_key_is_in_no_memory_of_it(service: Service, web: Web, tmp_pa
     processes = [web.process.pid, *web.workers]
     assert len(processes) == 3
     assert [process for process in processes if is_in_memory_of(process, key)] == []
+    loaded = {process: Path(f"/proc/{process}/maps").read_text("utf-8") for process in [os.getpid(), *processes]}
+    assert [process for process, maps in loaded.items() if "sodium" in maps] == [os.getpid()], "nor what opens keys"
     master.close()
+
+
+def test_a_key_file_that_it_could_read_is_told_at_the_start(start_web: StartWeb, tmp_path: Path) -> None:
+    key_file = tmp_path / "custody.key"
+    careless = start_web(settings={"KEY_FILE": str(key_file)})
+    told = [line for line in careless.lines() if line["event"] == "key-file-readable"]
+    assert [line["level"] for line in told] == ["warning"]
+    assert str(key_file) not in careless.log.read_text("utf-8")
+    careful = start_web()
+    assert not [line for line in careful.lines() if line["event"] == "key-file-readable"]
 
 
 def is_in_memory_of(process: int, wanted: bytes) -> bool:

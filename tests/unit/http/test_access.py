@@ -12,6 +12,7 @@ import pytest
 
 from custody_core import Role, Scope, ether
 from custody_core.domain.ids import IdPrefix
+from custody_core.domain.resources import time_text
 from custody_http.registry import Access, KeyRule, Reach, Route
 from custody_http.routes import ROUTES
 from tests.support import factories
@@ -240,6 +241,25 @@ def test_api_keys_are_ones_own_unless_one_manages_users(site: Site) -> None:
     assert {each["user_id"] for each in site.get("/v1/api-keys", operator).json["data"]} == {operator.user.id}
     assert site.call("DELETE", f"/v1/api-keys/{key['id']}", operator).status_code == 404
     assert alice.user.id in {each["user_id"] for each in site.get("/v1/api-keys", admin).json["data"]}
+
+
+def test_a_key_that_expires_makes_none_that_outlives_it(site: Site) -> None:
+    end = site.bench.clock.now() + timedelta(hours=1)
+    alice, brief = site.person("alice"), site.person("alice", expires_at=end)
+    wish = {"name": "x", "scopes": ["wallets:read"]}
+
+    def made(person: Person, **more: str) -> str | None:
+        answer = site.post("/v1/api-keys", person, json={**wish, **more})
+        assert answer.status_code == 201
+        expires_at: str | None = answer.json["expires_at"]
+        return expires_at
+
+    later, sooner = (time_text(end + timedelta(minutes=minutes)) for minutes in (30, -30))
+    assert made(alice) is None
+    assert made(alice, expires_at=later) == later
+    assert made(brief) == time_text(end)
+    assert made(brief, expires_at=later) == time_text(end)
+    assert made(brief, expires_at=sooner) == sooner
 
 
 def test_a_wallet_for_somebody_else_is_for_operators_to_make(site: Site) -> None:

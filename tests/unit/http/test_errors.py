@@ -100,7 +100,7 @@ def test_a_500_says_nothing_and_the_log_says_where(site: Site, monkeypatch: pyte
     for secret in ("ck_abc", "/home/x", "SELECT", "row 7", "Traceback"):
         assert secret not in told
     (line,) = [each for each in site.lines if each["event"] == "internal-error"]
-    assert line["type"] == type(error).__name__
+    assert (line["type"], line["level"]) == (type(error).__name__, "error")
     assert line["request_id"] == answer.json["request_id"]
     assert "in broken" in line["where"] or "broken" in line["where"]
 

@@ -30,6 +30,7 @@ def create_key(call: Call) -> Reply:
         scopes=body.scopes,
         expires_at=body.expires_at,
         within=call.principal.scopes,
+        expires_with=call.principal.expires_at,
         actor=call.actor,
     )
     return Reply(api_key_resource(key), 201, {"Location": f"/v1/api-keys/{key.id}"}, shown_once={"secret": secret})

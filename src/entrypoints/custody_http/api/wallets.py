@@ -8,6 +8,7 @@ from custody_core import ValidationFailed
 from custody_core.domain.access import Scope
 from custody_core.domain.ids import IdPrefix, is_id
 from custody_core.domain.resources import balance_resource, wallet_resource
+from custody_core.domain.wallet import Unset
 from custody_core.errors import InsufficientScope
 from custody_http import schemas
 from custody_http.registry import Call, KeyRule, Reach, Reply, Route, page
@@ -46,11 +47,10 @@ def get(call: Call) -> Reply:
 
 def change(call: Call) -> Reply:
     body: schemas.WalletChange = call.body
-    wallet = call.custody.wallets.get(call.ids["wallet_id"], owner_id=call.owner)
     changed = call.custody.wallets.describe(
-        wallet.id,
-        label=wallet.label if body.label is UNSET else body.label,
-        metadata=wallet.metadata if body.metadata is UNSET else body.metadata,
+        call.ids["wallet_id"],
+        label=Unset.UNSET if body.label is UNSET else body.label,
+        metadata=Unset.UNSET if body.metadata is UNSET else body.metadata,
         owner_id=call.owner,
         actor=call.actor,
     )

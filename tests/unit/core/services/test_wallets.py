@@ -151,6 +151,14 @@ def test_wallets_are_listed_of_one_owner_page_by_page(bench: Bench) -> None:
     assert len(second) == 1
 
 
+def test_what_is_left_out_of_a_description_stays(bench: Bench) -> None:
+    wallets, wallet = bench.custody.wallets, bench.wallet()
+    wallets.describe(wallet.id, label="savings", metadata={"a": "1"})
+    assert wallets.describe(wallet.id, metadata={"a": "2"}).label == "savings"
+    described = wallets.describe(wallet.id, label=None)
+    assert (described.label, described.metadata) == (None, {"a": "2"})
+
+
 def test_freezing_is_told_and_undone(bench: Bench) -> None:
     wallet = bench.wallet()
     with pytest.raises(InvalidStateTransition):
