@@ -17,6 +17,7 @@ from custody_core.errors import CustodyError, PolicyDenied
 from custody_core.ports import Unit
 from custody_core.services import idempotency
 from custody_core.services.accepting import Accepted, Asked, Desk
+from custody_core.services.batching import Batch, ask_batch
 from custody_core.services.estimating import Estimate, Wanted, estimate_sends
 from custody_core.services.kit import Kit
 from custody_core.services.market import RecentMarkets
@@ -92,6 +93,18 @@ class Acceptance:
         key = idempotency.require_key(idempotency_key)
         request = read_request(self._kit, wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, external_id, metadata)
         return Asked(request, key, owner_id, actor)
+
+    def accept_batch(
+        self, batch: Batch, *, idempotency_key: str, owner_id: str | None = None, actor: str | None = None
+    ) -> Sequence[Accepted | CustodyError]:
+        """Accepts the payouts of a batch; an outcome for each, in that order, as `accept` would have had for it alone.
+
+        The same key and batch get the same outcomes for what was accepted; what was refused is weighed again. Raises `NotFound`,
+        `ValidationFailed`, `IdempotencyKeyMissing`, `IdempotencyKeyReused` for the whole batch.
+        """
+        asked = ask_batch(self._kit, batch, idempotency_key=idempotency_key, owner_id=owner_id, actor=actor)
+        outcomes = iter(self.accept_all([each for each in asked if isinstance(each, Asked)]))
+        return [each if isinstance(each, CustodyError) else next(outcomes) for each in asked]
 
     def accept_all(self, asked: Sequence[Asked], *, wait: bool = True) -> Sequence[Accepted | CustodyError]:
         """Accepts a set of requests as if each came alone, in that order, with the node asked once and one commit for all.

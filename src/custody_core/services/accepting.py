@@ -31,17 +31,30 @@ from custody_core.services.send_requests import SendRequest, asset_of, tokens_fo
 from custody_core.services.users import require_enabled
 
 ROUTE = "POST /transactions"
+BATCH_ROUTE = "POST /transactions/batch"
 
 
 @attrs.frozen
 class Asked:
     """A request as somebody made it: under which key, whose wallets they may name (None: anybody's), and who they are, where that
-    is not the owner."""
+    is not the owner. `batch` is the digest of the batch that it is a part of.
+    """
 
     request: SendRequest
     key: str
     owner_id: str | None = None
     actor: str | None = None
+    batch: str | None = None
+
+    @property
+    def route(self) -> str:
+        """Where its key counts."""
+        return ROUTE if self.batch is None else BATCH_ROUTE
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What its key is bound to."""
+        return idempotency.fingerprint_of(self.request.body if self.batch is None else {**self.request.body, "batch": self.batch})
 
 
 @attrs.frozen
@@ -80,7 +93,9 @@ class Desk:
         self._chains = {state.chain_id: state for state in unit.chains()}
         self._tokens = tokens_for(unit, requests)
         named = [(owners[each.request.wallet_id], each) for each in asked if each.request.wallet_id in owners]
-        self._records = dict(unit.idempotency_records({(idempotency.scope_of(owner, ROUTE), each.key) for owner, each in named}))
+        self._records = dict(
+            unit.idempotency_records({(idempotency.scope_of(owner, each.route), each.key) for owner, each in named})
+        )
         self._made = dict(unit.transactions_by_id([record.object_id for record in self._records.values()]))
         external_ids = {(owner, each.request.external_id) for owner, each in named if each.request.external_id is not None}
         self._external = dict(unit.transactions_by_external_id(external_ids))
@@ -132,9 +147,9 @@ class Desk:
         """Notes what is to be written, and lets the requests after this one see it."""
         change, answer = lifecycle.accept(transaction, now), transaction_resource(transaction)
         record = IdempotencyRecord(
-            scope=idempotency.scope_of(transaction.owner_id, ROUTE),
+            scope=idempotency.scope_of(transaction.owner_id, asked.route),
             key=asked.key,
-            fingerprint=idempotency.fingerprint_of(asked.request.body),
+            fingerprint=asked.fingerprint,
             object_id=transaction.id,
             created_at=now,
             answer=answer,
@@ -161,9 +176,9 @@ class Desk:
     def _earlier(self, asked: Asked, wallet: Wallet) -> Accepted | None:
         """What this key was answered, or None. Raises `ExternalIdExists` when the external id is taken by another request."""
         request, owner_id = asked.request, wallet.owner_id or ""
-        record = self._records.get((idempotency.scope_of(owner_id, ROUTE), asked.key))
+        record = self._records.get((idempotency.scope_of(owner_id, asked.route), asked.key))
         if record is not None:
-            idempotency.require_same(record, idempotency.fingerprint_of(request.body))
+            idempotency.require_same(record, asked.fingerprint)
             transaction = self._made[record.object_id]
             return Accepted(transaction, record.answer or transaction_resource(transaction), replayed=True)
         if request.external_id is not None and (owner_id, request.external_id) in self._external:

@@ -131,6 +131,25 @@ class NewTransaction(Transfer):
     metadata: dict[str, str] = field(default_factory=dict)
 
 
+class BatchItem(Schema):
+    """One payout of a batch."""
+
+    to: AddressText
+    amount: AmountText
+    external_id: str
+    asset: str = "eth"
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class NewBatch(Schema):
+    """`POST /transactions/batch`: payouts from one wallet."""
+
+    wallet_id: str
+    items: Annotated[list[BatchItem], Meta(min_length=1, max_length=500)]
+    chain: ChainText | None = None
+    fee: FeeWish = field(default_factory=FeeWish)
+
+
 class NewToken(Schema):
     """`POST /tokens`."""
 

@@ -26,6 +26,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /wallets": {"label": "x"},
     "PATCH /wallets/<wallet_id>": {"label": "x"},
     "POST /transactions": {"wallet_id": "", "to": FRIEND, "amount": "1"},
+    "POST /transactions/batch": {"wallet_id": "", "items": [{"to": FRIEND, "amount": "1", "external_id": "order-1"}]},
     "POST /transactions/preview": {"wallet_id": "", "to": FRIEND, "amount": "1"},
     "POST /tokens": {"address": FRIEND, "alias": "tkn", "decimals": 6},
     "PATCH /tokens/<token_id>": {"state": "disabled"},

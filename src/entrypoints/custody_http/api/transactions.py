@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from custody_core import Transaction
+from custody_core import CustodyError, Transaction
 from custody_core.domain.access import Scope
 from custody_core.domain.money import parse_base_units
-from custody_core.domain.resources import attempt_resource
+from custody_core.domain.resources import Resource, attempt_resource
+from custody_core.services.accepting import Accepted
+from custody_core.services.batching import Batch, Payout
 from custody_core.services.resources import movement_resource, preview_resource
 from custody_http import schemas
+from custody_http.errors import problem_of
 from custody_http.parse import read_chain, read_moment
 from custody_http.registry import Call, KeyRule, Reach, Reply, Route, page
 
@@ -33,6 +36,40 @@ def create(call: Call) -> Reply:
     if accepted.replayed:
         headers["Idempotency-Replayed"] = "true"
     return Reply(accepted.answer, 201, headers)
+
+
+def create_batch(call: Call) -> Reply:
+    body: schemas.NewBatch = call.body
+    payouts = [
+        Payout(
+            to=item.to,
+            amount=parse_base_units(item.amount, pointer=f"/items/{index}/amount"),
+            external_id=item.external_id,
+            asset=item.asset,
+            metadata=item.metadata,
+        )
+        for index, item in enumerate(body.items)
+    ]
+    batch = Batch(
+        wallet_id=body.wallet_id,
+        payouts=payouts,
+        chain_id=read_chain(body.chain),
+        tier=body.fee.tier,
+        fee_per_gas_max_wei=_fee_cap(body.fee),
+    )
+    outcomes = call.custody.transactions.accept_batch(batch, idempotency_key=call.key or "", owner_id=call.owner, actor=call.actor)
+    results = [_item(payout.external_id, outcome) for payout, outcome in zip(payouts, outcomes, strict=True)]
+    replayed = all(isinstance(outcome, Accepted) and outcome.replayed for outcome in outcomes)
+    return Reply({"data": results}, 200, {"Idempotency-Replayed": "true"} if replayed else {})
+
+
+def _item(external_id: str, outcome: Accepted | CustodyError) -> Resource:
+    """What became of one payout: the status and the body that it would have had alone."""
+    if isinstance(outcome, CustodyError):
+        problem = problem_of(outcome)
+        told = {"code": problem.code, "detail": problem.detail, "errors": list(problem.errors), **problem.extra}
+        return {"external_id": external_id, "status": problem.status, "transaction": None, "problem": told}
+    return {"external_id": external_id, "status": 201, "transaction": dict(outcome.answer), "problem": None}
 
 
 def preview(call: Call) -> Reply:
@@ -109,6 +146,17 @@ ROUTES = (
         body=schemas.NewTransaction,
         key=KeyRule.REQUIRED,
         answer=create,
+    ),
+    Route(
+        method="POST",
+        path="/transactions/batch",
+        summary="Send many payouts from one wallet, each with a result of its own",
+        access=Scope.TRANSACTIONS_CREATE,
+        reach=Reach.OWNER,
+        query=schemas.Nothing,
+        body=schemas.NewBatch,
+        key=KeyRule.REQUIRED,
+        answer=create_batch,
     ),
     Route(
         method="POST",

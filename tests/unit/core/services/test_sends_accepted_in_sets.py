@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from custody_core import CustodyError, InsufficientFunds, Limits, NodeUnavailable, Wallet, ether
+from custody_core import (
+    CustodyError,
+    IdempotencyKeyReused,
+    InsufficientFunds,
+    Limits,
+    NodeUnavailable,
+    NotFound,
+    ValidationFailed,
+    Wallet,
+    ether,
+)
 from custody_core.services.accepting import Accepted, Asked
+from custody_core.services.batching import Batch, Payout
 from tests.support import factories
 from tests.unit.core.services.bench import FINALITY, FRIEND, Bench, contract_of, opened
 
@@ -120,3 +132,51 @@ def test_the_node_is_asked_once_for_a_set_and_its_silence_refuses_only_what_is_n
     assert isinstance(replayed, Accepted)
     assert (replayed.transaction, replayed.replayed) == (before, True)
     assert [type(outcome) for outcome in refused] == [NodeUnavailable, NodeUnavailable]
+
+
+def batch_of(wallet: Wallet, *amounts: int, to: str = FRIEND) -> Batch:
+    payouts = [Payout(to=to, amount=amount, external_id=f"order-{index}") for index, amount in enumerate(amounts)]
+    return Batch(wallet_id=wallet.id, payouts=payouts)
+
+
+def told_of(outcomes: Sequence[Accepted | CustodyError]) -> list[object]:
+    return [each.code if isinstance(each, CustodyError) else each.replayed for each in outcomes]
+
+
+def test_each_payout_of_a_batch_has_a_result_of_its_own_and_again_the_same(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    batch = batch_of(wallet, ether("0.3"), 0, ether("0.3"), ether("0.6"))
+    once = bench.custody.transactions.accept_batch(batch, idempotency_key="payday")
+    assert told_of(once) == [False, "invalid-amount", False, "insufficient-funds"]
+    again = bench.custody.transactions.accept_batch(batch, idempotency_key="payday")
+    assert told_of(again) == [True, "invalid-amount", True, "insufficient-funds"]
+    bench.settle()
+    assert [each.external_id for each in bench.outgoing(wallet)] == ["order-2", "order-0"]
+    bench.require_sound()
+
+
+def test_a_batch_key_with_another_batch_changes_nothing(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    bench.custody.transactions.accept_batch(batch_of(wallet, 1, 2), idempotency_key="payday")
+    for other in (batch_of(wallet, 1, 3), batch_of(wallet, 1, 2, 3), batch_of(wallet, 1)):
+        with pytest.raises(IdempotencyKeyReused):
+            bench.custody.transactions.accept_batch(other, idempotency_key="payday")
+    assert len(bench.outgoing(wallet)) == 2
+
+
+def test_a_batch_key_and_a_single_sends_key_are_not_in_each_others_way(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    bench.custody.transactions.accept_batch(batch_of(wallet, 1), idempotency_key="payday")
+    bench.send(wallet, 1, idempotency_key="payday")
+    assert len(bench.outgoing(wallet)) == 2
+
+
+def test_a_batch_that_no_single_request_could_be_is_refused_whole(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    twice = Batch(wallet_id=wallet.id, payouts=[Payout(to=FRIEND, amount=1, external_id="same")] * 2)
+    for wrong in (twice, batch_of(wallet), batch_of(wallet, *[1] * 501)):
+        with pytest.raises(ValidationFailed):
+            bench.custody.transactions.accept_batch(wrong, idempotency_key="payday")
+    with pytest.raises(NotFound):
+        bench.custody.transactions.accept_batch(batch_of(wallet, 1), idempotency_key="payday", owner_id="usr_other")
+    assert bench.outgoing(wallet) == []
