@@ -97,7 +97,8 @@ class Service:
 def running_service(
     folder: Path, node: DevNode, *, rpc_url: str | None = None, database_url: str | None = None, limits: Limits | None = None
 ) -> Iterator[Service]:
-    """A service in `folder`, on `node` or on what stands before it at `rpc_url`. Opening it again goes on with what is there.
+    """A service in `folder`, on `node` or on what stands before it at `rpc_url`, as in the settings one or several with commas
+    between them. Opening it again goes on with what is there.
 
     Without `database_url` its database is a file in `folder`. Several may run on one database.
     """
@@ -105,7 +106,7 @@ def running_service(
     if not key_file.exists():
         make_key_file(key_file)
     master = load_key_file(key_file)
-    chain = RpcChain(CHAIN_ID, [rpc_url or node.rpc_url])
+    chain = RpcChain(CHAIN_ID, (rpc_url or node.rpc_url).split(","), trouble=observer.trouble)
     store = SqlStore(database_url or f"sqlite:///{folder / 'custody.db'}")
     if not store.exists():
         store.upgrade()

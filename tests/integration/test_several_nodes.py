@@ -1,0 +1,132 @@
+"""A service on several nodes: bad ones neither stop it nor make it pay twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import attrs
+import pytest
+
+from custody_core import TransactionState, ether
+from tests.support.devnode import DEV_ACCOUNTS, DevNode
+from tests.support.faultproxy import FaultProxy
+from tests.support.faults import Delay, DropRequest, Error, ForwardThenDropReply, Http
+from tests.support.service import Service, running_service
+from tests.support.waiting import until
+
+OUTSIDER = DEV_ACCOUNTS[1].address
+
+
+@attrs.frozen
+class Site:
+    """A service with a proxy before each of its nodes, all of which are one anvil."""
+
+    service: Service
+    proxies: list[FaultProxy]
+
+    def pays_once(self, key: str) -> None:
+        service, node = self.service, self.service.node
+        wallet = service.wallet(funded_wei=ether("1"))
+        before = node.balance(OUTSIDER)
+        sent = service.custody.transactions.send(wallet.id, to=OUTSIDER, amount=ether("0.1"), idempotency_key=key)
+        for _ in range(3):
+            service.custody.tick()
+            service.clock.advance(31)
+        service.finalize()
+        assert service.outgoing(sent.id).state is TransactionState.COMPLETED
+        assert node.balance(OUTSIDER) == before + ether("0.1")
+        service.assert_reconciled()
+
+    def told(self, what: str) -> list[str]:
+        return [detail for told, detail in self.service.observer.troubles if told == what]
+
+
+@pytest.fixture
+def sites(tmp_path: Path, node: DevNode) -> Iterator[Callable[[int], Site]]:
+    with ExitStack() as closing:
+
+        def site(nodes: int) -> Site:
+            proxies = [closing.enter_context(FaultProxy(node.rpc_url)) for _ in range(nodes)]
+            urls = ",".join(proxy.url for proxy in proxies)
+            return Site(closing.enter_context(running_service(tmp_path, node, rpc_url=urls)), proxies)
+
+        yield site
+
+
+def test_one_dead_node_of_two_stops_nothing(sites: Callable[[int], Site]) -> None:
+    """Peers disabled everything that had one bad URL."""
+    site = sites(2)
+    site.proxies[0].on("*", DropRequest())
+    site.pays_once("dead")
+    (detail,) = site.told("node-out")
+    assert site.proxies[0].url in detail
+
+
+def test_a_node_that_dies_while_it_is_asked_delays_no_payment(sites: Callable[[int], Site]) -> None:
+    site = sites(2)
+    wallet = site.service.wallet(funded_wei=ether("1"))
+    site.service.custody.transactions.send(wallet.id, to=OUTSIDER, amount=ether("0.1"), idempotency_key="key")
+    site.proxies[0].on("eth_sendRawTransaction", Delay(10))
+    started_s = time.monotonic()
+    site.service.custody.tick()
+    assert time.monotonic() - started_s < 5
+    assert len(site.proxies[1].calls("eth_sendRawTransaction")) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [ForwardThenDropReply(), DropRequest(), Http(502), Error(-32603, "nonce is on fire"), Error(-32000, "exceeds block gas limit")],
+    ids=["answer lost", "request lost", "502", "internal error", "refusal"],
+)
+def test_whatever_one_node_says_to_a_broadcast_the_other_one_takes_it_once(sites: Callable[[int], Site], fault: object) -> None:
+    site = sites(2)
+    site.proxies[0].on("eth_sendRawTransaction", fault)  # type: ignore[arg-type]
+    site.pays_once("once")
+    assert len({str(call.params) for proxy in site.proxies for call in proxy.calls("eth_sendRawTransaction")}) == 1
+
+
+def test_an_error_about_one_transaction_pauses_no_node(sites: Callable[[int], Site]) -> None:
+    """A peer paused every provider for a -32603 about a nonce, and stood still."""
+    site = sites(2)
+    for proxy in site.proxies:
+        proxy.on("eth_sendRawTransaction", Error(-32603, "nonce is on fire"), times=2)
+    site.pays_once("fire")
+    assert site.told("node-out") == []
+
+
+def test_s_28_a_provider_with_a_fee_cap_of_its_own_raises_an_alarm_and_the_next_one_takes_it(sites: Callable[[int], Site]) -> None:
+    site = sites(2)
+    site.proxies[0].on("eth_sendRawTransaction", Error(-32000, "tx fee (1.20 ether) exceeds the configured cap (1.00 ether)"))
+    site.pays_once("capped")
+    assert len(site.proxies[0].calls("eth_sendRawTransaction")) == 1, "no loop"
+    assert all("exceeds the configured cap" in detail for detail in site.told("provider-fee-cap"))
+    assert site.told("provider-fee-cap")
+
+
+def test_all_nodes_gone_for_a_while_and_back(sites: Callable[[int], Site]) -> None:
+    site = sites(2)
+    service = site.service
+    wallet = service.wallet(funded_wei=ether("1"))
+    sent = service.custody.transactions.send(wallet.id, to=OUTSIDER, amount=ether("0.1"), idempotency_key="gone")
+    for proxy in site.proxies:
+        proxy.on("*", Http(503))
+
+    def is_out() -> bool:
+        service.custody.tick()
+        return len(site.told("node-out")) == 2
+
+    until(is_out, what="both are out", timeout_s=60)
+    for proxy in site.proxies:
+        proxy.clear()
+
+    def is_over() -> bool:
+        service.clock.advance(31)
+        service.custody.tick()
+        service.node.finalize()
+        return service.outgoing(sent.id).state is TransactionState.COMPLETED and len(site.told("node-back")) == 2
+
+    until(is_over, what="the payment is final and both nodes are back", timeout_s=60)
+    service.assert_reconciled()
