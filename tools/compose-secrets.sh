@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes ./secrets for docker-compose.yml: a password for the database, and the URL that has it. What is there already stays.
+# Makes ./secrets for docker-compose.yml: passwords for the database's superuser and for our role, and the URL with the latter.
+# What is there already stays.
 #
 # The containers' users are not yours, so the files in it are readable; the folder is yours alone.
 set -eu
@@ -13,8 +14,12 @@ fi
 umask 077
 mkdir -p "$folder"
 chmod 700 "$folder"
-password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+random() {
+    od -An -N24 -tx1 /dev/urandom | tr -d ' \n'
+}
+password=$(random)
 umask 022
-printf '%s' "$password" >"$folder/postgres_password"
+random >"$folder/postgres_password"
+printf '%s' "$password" >"$folder/custody_password"
 printf 'postgresql+psycopg://custody:%s@postgres:5432/custody' "$password" >"$folder/database_url"
 printf 'secrets: made %s\n' "$folder"

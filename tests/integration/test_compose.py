@@ -8,12 +8,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import requests
 import yaml
+from sqlalchemy import make_url
 
 from tests.support.devnode import DevNode
-from tests.support.postgres import Server
+from tests.support.postgres import PostgresNotFound, PostgresServer, binaries
 from tests.support.postgres import _free_port as free_port
 from tests.support.program import CUSTODY
 from tests.support.waiting import until
@@ -83,9 +85,48 @@ class Host:
         return subprocess.run(check, stderr=subprocess.DEVNULL, check=False, timeout=30).returncode == 0
 
 
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """As in its container: nobody else's, and empty."""
+    try:
+        with PostgresServer() as server:
+            yield server
+    except PostgresNotFound as problem:
+        pytest.skip(str(problem))
+
+
+def prepared_database(server: PostgresServer, folder: Path) -> str:
+    """Runs what the image of PostgreSQL runs in a new volume; the URL of our role there."""
+    (folder / "custody_password").write_text('it\'s a "password"')
+    address = make_url(server.url)
+    environment = {
+        "PATH": f"{binaries()}:{os.environ['PATH']}",
+        "POSTGRES_USER": SERVICES["postgres"]["environment"]["POSTGRES_USER"],
+        "CUSTODY_PASSWORD_FILE": str(folder / "custody_password"),
+        "PGHOST": str(address.host),
+        "PGPORT": str(address.port),
+    }
+    (script,) = [volume.split(":")[0] for volume in SERVICES["postgres"]["volumes"] if "initdb.d" in volume]
+    ended = subprocess.run([ROOT / script], env=environment, capture_output=True, text=True, check=False, timeout=30)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return address.set(drivername="postgresql+psycopg", username="custody", database="custody").render_as_string()
+
+
+def test_the_service_has_a_role_that_owns_its_database_and_nothing_else(own_server: PostgresServer, tmp_path: Path) -> None:
+    url = prepared_database(own_server, tmp_path)
+    ((is_superuser, makes_databases, makes_roles, sees_all, password),) = own_server.execute(
+        "SELECT rolsuper, rolcreatedb, rolcreaterole, rolbypassrls, rolpassword FROM pg_authid WHERE rolname = 'custody'"
+    )
+    assert (is_superuser, makes_databases, makes_roles, sees_all) == (False, False, False, False)
+    assert password.startswith("SCRAM-SHA-256")
+    assert own_server.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'custody'") == [("custody",)]
+    with psycopg.connect(url.replace("+psycopg", "")) as ours, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        ours.execute("COPY (SELECT 1) TO PROGRAM 'true'")
+
+
 @pytest.mark.slow
-def test_the_parts_of_the_compose_file_work_together(node: DevNode, postgres: Server, tmp_path: Path) -> None:
-    host = Host(tmp_path, rpc_url=node.rpc_url, database_url=postgres.database_url(postgres.create_database()))
+def test_the_parts_of_the_compose_file_work_together(node: DevNode, own_server: PostgresServer, tmp_path: Path) -> None:
+    host = Host(tmp_path, rpc_url=node.rpc_url, database_url=prepared_database(own_server, tmp_path))
     # `up` before `init`: the database is prepared, and nothing works before there is a key.
     assert "it was empty" in host.once("migrate")
     with host.process("scanner") as too_early:

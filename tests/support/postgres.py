@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -197,7 +197,7 @@ class PostgresServer(Server):
     def kill(self) -> None:
         """SIGKILL to every process of the server at once. `start` goes on with what is on the disk."""
         if self._process is not None:
-            _kill_group(self._process)
+            _kill_family(self._process)
 
     def restart(self) -> None:
         """As after a power cut: killed, then started."""
@@ -292,7 +292,18 @@ def _group_of(user: str) -> int:
     return pwd.getpwnam(user).pw_gid
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def _kill_family(process: subprocess.Popen[bytes]) -> None:
+    """Each backend leads a process group of its own, so that of the server does not have them."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.send_signal(signal.SIGSTOP)  # it starts no other meanwhile
+        for member in [process.pid, *_children_of(process.pid)]:
+            with suppress(ProcessLookupError):
+                os.kill(member, signal.SIGKILL)
         process.wait()
+
+
+def _children_of(process: int) -> list[int]:
+    everything = ["ps", "-A", "-o", "pid=,ppid="]
+    listed = subprocess.run(everything, capture_output=True, text=True, check=True, timeout=30).stdout
+    pairs = (map(int, line.split()) for line in listed.splitlines())
+    return [child for child, parent in pairs if parent == process]

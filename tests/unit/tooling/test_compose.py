@@ -34,7 +34,9 @@ def parsed(words: list[str]) -> click.Context:
 
 
 def mounted(service: str) -> set[str]:
-    return {volume.partition(":")[0] for volume in SERVICES[service].get("volumes", ())}
+    """The volumes that it has; files of this folder are none."""
+    named = (volume.partition(":")[0] for volume in SERVICES[service].get("volumes", ()))
+    return {each for each in named if not each.startswith("./")}
 
 
 def test_the_parts_of_the_service_are_there() -> None:
@@ -79,6 +81,16 @@ def test_only_who_signs_has_the_master_key() -> None:
     assert mounted("web") == set()
 
 
+def test_nothing_of_ours_is_the_databases_superuser() -> None:
+    postgres = SERVICES["postgres"]
+    assert postgres["environment"]["POSTGRES_USER"] != "custody"
+    (script,) = [volume for volume in postgres["volumes"] if "/docker-entrypoint-initdb.d/" in volume]
+    path, target, rights = script.split(":")
+    assert (Path(target).suffix, rights) == (".sh", "ro")
+    assert stat.S_IMODE((ROOT / path).stat().st_mode) & 0o111, "the image sources a script that is not executable"
+    assert "postgres_password" not in {secret for name in OURS for secret in SERVICES[name]["secrets"]}
+
+
 def test_what_is_referred_to_is_declared() -> None:
     assert {volume for name in SERVICES for volume in mounted(name)} == set(COMPOSE["volumes"])
     assert {secret for service in SERVICES.values() for secret in service.get("secrets", ())} == set(COMPOSE["secrets"])
@@ -118,11 +130,11 @@ def test_secrets_are_made_once_and_agree(tmp_path: Path) -> None:
     assert set(made) == {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()} == set(COMPOSE["secrets"])
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     url = make_url(made["database_url"])
-    postgres = SERVICES["postgres"]["environment"]
     assert (url.drivername, url.host) == ("postgresql+psycopg", "postgres")
-    assert (url.username, url.database) == (postgres["POSTGRES_USER"], postgres["POSTGRES_DB"])
-    assert url.password == made["postgres_password"]
-    assert re.fullmatch("[0-9a-f]{48}", made["postgres_password"])
+    assert (url.username, url.database, url.password) == ("custody", "custody", made["custody_password"])
+    for name in ("postgres_password", "custody_password"):
+        assert re.fullmatch("[0-9a-f]{48}", made[name])
+    assert made["postgres_password"] != made["custody_password"]
     assert "nothing was changed" in run()
     assert {path.name: path.read_text() for path in folder.iterdir()} == made
     assert "/secrets/" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
