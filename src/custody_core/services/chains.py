@@ -96,9 +96,8 @@ class Chains:
                 raise NotFound(f"{chain_text(chain_id)} is not followed")
             if unit.unsettled_foreign_uses(chain_id):
                 raise InvalidStateTransition("what was sent elsewhere is not final yet; wait for its finality, then adopt")
-            ours = (SYSTEM_ACTOR, FROZEN_BECAUSE)
-            stopped = [each for each in unit.frozen_wallets() if (each.frozen_by, each.state_reason) == ours]
-            opened = [unfreeze(each, now=now) for each in unit.wallets_by_id({each.id for each in stopped}, lock=True).values()]
+            stopped = unit.wallets_by_id({each.id for each in _stopped(unit)}, lock=True)
+            opened = [unfreeze(each, now=now) for each in stopped.values()]
             for wallet in opened:
                 record_wallet(self._kit, unit, wallet, "wallet.unfrozen", actor=actor, now=now)
             record_audit(self._kit, unit, now=now, actor=actor, action="chain.adopted", object_id=chain_text(chain_id))
@@ -106,7 +105,16 @@ class Chains:
 
         return self._kit.write(work)
 
+    def stopped_wallets(self) -> Sequence[Wallet]:
+        """The wallets that were stopped because they were used elsewhere, on whatever chain; `adopt` lets them go on."""
+        return self._kit.read(_stopped)
+
     def _head(self, chain_id: int) -> int | None:
         chain = self._kit.chains.get(chain_id)
         answer = chain.header(BlockTag.LATEST) if chain else None
         return answer.value.number if isinstance(answer, Found) else None
+
+
+def _stopped(unit: Unit) -> list[Wallet]:
+    ours = (SYSTEM_ACTOR, FROZEN_BECAUSE)
+    return [each for each in unit.frozen_wallets() if (each.frozen_by, each.state_reason) == ours]

@@ -7,54 +7,22 @@ nothing that is shown holds a secret.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-import attrs
-
+from custody_app import doctor_sends
 from custody_app.bootstrap import open_database, open_node, open_service
 from custody_app.bootstrap_keys import check_key_file
 from custody_app.config import ChainSettings, Settings
+from custody_app.findings import Finding
 from custody_app.observers import QuietObserver
-from custody_core import Custody, CustodyError, Transaction, TransactionState
+from custody_core import Custody, CustodyError
 from custody_core.domain.resources import chain_text
 from custody_core.ports import BlockTag, Found
 from custody_core.services.chains import ChainStatus
 
 LAG_BLOCKS_MAX = 10
 """How many blocks the scanner may be behind before somebody should look."""
-
-UNTOUCHED_MAX = timedelta(minutes=1)
-"""How long a transaction may wait for the scanner."""
-
-UNMINED_MAX = timedelta(minutes=10)
-"""How long a transaction may wait for a block."""
-
-_PAGE = 200
-
-_WAYS_OUT: Mapping[str, str] = {
-    "key-integrity": "its sealed key does not open; restore the wallet's row from a backup, nothing is signed before that",
-    "not-authorised": "its key or its decision is missing; restore them from a backup, nothing is signed before that",
-    "nonce-foreign": "somebody else used this wallet's key; freeze the wallet, and find out who",
-    "wallet-frozen": "`custody wallet unfreeze` lets it go on, `custody tx cancel` takes it back",
-    "fee-above-cap": "the market is above its cap; it goes on when the market falls, `custody tx cancel` takes it back",
-    "fee-unavailable": "the node gives no fees; see what is wrong with the node, then it goes on by itself",
-    "node-unavailable": "the node does not answer; see what is wrong with it, then it goes on by itself",
-    "sealed": "the master key is not loaded; start the scanner with the right CUSTODY_KEY_FILE",
-    "signer-unavailable": "the signer does not answer; start it, then this goes on by itself",
-}
-
-_NOT_WRONG = frozenset({"in-flight-limit"})
-"""Reasons to wait that are as it should be."""
-
-
-@attrs.frozen
-class Finding:
-    """One thing that was looked at. `ok` is None where it could not be."""
-
-    name: str
-    ok: bool | None
-    detail: str
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -138,7 +106,8 @@ def _service(settings: Settings) -> Iterator[Finding]:
         with open_service(settings, observer=QuietObserver(), with_keys=False, with_nodes=False) as opened:
             yield from _chains(opened.custody, settings)
             yield _wallets_ready(opened.custody)
-            yield from _waiting(opened.custody)
+            yield from doctor_sends.stopped(opened.custody.chains.stopped_wallets())
+            yield from doctor_sends.waiting(opened.custody, datetime.now(UTC))
             yield _audit_trail(opened.custody)
     except CustodyError as problem:
         yield Finding("service", False, problem.detail)
@@ -179,36 +148,3 @@ def _chain(status: ChainStatus) -> Finding:
     if lag > LAG_BLOCKS_MAX:
         return Finding(name, False, f"{where}; see that `custody scanner` runs and what it says")
     return Finding(name, True, where)
-
-
-def _waiting(custody: Custody) -> Iterator[Finding]:
-    now, wrong = datetime.now(UTC), 0
-    for transaction in _unfinished(custody):
-        way_out = _way_out(transaction, now)
-        if way_out is not None:
-            wrong += 1
-            yield Finding(f"{transaction.id}", False, f"{transaction.state}, {way_out}")
-    if not wrong:
-        yield Finding("transactions", True, "none is parked or stuck")
-
-
-def _unfinished(custody: Custody) -> Iterator[Transaction]:
-    for state in (TransactionState.QUEUED, TransactionState.PENDING_SIGNATURE, TransactionState.BROADCASTING):
-        before = None
-        while page := custody.transactions.list(direction="outgoing", state=str(state), limit=_PAGE, before_id=before):
-            yield from (each for each in page if isinstance(each, Transaction))
-            before = page[-1].id
-
-
-def _way_out(transaction: Transaction, now: datetime) -> str | None:
-    """What is wrong with a transaction that is not final, and what to do; None where it is on its way."""
-    parked, age = transaction.parked_reason, now - transaction.created_at
-    if parked in _NOT_WRONG:
-        return None
-    if parked is not None:
-        return f"parked ({parked}): {_WAYS_OUT.get(parked, 'it is tried again; `custody tx cancel` takes it back')}"
-    if transaction.state is not TransactionState.BROADCASTING:
-        return "waits for the scanner; see that `custody scanner` runs" if age > UNTOUCHED_MAX else None
-    if age > UNMINED_MAX:
-        return f"no block holds it after {age // timedelta(minutes=1)} minutes; `custody tx cancel {transaction.id}` takes it back"
-    return None
