@@ -13,8 +13,8 @@ import pytest
 from custody_core import TransactionState, ether
 from tests.support.devnode import DEV_ACCOUNTS, DevNode
 from tests.support.faultproxy import FaultProxy
-from tests.support.faults import Delay, DropRequest, Error, ForwardThenDropReply, Http
-from tests.support.service import Service, running_service
+from tests.support.faults import Delay, DropRequest, Edit, EditReply, Error, Fault, ForwardThenDropReply, Http, Truncate
+from tests.support.service import CHAIN_ID, Service, running_service
 from tests.support.waiting import until
 
 OUTSIDER = DEV_ACCOUNTS[1].address
@@ -65,6 +65,41 @@ def test_one_dead_node_of_two_stops_nothing(sites: Callable[[int], Site]) -> Non
     assert site.proxies[0].url in detail
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Http(429, {"Retry-After": "1"}),
+        Http(200, {"Content-Type": "text/html"}, b"<h1>so sorry</h1>"),
+        Truncate(40),
+        EditReply(lambda reply: {"jsonrpc": "2.0", "id": reply["id"]}),
+        Edit(lambda block: block | {"number": str(int(block["number"], 16))}),
+    ],
+    ids=["429", "html", "truncated", "neither result nor error", "decimal number"],
+)
+def test_r_11_r_12_a_bad_only_node_moves_no_cursor_and_loses_no_deposit(sites: Callable[[int], Site], fault: Fault) -> None:
+    site = sites(1)
+    service, (proxy,) = site.service, site.proxies
+    wallet = service.wallet()
+    before = service.custody.chains.list()[0].state.cursor
+    proxy.on("eth_getBlockByNumber", fault)
+    service.node.mined(service.node.send_from_dev_account(wallet.address, ether("1")))
+    service.node.finalize()
+    service.custody.follow(CHAIN_ID)
+    assert service.custody.chains.list()[0].state.cursor == before
+    proxy.clear()
+    service.finalize()
+    assert [deposit.key.amount for deposit in service.deposits()] == [ether("1")]
+    service.assert_reconciled()
+
+
+def test_r_11_a_bad_node_beside_a_good_one_stops_no_deposit(sites: Callable[[int], Site]) -> None:
+    site = sites(2)
+    site.proxies[0].on("*", Http(502))
+    site.service.wallet(funded_wei=ether("1"))
+    assert [deposit.key.amount for deposit in site.service.deposits()] == [ether("1")]
+    site.service.assert_reconciled()
+
+
 def test_a_node_that_dies_while_it_is_asked_delays_no_payment(sites: Callable[[int], Site]) -> None:
     site = sites(2)
     wallet = site.service.wallet(funded_wei=ether("1"))
@@ -81,9 +116,9 @@ def test_a_node_that_dies_while_it_is_asked_delays_no_payment(sites: Callable[[i
     [ForwardThenDropReply(), DropRequest(), Http(502), Error(-32603, "nonce is on fire"), Error(-32000, "exceeds block gas limit")],
     ids=["answer lost", "request lost", "502", "internal error", "refusal"],
 )
-def test_whatever_one_node_says_to_a_broadcast_the_other_one_takes_it_once(sites: Callable[[int], Site], fault: object) -> None:
+def test_whatever_one_node_says_to_a_broadcast_the_other_one_takes_it_once(sites: Callable[[int], Site], fault: Fault) -> None:
     site = sites(2)
-    site.proxies[0].on("eth_sendRawTransaction", fault)  # type: ignore[arg-type]
+    site.proxies[0].on("eth_sendRawTransaction", fault)
     site.pays_once("once")
     assert len({str(call.params) for proxy in site.proxies for call in proxy.calls("eth_sendRawTransaction")}) == 1
 
