@@ -246,4 +246,6 @@ class RpcChain:
         if state.is_healthy:
             self._trouble("node-back", f"{state.name} answers again")
         else:
-            self._trouble("node-out", f"{state.name} rests after {state.failures} failures: it {state.last_failure}")
+            self._trouble(
+                "node-out", f"{state.name} is left alone for a while: it {state.last_failure} (failures in a row: {state.failures})"
+            )

@@ -178,8 +178,14 @@ def estimate_gas(node: Node, calls: Sequence[Call]) -> list[Answer[int | Reverte
     return [_estimate(node, reply) for reply in replies]
 
 
-def _tried(call: Call) -> Mapping[str, str]:
-    return {"from": call.sender, "to": call.to, "value": hex(call.value_wei), "data": "0x" + call.data.hex()}
+def _tried(call: Call) -> Mapping[str, object]:
+    tried: dict[str, object] = {"from": call.sender, "to": call.to, "value": hex(call.value_wei), "data": "0x" + call.data.hex()}
+    if call.access_list:  # left out where there is none: nodes from before EIP-2930 do not know it
+        tried["accessList"] = [
+            {"address": "0x" + address.hex(), "storageKeys": ["0x" + key.hex() for key in keys]}
+            for address, keys in call.access_list
+        ]
+    return tried
 
 
 def _estimate(node: Node, reply: Reply[str]) -> Answer[int | Reverted]:
