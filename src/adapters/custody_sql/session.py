@@ -84,7 +84,7 @@ class Session:
         """Runs a statement that changes one row for each of `rows`. `Conflict` when one of them found none."""
         if self.is_sqlite:
             self.write_all(statement.by_row, rows)
-        elif rows and self.write(statement.by_arrays, sets.arrays_of(rows)) != len(rows):
+        elif rows and self.write(statement.by_document, statement.document(rows)) != len(rows):
             self.refuse()
 
     def insert(self, table: Table) -> Insert:

@@ -1,45 +1,63 @@
 """Statements that write a set of rows.
 
-PostgreSQL is given one array per column and makes rows of them itself: one statement to send, plan and answer, however many rows
-there are. SQLite lives in this process, where a statement for each row costs no more.
+PostgreSQL is given all rows as one JSON text and makes rows of them itself: one statement to send, plan and answer, however many
+rows there are, and one value for the driver to write down instead of one for each cell. SQLite lives in this process, where a
+statement for each row costs no more.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
-from sqlalchemy import Executable, Table, TableValuedAlias, bindparam, column, func, insert, select, true, update
+import msgspec
+from sqlalchemy import (
+    Dialect,
+    Executable,
+    Table,
+    TableValuedAlias,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import JSON, LargeBinary, TypeDecorator, TypeEngine
 
-_ARRAY = "all_{}"
-"""What the array of a column is called; a column's own name is taken in an INSERT or UPDATE."""
-
+_ROWS = "all_rows"
 _ALL = true()
+_DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 Rows = Sequence[Mapping[str, Any]]
+Encode = Callable[[Any], Any]
 
 
 @attrs.frozen(eq=False)
 class SetStatement:
-    """One statement in two forms: run once for each row on SQLite, once for arrays of all rows on PostgreSQL."""
+    """One statement in two forms: run once for each row on SQLite, once for the document of all rows on PostgreSQL."""
 
     by_row: Executable
-    by_arrays: Executable
+    by_document: Executable
+    encoders: tuple[tuple[str, Encode], ...]
 
-
-def arrays_of(rows: Rows) -> dict[str, list[Any]]:
-    """`rows` as the values of a `by_arrays` form."""
-    return {_ARRAY.format(name): [row[name] for row in rows] for name in rows[0]}
+    def document(self, rows: Rows) -> dict[str, str]:
+        """`rows` as the values of the `by_document` form."""
+        told = [{name: encode(row[name]) for name, encode in self.encoders} for row in rows]
+        return {_ROWS: msgspec.json.encode(told).decode()}
 
 
 @functools.cache
 def adding(table: Table, names: tuple[str, ...]) -> SetStatement:
     """An INSERT of rows with these columns."""
-    return SetStatement(insert(table), postgresql.insert(table).from_select(names, select(*_source(table, names).c)))
+    source, encoders = _source(table, names)
+    return SetStatement(insert(table), postgresql.insert(table).from_select(names, select(*source.c)), encoders)
 
 
 @functools.cache
@@ -49,30 +67,34 @@ def versioned_update(table: Table, names: tuple[str, ...], key: str = "id") -> S
     Give it rows of `versioned`.
     """
     of_row_before = (table.c[key] == bindparam("stored_key")) & (table.c.version == bindparam("stored_version"))
-    source = _source(table, (*names, "stored_key", "stored_version"), stored_key=key, stored_version="version")
+    source, encoders = _source(table, (*names, "stored_key", "stored_version"), stored_key=key, stored_version="version")
     of_row = (table.c[key] == source.c.stored_key) & (table.c.version == source.c.stored_version)
     return SetStatement(
         update(table).where(of_row_before).values({name: bindparam(name) for name in names}),
         update(table).where(of_row).values({name: source.c[name] for name in names}),
+        encoders,
     )
 
 
 @functools.cache
 def putting(table: Table, names: tuple[str, ...], key: tuple[str, ...], changes: tuple[str, ...]) -> SetStatement:
     """An INSERT of rows that changes the named columns instead where the key exists."""
-    by_row, by_arrays = sqlite.insert(table), postgresql.insert(table).from_select(names, select(*_source(table, names).c))
+    source, encoders = _source(table, names)
+    by_row, by_document = sqlite.insert(table), postgresql.insert(table).from_select(names, select(*source.c))
     return SetStatement(
         by_row.on_conflict_do_update(index_elements=key, set_={name: by_row.excluded[name] for name in changes}),
-        by_arrays.on_conflict_do_update(index_elements=key, set_={name: by_arrays.excluded[name] for name in changes}),
+        by_document.on_conflict_do_update(index_elements=key, set_={name: by_document.excluded[name] for name in changes}),
+        encoders,
     )
 
 
 def keyed_update(table: Table, names: tuple[str, ...], *, only: Any = _ALL) -> SetStatement:
     """An UPDATE of rows by their `id`; it leaves out those of which `only` is not so. Give it rows with `row_key`."""
-    source = _source(table, (*names, "row_key"), row_key="id")
+    source, encoders = _source(table, (*names, "row_key"), row_key="id")
     return SetStatement(
         update(table).where(table.c.id == bindparam("row_key"), only).values({name: bindparam(name) for name in names}),
         update(table).where(table.c.id == source.c.row_key, only).values({name: source.c[name] for name in names}),
+        encoders,
     )
 
 
@@ -81,9 +103,26 @@ def versioned(key: object, row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "stored_key": key, "stored_version": row["version"] - 1}
 
 
-def _source(table: Table, names: tuple[str, ...], **renamed: str) -> TableValuedAlias:
-    """The rows that arrays make, with a column for each name; `renamed` says whose type a name has that is no column's."""
+def _source(table: Table, names: tuple[str, ...], **renamed: str) -> tuple[TableValuedAlias, tuple[tuple[str, Encode], ...]]:
+    """The rows that a document makes, and how its values are written; `renamed` says whose type a name has that is no column's."""
     types = {name: table.c[renamed.get(name, name)].type for name in names}
-    arrays = [bindparam(_ARRAY.format(name), type_=ARRAY(type_, dimensions=1)) for name, type_ in types.items()]
     columns: list[Any] = [column(name, type_) for name, type_ in types.items()]
-    return func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
+    rows = func.json_to_recordset(cast(bindparam(_ROWS, type_=Text), JSON)).table_valued(*columns, name="given")
+    return rows.render_derived(with_types=True), tuple((name, _encoder(type_)) for name, type_ in types.items())
+
+
+def _encoder(type_: TypeEngine[Any]) -> Encode:
+    """How a value of that column stands in a document. The column's own check of it is made, too."""
+    if isinstance(type_, LargeBinary):
+        return lambda value: None if value is None else "\\x" + bytes(value).hex()
+    check = type_.bind_processor(_DIALECT) if isinstance(type_, TypeDecorator) else None
+    return _plain if check is None else functools.partial(_checked, check)
+
+
+def _checked(check: Encode, value: Any) -> Any:
+    return value if type(value) is str else _plain(check(value))
+
+
+def _plain(value: Any) -> Any:
+    """An integer may have more digits than other readers of JSON keep apart."""
+    return str(value) if type(value) is int else value
