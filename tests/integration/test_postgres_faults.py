@@ -126,13 +126,15 @@ class TestLocks:
         outcomes = given.at_once(lambda: work((first.id, second.id)), lambda: work((second.id, first.id)))
         assert sorted(outcomes) == ["conflict", "done"]
 
-    def test_whoever_waits_too_long_for_a_lock_is_told_conflict(self, direct: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_whoever_waits_too_long_for_a_lock_is_told_to_try_again(
+        self, direct: SqlStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 1)
         impatient = SqlStore(direct.engine.url)
         wallet = given.wallet(direct)
         with direct.transaction() as unit:
             unit.wallet(wallet.id, lock=True)
-            with pytest.raises(Conflict):
+            with pytest.raises(DatabaseUnavailable, match="try again"):
                 given.write(impatient, lambda unit: unit.wallet(wallet.id, lock=True))
             assert given.read(impatient, lambda unit: unit.wallet(wallet.id)) == wallet  # readers do not wait for writers
         impatient.close()

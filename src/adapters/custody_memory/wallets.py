@@ -68,7 +68,9 @@ class WalletRows:
         if before.external_id is None or before.owner_id is None:
             self._name_wallet(wallet)
 
-    def wallets(self, *, owner_id: str | None, limit: int, before_id: str | None = None) -> Sequence[Wallet]:
+    def wallets(
+        self, *, owner_id: str | None, limit: int, before_id: str | None = None, external_id: str | None = None
+    ) -> Sequence[Wallet]:
         before = None if before_id is None else self._tables.wallets.get(before_id)
         if before_id is not None and before is None:
             return []
@@ -77,6 +79,7 @@ class WalletRows:
             for wallet in self._tables.wallets
             if wallet.owner_id is not None
             and (owner_id is None or wallet.owner_id == owner_id)
+            and external_id in {None, wallet.external_id}
             and (before is None or _age(wallet) < _age(before))
         ]
         return sorted(wanted, key=_age, reverse=True)[:limit]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from custody_core.domain.deposit import Deposit
+from custody_core.domain.deposit import Deposit, DepositState
 from custody_core.domain.facts import CancelAsked, SpeedUpAsked
 from custody_core.domain.fees import FeeTier
 from custody_core.domain.ids import IdPrefix, is_id
 from custody_core.domain.lifecycle import TRANSITIONS, decide
 from custody_core.domain.tokens import NATIVE_ALIAS
-from custody_core.domain.transaction import Transaction
+from custody_core.domain.transaction import State, Transaction
 from custody_core.domain.wallet import Wallet
 from custody_core.errors import InvalidStateTransition, NotFound, ValidationFailed, WaitTimedOut
 from custody_core.ports import MovementFilter, Unit
@@ -24,6 +24,9 @@ from custody_core.services.send_requests import read_request
 
 WAITABLE = ("broadcasting", "confirming", "completed")
 """States that can be waited for, in the order in which they come; `completed` waits for any final state."""
+
+STATES = tuple(dict.fromkeys((*map(str, State), *map(str, DepositState))))
+"""States that can be filtered by, of either direction."""
 
 _POLL_S = 0.2
 
@@ -107,6 +110,8 @@ class Transactions(Acceptance):
         together. For the next page give the last one's id as `before_id`. Raises `InvalidRequest`, `ValidationFailed`.
         """
         require_limit(limit)
+        if state is not None and state not in STATES:
+            raise ValidationFailed(f"a state is one of {', '.join(STATES)}", pointer="/state")
         if direction not in {None, "outgoing", "incoming"}:
             raise ValidationFailed("a direction is outgoing or incoming", pointer="/direction")
         wanted = MovementFilter(

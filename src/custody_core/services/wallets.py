@@ -182,10 +182,16 @@ class Wallets:
             raise NotFound("no wallet has this address")
         return wallet
 
-    def list(self, *, owner_id: str | None = None, limit: int = 50, before_id: str | None = None) -> Sequence[Wallet]:
-        """Wallets, newest first. For the next page give the last one's id as `before_id`."""
+    def list(
+        self, *, owner_id: str | None = None, external_id: str | None = None, limit: int = 50, before_id: str | None = None
+    ) -> Sequence[Wallet]:
+        """Wallets, newest first; with `external_id` the owner's one of that name, or each owner's. For the next page give the last
+        one's id as `before_id`.
+        """
         require_limit(limit)
-        return self._kit.read(lambda unit: unit.wallets(owner_id=owner_id, limit=limit, before_id=before_id))
+        return self._kit.read(
+            lambda unit: unit.wallets(owner_id=owner_id, limit=limit, before_id=before_id, external_id=external_id)
+        )
 
     def describe(
         self,

@@ -25,12 +25,12 @@ from custody_http.cursors import Cursors
 from custody_http.errors import problem_of
 from custody_http.health import Readiness
 from custody_http.metrics import Metrics
-from custody_http.parse import BODY_BYTES_MAX, read_body, read_query
+from custody_http.parse import BODY_BYTES_MAX, read_body, read_query, require_decodable
 from custody_http.present import answer, problem_answer
 from custody_http.registry import Access, Call, KeyRule, Reach, Route
 from custody_http.repeating import answer_to
 from custody_http.routes import ROUTES
-from custody_http.security import HEADERS, HostCheck, request_id_of
+from custody_http.security import HEADERS, HostCheck, request_id_of, require_plain_path
 from custody_http.sends import Sends
 
 PREFIX = "/v1"
@@ -82,6 +82,7 @@ def _view(route: Route, custody: Custody, credentials: Credentials, cursors: Cur
         principal = credentials.principal(request.headers.get("Authorization"))
         g.principal = principal
         _require_allowed(route, principal)
+        require_decodable(request.query_string)
         query = read_query(request.args.to_dict(flat=False), route.query)
         body = None
         if route.body is not None:
@@ -130,8 +131,10 @@ def _watch_requests(app: Flask, log: Log, metrics: Metrics, host: HostCheck) -> 
         g.started = time.perf_counter()
         g.request_id = request_id_of(request.headers.get("X-Request-Id"))
         g.principal = None
+        target = request.environ.get("RAW_URI", "")
+        require_plain_path(target)
         if request.path not in OPERATIONS:
-            host.require(request.environ.get("HTTP_HOST"))
+            host.require(request.environ.get("HTTP_HOST"), target)
 
     @app.after_request
     def end(response: Response) -> Response:

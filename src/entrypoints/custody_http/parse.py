@@ -18,9 +18,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar, cast
+from urllib.parse import unquote_to_bytes
 
 import msgspec
+import msgspec.inspect
 
 from custody_core.errors import InvalidRequest, ValidationFailed
 from custody_http.errors import BodyTooLarge, UnsupportedMediaType
@@ -30,12 +32,22 @@ DEPTH_MAX: Final = 16
 
 _MEDIA_TYPE = re.compile(r'application/json(?:\s*;\s*charset="?utf-8"?)?\s*', re.ASCII | re.IGNORECASE)
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
+_NOT_ENCODED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_DIGITS = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _CHAIN = re.compile(r"eip155:([1-9][0-9]{0,18})", re.ASCII)
 _AT = re.compile(r"(?P<text>.*?)(?: - at `(?P<key>key in )?\$?(?P<path>[^`]*)`)?", re.DOTALL)
 _FIELD = re.compile(r"(?:unknown|required) field `(?P<name>.*)`", re.DOTALL)
 _STEP = re.compile(r"\[(\d+|\.\.\.)\]|\.([^.\[]+)")
-_TYPE_NAMES = {"`str`": "text", "`int`": "a whole number", "`object`": "an object", "`array`": "a list", "`bool`": "true or false"}
+_TYPES = re.compile(r"`([^`]*)`")
+_TYPE_NAMES = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "object": "an object",
+    "array": "a list",
+    "bool": "true or false",
+}
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -92,14 +104,34 @@ def _learn(schema: type[msgspec.Struct]) -> None:
         msgspec.json.Decoder(schema)
 
 
+def require_decodable(query: bytes) -> None:
+    """Raises `InvalidRequest` unless every `%` begins an encoded byte, and the bytes are UTF-8. Other parsers guess."""
+    try:
+        text = unquote_to_bytes(query).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidRequest("the query is not UTF-8") from None
+    if _NOT_ENCODED.search(query) or _UNSENDABLE.search(text):
+        raise InvalidRequest("the query is not well-formed")
+
+
 def read_query(given: Mapping[str, Sequence[str]], schema: type[S]) -> S:
     """The query parameters as their schema. Raises `InvalidRequest` for one that comes twice, `ValidationFailed`."""
     for name, values in given.items():
         if len(values) != 1:
             raise InvalidRequest(f"the parameter {_shown(name)} comes more than once")
-        if _UNSENDABLE.search(values[0]) or "\ufffd" in values[0]:
-            raise InvalidRequest("a parameter is not printable UTF-8")
+        if name in _whole_numbers(schema) and _DIGITS.fullmatch(values[0]) is None:
+            raise ValidationFailed("this is a whole number, in digits", pointer=f"/{name}")
     return convert({name: values[0] for name, values in given.items()}, schema, from_text=True)
+
+
+@cache
+def _whole_numbers(schema: type[msgspec.Struct]) -> frozenset[str]:
+    """The parameters that are whole numbers. msgspec would take `1e2` for one."""
+    _learn(schema)
+    described = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(schema))
+    types = {field.encode_name: field.type for field in described.fields}
+    bare = {name: type_.type if isinstance(type_, msgspec.inspect.Metadata) else type_ for name, type_ in types.items()}
+    return frozenset(name for name, type_ in bare.items() if isinstance(type_, msgspec.inspect.IntType))
 
 
 def read_chain(text: str | None) -> int | None:
@@ -179,9 +211,12 @@ def _explained(refusal: str) -> tuple[str, str]:
 def _sentence(text: str, field: str | None) -> str:
     if field is not None:
         return f"there is no field {_shown(field)} here" if "unknown" in text else f"the field {_shown(field)} is missing"
-    for name, plain in _TYPE_NAMES.items():
-        text = text.replace(name, plain)
-    return text.replace("`", "")[:200]
+    return _TYPES.sub(_plain_types, text)[:200]
+
+
+def _plain_types(found: re.Match[str]) -> str:
+    """`str | null`, as people say it. What is no type, such as a length or a pattern, stays."""
+    return " or ".join(_TYPE_NAMES.get(name, name) for name in found[1].split(" | "))
 
 
 def _shown(name: str) -> str:

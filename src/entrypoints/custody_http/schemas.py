@@ -49,6 +49,8 @@ class PageQuery(Schema):
 class WalletsQuery(PageQuery):
     """`GET /wallets`."""
 
+    external_id: str | None = None
+
 
 class TransactionsQuery(PageQuery):
     """`GET /transactions`."""

@@ -45,6 +45,9 @@ LEAVE_WITHIN_S: Final = 2
 
 READ_BYTES: Final = 64 * 1024
 
+SAID_ONCE: Final = ("AUTHORIZATION", "IDEMPOTENCY-KEY", "X-REQUEST-ID")
+"""Header fields that have one value. `Host` and `Content-Type` are seen to by the parser."""
+
 
 class Worker(ThreadWorker):
     """Gunicorn's threads behind a loop that buffers what comes and what goes."""
@@ -100,8 +103,7 @@ class Worker(ThreadWorker):
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """In a thread: answers one request. Whether the connection can be used again."""
-        if req.version >= (1, 1) and not any(name == "HOST" for name, _ in req.headers):
-            raise refusals.InvalidHeader("HOST")  # RFC 9112, section 3.2
+        _require_clear_head(req)
         req.body = io.BytesIO(_whole_body(req))
         answer = _Answer()
         keep = super().handle_request(req, cast("Any", _Client(answer, conn.client, conn.server)))
@@ -231,6 +233,17 @@ class _Client:
     sock: _Answer
     client: Any
     server: Any
+
+
+def _require_clear_head(request: Any) -> None:
+    """Raises for a request without a host (RFC 9112, section 3.2), and for one that says twice what has one value: the parser would
+    join the two.
+    """
+    names = [name for name, _ in request.headers]
+    if "HOST" not in names and request.version >= (1, 1):
+        raise refusals.InvalidHeader("HOST")
+    if any(names.count(name) > 1 for name in SAID_ONCE):
+        raise refusals.InvalidHeader("twice")
 
 
 def _whole_body(request: Any) -> bytes:

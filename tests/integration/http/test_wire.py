@@ -218,6 +218,19 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told(service: Service, web: 
         assert connection.recv(65536).startswith(b"HTTP/1.1 201 ")
 
 
+@pytest.mark.parametrize("name", ["Idempotency-Key", "Authorization", "X-Request-Id"])
+def test_what_has_one_value_is_said_once(web: Web, name: str) -> None:
+    raw = f"POST /v1/wallets HTTP/1.1\r\nHost: a\r\n{name}: a\r\n{name}: b\r\nContent-Length: 0\r\n\r\n"
+    status, _, document = read(exchange(web, raw.encode()))
+    assert (status, document["code"]) == (400, "invalid-request")
+
+
+@pytest.mark.parametrize("target", ["//metrics", "//livez", "/v1%2fme"])
+def test_nothing_is_answered_under_two_paths(web: Web, target: str) -> None:
+    raw = f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    assert read(exchange(web, raw.encode()))[0] == 404
+
+
 def test_a_request_names_its_host(web: Web) -> None:
     assert read(exchange(web, b"GET /livez HTTP/1.1\r\n\r\n"))[0] == 400
     assert read(exchange(web, b"GET /livez HTTP/1.0\r\n\r\n"))[0] == 200

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from custody_core.errors import CustodyError, InvalidRequest, ValidationFailed
 from custody_http import schemas
 from custody_http.errors import BodyTooLarge, UnsupportedMediaType
-from custody_http.parse import BODY_BYTES_MAX, read_body, read_chain, read_json, read_query
+from custody_http.parse import BODY_BYTES_MAX, convert, read_body, read_chain, read_json, read_query, require_decodable
 
 JSON = "application/json"
 
@@ -156,6 +156,38 @@ def test_parameters_come_once_and_are_known() -> None:
         with pytest.raises(ValidationFailed) as refusal:
             read_query({name: [text]}, schemas.PageQuery)
         assert refusal.value.pointer == f"/{name}"
+
+
+@pytest.mark.parametrize("text", ["1e2", "010", "+5", " 5", "5.0", "1_0", "", "\u0665", "0x5", "9" * 30])
+def test_a_whole_number_in_a_query_is_written_in_digits(text: str) -> None:
+    with pytest.raises(ValidationFailed) as refusal:
+        read_query({"limit": [text]}, schemas.TransactionsQuery)
+    assert refusal.value.pointer == "/limit"
+
+
+@pytest.mark.parametrize("query", [b"a=%", b"a=%z1", b"a=%4", b"%", b"a=%ff", b"a=%c3", b"a=\xff", b"a=%00", b"a=%ed%a0%80"])
+def test_a_query_is_encoded_as_it_must_be(query: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        require_decodable(query)
+
+
+def test_a_query_in_any_language_is_well_formed() -> None:
+    for query in (b"", b"a=%C3%A9&b=100%25", "a=é".encode(), b"created_at%5Bgte%5D=2027-01-31T00:00:00%2B01:00"):
+        require_decodable(query)
+
+
+@pytest.mark.parametrize(
+    ("body", "schema", "detail"),
+    [
+        ({"label": 3}, schemas.WalletChange, "Expected a string or null, got a whole number"),
+        ({"metadata": []}, schemas.WalletChange, "Expected an object, got a list"),
+        ({"name": "x", "scopes": "a"}, schemas.NewApiKey, "Expected a list, got a string"),
+    ],
+)
+def test_a_refusal_speaks_of_json_and_not_of_python(body: object, schema: type[schemas.Schema], detail: str) -> None:
+    with pytest.raises(ValidationFailed) as refusal:
+        convert(body, schema)
+    assert refusal.value.detail == detail
 
 
 def test_a_chain_is_named_as_in_caip_2() -> None:

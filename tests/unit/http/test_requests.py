@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from custody_core import Role, ether
 from custody_core.errors import DatabaseUnavailable
@@ -288,6 +290,50 @@ def test_every_answer_has_the_headers_that_protect_it(site: Site, method: str, p
     assert "Set-Cookie" not in answer.headers
     if status == 405:
         assert answer.headers["Allow"] == "GET, HEAD"
+
+
+def status_of(site: Site, environ: dict[str, Any]) -> int:
+    """The answer to a request as a server hands it on: a test client would put a target of its own into it."""
+    _, status, _ = run_wsgi_app(site.app, environ)
+    return int(status.split()[0])
+
+
+@pytest.mark.parametrize("target", ["//livez", "//metrics", "/v1%2fme", "/v1%2Fme", "//v1/me", "http://localhost//metrics"])
+def test_nothing_is_answered_under_two_paths(site: Site, target: str) -> None:
+    path = unquote(target.removeprefix("http://localhost"))
+    assert status_of(site, EnvironBuilder(path="/").get_environ() | {"PATH_INFO": path, "RAW_URI": target}) == 404
+
+
+def test_an_absolute_target_names_our_host_too() -> None:
+    with open_site(public_url="https://custody.example") as site:
+        environ = EnvironBuilder(path="/v1/me", base_url="https://custody.example").get_environ()
+        for target, status in (
+            ("/v1/me", 401),
+            ("https://custody.example/v1/me", 401),
+            ("https://CUSTODY.example:443/v1/me", 401),
+            ("http://evil.example/v1/me", 400),
+            ("http://custody.example@evil.example/v1/me", 400),
+            ("http://[::1/v1/me", 400),
+            ("http:///v1/me", 400),
+        ):
+            assert status_of(site, environ | {"RAW_URI": target}) == status, target
+
+
+def test_a_filter_by_a_state_that_does_not_exist_is_refused(site: Site) -> None:
+    alice = site.person("alice")
+    refused = site.get("/v1/transactions?state=done", alice)
+    assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (422, "/state")
+    for state in ("queued", "quarantined", "completed"):
+        assert site.get(f"/v1/transactions?state={state}", alice).json["data"] == []
+
+
+def test_a_wallet_is_found_by_its_external_id(site: Site) -> None:
+    alice, bob, operator = site.person("alice"), site.person("bob"), site.person("op", Role.OPERATOR)
+    ours = {person.user.id: site.post("/v1/wallets", person, json={"external_id": "main"}).json["id"] for person in (alice, bob)}
+    site.wallet_of(alice)
+    assert [each["id"] for each in site.get("/v1/wallets?external_id=main", alice).json["data"]] == [ours[alice.user.id]]
+    assert site.get("/v1/wallets?external_id=other", alice).json["data"] == []
+    assert {each["id"] for each in site.get("/v1/wallets?external_id=main", operator).json["data"]} == set(ours.values())
 
 
 def test_a_request_id_is_repeated_when_it_is_harmless(site: Site) -> None:

@@ -92,9 +92,13 @@ class WalletRows:
             del row[fixed]
         self._session.write_set(_SAVE_WALLET, [versioned(wallet.id, row)])
 
-    def wallets(self, *, owner_id: str | None, limit: int, before_id: str | None = None) -> Sequence[Wallet]:
+    def wallets(
+        self, *, owner_id: str | None, limit: int, before_id: str | None = None, external_id: str | None = None
+    ) -> Sequence[Wallet]:
         query = select(wallets).order_by(wallets.c.created_at.desc(), wallets.c.id.desc()).limit(limit)
         query = query.where(wallets.c.owner_id.is_not(None) if owner_id is None else wallets.c.owner_id == owner_id)
+        if external_id is not None:
+            query = query.where(wallets.c.external_id == external_id)
         if before_id is not None:
             handed_out_at = select(wallets.c.created_at).where(wallets.c.id == before_id).scalar_subquery()
             query = query.where(tuple_(wallets.c.created_at, wallets.c.id) < tuple_(handed_out_at, before_id))

@@ -33,9 +33,12 @@ def create(call: Call) -> Reply:
 
 
 def list_(call: Call) -> Reply:
+    query: schemas.WalletsQuery = call.query
     return page(
         call,
-        lambda limit, before: call.custody.wallets.list(owner_id=call.owner, limit=limit, before_id=before),
+        lambda limit, before: call.custody.wallets.list(
+            owner_id=call.owner, external_id=query.external_id, limit=limit, before_id=before
+        ),
         position=lambda wallet: wallet.id,
         show=wallet_resource,
     )
@@ -106,7 +109,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/wallets",
-        summary="List wallets, newest first",
+        summary="List wallets, newest first, or those with an `external_id`",
         access=Scope.WALLETS_READ,
         reach=Reach.OWNER,
         query=schemas.WalletsQuery,

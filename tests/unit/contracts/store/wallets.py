@@ -124,6 +124,16 @@ class WalletContract:
             assert unit.wallets(owner_id=owner.id, limit=3, before_id=newest_first[2].id) == newest_first[3:]
             assert unit.wallets(owner_id=None, limit=99) == [theirs, *newest_first]
 
+    def test_wallets_are_found_by_the_name_that_their_owners_have_for_them(self, store: Store) -> None:
+        owner, other = given.user(store), given.user(store)
+        mine, theirs = make.wallet(owner.id, external_id="main"), make.wallet(other.id, external_id="main")
+        given.wallet(store, owner)
+        given.write(store, lambda unit: unit.add_wallets([mine, theirs], [make.sealed_key(mine), make.sealed_key(theirs)]))
+        with store.reading() as unit:
+            assert unit.wallets(owner_id=owner.id, limit=9, external_id="main") == [mine]
+            assert {wallet.id for wallet in unit.wallets(owner_id=None, limit=9, external_id="main")} == {mine.id, theirs.id}
+            assert unit.wallets(owner_id=owner.id, limit=9, external_id="other") == []
+
     def test_of_two_wallets_the_one_handed_out_last_comes_first_however_old_its_key(self, store: Store) -> None:
         owner = given.user(store)
         old_key = make.wallet(owner.id, created_at=make.NOW + timedelta(hours=1))
