@@ -132,3 +132,19 @@ def test_the_key_file_of_another_start_is_used_once_it_is_written(tmp_path: Path
         open_custody(database_url=database_url, rpc_url=ours.url, confirmations=12, key_file=other),
     ):
         pass
+
+
+def test_doctor_names_the_node_that_does_not_answer(tmp_path: Path, node: DevNode, dead_url: str) -> None:
+    program = Program(
+        tmp_path,
+        {
+            "DATABASE_URL": f"sqlite:///{tmp_path / 'custody.db'}",
+            "KEY_FILE": str(tmp_path / "custody.key"),
+            "RPC_URL": f"{node.rpc_url},{dead_url}",
+            "CHAIN_ID": str(node.chain_id),
+        },
+    )
+    program.run("init", "--no-input")
+    told = program.run("doctor")
+    assert f"of 2 nodes not all do: {dead_url.partition('/v3')[0]}" in told.out
+    assert SECRET not in told.out + told.err

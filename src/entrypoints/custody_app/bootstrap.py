@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from custody_app.config import ChainSettings, ConfigurationError, Settings
+from custody_app.observers import QuietObserver
 from custody_app.system import SystemClock, SystemEntropy
 from custody_core import Custody, CustodyError, Limits, NodeUnavailable, Policy
 from custody_core.ports import Answer, BlockTag, Found, Observer, Unknown
@@ -58,7 +59,7 @@ def open_service(
     if chain_id_from_node:
         settings = _with_node_id(settings)
     with ExitStack() as closing:
-        chains = {chain.chain_id: closing.enter_context(_connected(chain, settings)) for chain in settings.chains}
+        chains = {chain.chain_id: closing.enter_context(_connected(chain, settings, observer)) for chain in settings.chains}
         if with_nodes:
             for chain in settings.chains:
                 _require_right_node(chains[chain.chain_id], chain)
@@ -90,7 +91,7 @@ def open_database(settings: Settings) -> Iterator[SqlStore]:
 @contextmanager
 def open_node(chain: ChainSettings, settings: Settings) -> Iterator[RpcChain]:
     """One chain's node alone. Raises `NodeUnavailable`, and `ConfigurationError` where it is not that chain's."""
-    connected = _connect(chain, settings)
+    connected = _connect(chain, settings, QuietObserver())
     try:
         _require_right_node(connected, chain)
         yield connected
@@ -142,6 +143,7 @@ def _first_rows(custody: Custody, store: SqlStore, settings: Settings, keys: Ins
 def _limits(settings: Settings) -> Limits:
     return Limits(
         fee_per_gas_max_wei=settings.max_fee_per_gas_wei,
+        gas_limit_max=settings.max_gas_limit,
         confirmations={chain.chain_id: chain.confirmations for chain in settings.chains},
         dust_wei=settings.dust_wei,
         key_pool_size=settings.key_pool_size,
@@ -152,17 +154,17 @@ def _limits(settings: Settings) -> Limits:
 
 
 @contextmanager
-def _connected(chain: ChainSettings, settings: Settings) -> Iterator[RpcChain]:
-    connected = _connect(chain, settings)
+def _connected(chain: ChainSettings, settings: Settings, observer: Observer) -> Iterator[RpcChain]:
+    connected = _connect(chain, settings, observer)
     try:
         yield connected
     finally:
         connected.close()
 
 
-def _connect(chain: ChainSettings, settings: Settings) -> RpcChain:
+def _connect(chain: ChainSettings, settings: Settings, observer: Observer) -> RpcChain:
     try:
-        return RpcChain(chain.chain_id, chain.rpc_urls, allow_http=settings.allow_http_rpc)
+        return RpcChain(chain.chain_id, chain.rpc_urls, allow_http=settings.allow_http_rpc, trouble=observer.trouble)
     except InvalidNodeUrl as problem:
         raise ConfigurationError(f"RPC_URL of chain {chain.name}: {problem}") from None
 
@@ -172,7 +174,7 @@ def _with_node_id(settings: Settings) -> Settings:
     if len(settings.chains) != 1 or settings.chains[0].is_chain_id_given:
         return settings
     (chain,) = settings.chains
-    connected = _connect(chain, settings)
+    connected = _connect(chain, settings, QuietObserver())
     try:
         answer = connected.node_chain_id()
     finally:

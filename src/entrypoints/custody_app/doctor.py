@@ -73,12 +73,17 @@ def _node(chain: ChainSettings, settings: Settings) -> Finding:
     try:
         with open_node(chain, settings) as node:
             head, final = node.header(BlockTag.LATEST), node.header(BlockTag.FINALIZED)
+            silent = [state for state in node.nodes if not state.is_healthy or state.failures]
     except CustodyError as problem:
         return Finding(name, False, problem.detail)
     if not isinstance(head, Found):
         return Finding(name, False, "it answers, but does not show its head; see whether it is still syncing")
     known_final = f"final {final.value.number}" if isinstance(final, Found) else "no finalized tag"
-    return Finding(name, True, f"answers, on the right chain, head {head.value.number}, {known_final}")
+    answers = f"answers, on the right chain, head {head.value.number}, {known_final}"
+    if silent:
+        told = "; ".join(f"{state.name}: {state.last_failure}" for state in silent)
+        return Finding(name, False, f"{answers}, but of {len(chain.rpc_urls)} nodes not all do: {told}")
+    return Finding(name, True, answers)
 
 
 def _database(settings: Settings) -> Finding:
