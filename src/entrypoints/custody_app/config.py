@@ -83,7 +83,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     chain_tables = file.pop("chains", {})
     texts = {name.upper(): _as_text(name, value) for name, value in file.items()}
     texts |= {name: text for name, text in given.items() if name not in _NOT_SETTINGS}
-    texts = _with_secrets_read(texts)
+    texts = _with_secrets_read(texts, lambda name: PREFIX + name)
     unknown = sorted(set(texts) - set(_READERS) - _CHAIN_NAMES)
     if unknown:
         raise ConfigurationError(f"there is no setting {PREFIX}{unknown[0]}; docs/reference/settings.md lists them all")
@@ -122,10 +122,12 @@ def _chains(texts: Mapping[str, str], tables: object, *, allow_http: bool) -> tu
 def _chain_texts(name: str, table: object) -> dict[str, str]:
     if not isinstance(table, dict):
         raise ConfigurationError(f"[chains.{name}] is a table")
-    unknown = sorted(set(table) - {each.lower() for each in _CHAIN_NAMES})
+    unknown = sorted(set(table) - {each.lower() for each in (*_CHAIN_NAMES, "RPC_URL_FILE")})
     if unknown:
         raise ConfigurationError(f"[chains.{name}] has no setting {unknown[0]}")
-    return {str(key): _as_text(str(key), value) for key, value in table.items()}
+    texts = {str(key).upper(): _as_text(str(key), value) for key, value in table.items()}
+    read = _with_secrets_read(texts, lambda setting: f"{setting.lower()} of [chains.{name}]")
+    return {key.lower(): text for key, text in read.items()}
 
 
 def _chain(name: str | None, texts: Mapping[str, str], *, allow_http: bool) -> ChainSettings:
@@ -176,18 +178,19 @@ def _read_file(path: str) -> dict[str, object]:
         raise ConfigurationError(f"the file that {PREFIX}CONFIG names is not TOML") from None
 
 
-def _with_secrets_read(texts: Mapping[str, str]) -> dict[str, str]:
+def _with_secrets_read(texts: Mapping[str, str], named: Callable[[str], str]) -> dict[str, str]:
+    """The texts, each secret that stands in a file of its own read from there. `named` is what to call a setting in an error."""
     read = dict(texts)
     for name in _SECRET_NAMES:
         path = read.pop(f"{name}_FILE", None)
         if path is None:
             continue
         if name in read:
-            raise ConfigurationError(f"set either {PREFIX}{name} or {PREFIX}{name}_FILE, not both")
+            raise ConfigurationError(f"set either {named(name)} or {named(f'{name}_FILE')}, not both")
         try:
             read[name] = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, ValueError):
-            raise ConfigurationError(f"the file that {PREFIX}{name}_FILE names cannot be read") from None
+            raise ConfigurationError(f"the file that {named(f'{name}_FILE')} names cannot be read") from None
     return read
 
 
