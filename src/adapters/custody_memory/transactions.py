@@ -100,8 +100,11 @@ class TransactionRows:
         return found
 
     def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, now: datetime) -> None:
-        parked = [each for each in self._queued(chain_id, wallet_ids) if each.parked_reason is not None]
-        self.save_transactions([attrs.evolve(each, due_at=now, version=each.version + 1) for each in parked])
+        oldest: dict[str, Transaction] = {}
+        for each in self._queued(chain_id, wallet_ids):
+            if each.parked_reason is not None:
+                oldest.setdefault(each.wallet_id, each)
+        self.save_transactions([attrs.evolve(each, due_at=now, version=each.version + 1) for each in oldest.values()])
 
     def next_unmined(self, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:
         lowest: dict[str, int] = {}

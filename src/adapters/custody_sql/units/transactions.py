@@ -113,13 +113,13 @@ class TransactionRows:
         return sorted(found.values(), key=lambda transaction: transaction.id)
 
     def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, now: datetime) -> None:
-        parked = update(transactions).where(
-            transactions.c.chain_id == chain_id, IS_QUEUED, transactions.c.parked_reason.is_not(None)
-        )
-        for ids in batches(wallet_ids, LIST_MAX):
-            self._session.write(
-                parked.where(transactions.c.wallet_id.in_(ids)).values(due_at=now, version=transactions.c.version + 1)
-            )
+        wallet_id = transactions.c.wallet_id
+        parked = (transactions.c.chain_id == chain_id, IS_QUEUED, transactions.c.parked_reason.is_not(None))
+        oldest = select(func.min(transactions.c.id).label("id")).where(*parked).group_by(wallet_id)
+        ids = [row.id for row in self._session.rows_in(oldest, wallet_id, wallet_ids)]
+        due_now = update(transactions).values(due_at=now, version=transactions.c.version + 1)
+        for part in batches(ids, LIST_MAX):
+            self._session.write(due_now.where(transactions.c.id.in_(part), IS_QUEUED))
 
     def next_unmined(self, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:
         wallet_id = transactions.c.wallet_id

@@ -59,7 +59,7 @@ class TransactionUnit(Protocol):
         ...
 
     def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, now: datetime) -> None:
-        """Makes due those of these wallets' transactions in `queued` that are parked (version + 1)."""
+        """Makes due, of each of these wallets, the oldest transaction in `queued` that is parked (version + 1)."""
         ...
 
     def next_unmined(self, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:

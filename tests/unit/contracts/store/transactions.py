@@ -8,8 +8,10 @@ import attrs
 import pytest
 
 from custody_core.domain.money import UINT256_MAX
+from custody_core.domain.nonce import ForeignUse
 from custody_core.domain.tokens import Asset
 from custody_core.domain.transaction import AttemptKind, AttemptState, State
+from custody_core.domain.wallet import freeze
 from custody_core.errors import BrokenInvariant, Conflict
 from custody_core.ports import EVERY_MOVEMENT, MovementFilter, Store
 from tests.support import factories as make
@@ -279,6 +281,61 @@ class TransactionContract:
             assert unit.next_unmined(1, asked) == {}
             assert unit.in_flight_of(1, asked) == {}
             assert unit.in_flight_of(make.CHAIN_ID, []) == {}
+
+    def test_the_oldest_in_the_queue_are_found_and_the_oldest_parked_one_is_woken(self, store: Store) -> None:
+        wallet, other = given.wallet(store), given.wallet(store)
+        parked = {"parked_reason": "in-flight-limit", "due_at": make.NOW + timedelta(minutes=9)}
+        queue = [
+            make.transaction(wallet),
+            *(make.transaction(wallet, **parked) for _ in range(3)),
+            make.transaction(other, **parked),
+        ]
+        given.transactions(store, *queue, make.broadcasting(wallet))
+        mine = sorted(each.id for each in queue if each.wallet_id == wallet.id)
+        with store.reading() as unit:
+            assert [each.id for each in unit.queued_of(make.CHAIN_ID, [wallet.id, other.id], first=2)] == sorted(
+                [*mine[:2], queue[-1].id]
+            )
+            assert unit.queued_of(1, [wallet.id], first=2) == []
+        given.write(store, lambda unit: unit.wake_queued(make.CHAIN_ID, [wallet.id], now=make.NOW))
+        with store.reading() as unit:
+            after = unit.transactions_by_id([each.id for each in queue])
+        woken = [each for each in queue if after[each.id] != each]
+        assert [each.id for each in woken] == [min(each.id for each in queue if each.wallet_id == wallet.id and each.parked_reason)]
+        assert (after[woken[0].id].due_at, after[woken[0].id].version) == (make.NOW, woken[0].version + 1)
+
+    def test_a_transaction_is_found_by_its_nonce(self, store: Store) -> None:
+        wallet = given.wallet(store)
+        sent = make.broadcasting(wallet, nonce=3)
+        given.transactions(store, sent)
+        wanted = [(sent.sender, 3), (sent.sender, 4), (make.address(), 3)]
+        with store.reading() as unit:
+            assert unit.transactions_by_nonce(make.CHAIN_ID, wanted) == {(sent.sender, 3): sent}
+            assert unit.transactions_by_nonce(1, wanted) == {}
+
+    def test_foreign_uses_are_kept_until_they_are_settled_or_leave_the_chain(self, store: Store) -> None:
+        first, second, third = (
+            ForeignUse(make.CHAIN_ID, make.address(), nonce, make.hash32(), make.block_ref(height))
+            for nonce, height in ((1, 10), (0, 10), (5, 12))
+        )
+        given.write(store, lambda unit: unit.put_foreign_uses([first, second, third]))
+        with store.reading() as unit:
+            assert unit.unsettled_foreign_uses(make.CHAIN_ID) == [second, first, third]
+            assert unit.unsettled_foreign_uses(make.CHAIN_ID, up_to=11) == [second, first]
+            assert unit.unsettled_foreign_uses(1) == []
+        moved = attrs.evolve(third, block=make.block_ref(13))
+        given.write(store, lambda unit: unit.settle_foreign_uses(make.CHAIN_ID, [first.hash]))
+        given.write(store, lambda unit: unit.put_foreign_uses([moved]))
+        given.write(store, lambda unit: unit.remove_foreign_uses(make.CHAIN_ID, above=12))
+        with store.reading() as unit:
+            assert unit.unsettled_foreign_uses(make.CHAIN_ID) == [second]
+
+    def test_frozen_wallets_are_found(self, store: Store) -> None:
+        frozen = freeze(given.wallet(store), reason="x", by="system", now=make.NOW)
+        given.wallet(store)
+        given.write(store, lambda unit: unit.save_wallet(frozen))
+        with store.reading() as unit:
+            assert unit.frozen_wallets() == [frozen]
 
     def test_a_nonce_line_goes_forward_only(self, store: Store) -> None:
         line = make.nonce_line(5)

@@ -47,7 +47,7 @@ def test_what_is_as_it_should_be_is_not_told(transaction: Transaction) -> None:
 
 
 def test_a_nonce_that_is_not_signed_while_later_ones_wait_is_a_gap() -> None:
-    wallet = {"wallet_id": "wal_one", "created_at": LATER}
+    wallet: dict[str, Any] = {"wallet_id": "wal_one", "created_at": LATER}
     attempt = factories.attempt()
 
     def reserved(nonce: int, **changes: Any) -> Transaction:
