@@ -102,6 +102,8 @@ class Desk:
         accounts = {account for _, each in named for account in _accounts(each.request, self._tokens)}
         self._available = dict(unit.balances_of(accounts))
         self._new: list[_New] = []
+        self._ids: list[str] = []
+        self._ids_needed = len(asked)
 
     def look(self, asked: Asked) -> Accepted | Wanted | CustodyError:
         """What can be said before the node is asked: the earlier answer, a cheap refusal, or what to ask the node about."""
@@ -138,7 +140,7 @@ class Desk:
         self._require_may_send(request, wallet)
         asset = asset_of(request, self._tokens)  # a token may have been disabled while the node was asked
         evaluation = evaluate(policies, policy_inputs(request, wallet, asset))
-        transaction = _transaction(self._kit, request, wallet, asset, estimate, evaluation, now)
+        transaction = _transaction(self._fresh_id(now), request, wallet, asset, estimate, evaluation, now)
         if transaction.state is not State.REJECTED:
             require_funds(request.amount, transaction.fee_hold_wei, asset, *self._funds(wallet, asset))
         return self._keep(asked, transaction, evaluation, now)
@@ -164,6 +166,12 @@ class Desk:
             if account in self._available:
                 self._available[account] += delta
         return Accepted(transaction, answer, replayed=False)
+
+    def _fresh_id(self, now: datetime) -> str:
+        """The next id. Nonces follow ids, and chance alone would order those of one millisecond: they ascend in the set's order."""
+        if not self._ids:
+            self._ids = sorted((self._kit.new_id(IdPrefix.TRANSACTION, now) for _ in range(self._ids_needed)), reverse=True)
+        return self._ids.pop()
 
     def _visible(self, asked: Asked) -> Wallet:
         wallet = self._wallets.get(asked.request.wallet_id)
@@ -223,11 +231,11 @@ def _accounts(request: SendRequest, tokens: Sequence[Token]) -> list[Account]:
 
 
 def _transaction(
-    kit: Kit, request: SendRequest, wallet: Wallet, asset: Asset, estimate: Estimate, evaluation: Evaluation, now: datetime
+    id_: str, request: SendRequest, wallet: Wallet, asset: Asset, estimate: Estimate, evaluation: Evaluation, now: datetime
 ) -> Transaction:
     allowed = evaluation.verdict is Verdict.ALLOW
     return Transaction(
-        id=kit.new_id(IdPrefix.TRANSACTION, now),
+        id=id_,
         wallet_id=wallet.id,
         owner_id=wallet.owner_id or "",
         asset=asset,
