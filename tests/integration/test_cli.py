@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from custody_app.cli import program as cli_program
+from tests.support.contracts import deploy
 from tests.support.devnode import DevNode
 from tests.support.program import CUSTODY, TIMEOUT_S, Program, ProgramWithin
 from tests.support.waiting import until
@@ -126,8 +127,10 @@ def test_init_again_changes_nothing_that_is_there(custody: Program) -> None:
     assert custody.files()["custody.key"] == key_file
 
 
-def test_tokens_are_listed_found_by_alias_and_disabled(custody: Program) -> None:
-    contract = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+def test_tokens_are_listed_found_by_alias_and_disabled(custody: Program, node: DevNode) -> None:
+    contract = deploy(node, "Good")
+    nothing = custody.run("token", "add", "0x00000000000000000000000000000000DeaDBeef", "--alias", "usdt", "--decimals", "6")
+    assert (nothing.code, "no token at this address" in nothing.err) == (2, True)
     listed = custody.json("token", "add", contract, "--alias", "usdc", "--decimals", "6")
     assert (listed["alias"], listed["decimals"], listed["state"]) == ("usdc", 6, "listed")
     assert custody.json("token", "disable", "usdc")["state"] == "disabled"

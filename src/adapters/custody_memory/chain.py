@@ -11,7 +11,14 @@ from typing import Final, TypeVar
 
 from custody_core.domain.addresses import Address, address_to_bytes
 from custody_core.domain.chain import Block, BlockRef, Hash, Header, Log, Receipt
-from custody_core.domain.encoding import MalformedSignature, MalformedTransaction, decode_signed, keccak256, signing_hash
+from custody_core.domain.encoding import (
+    ERC20_BALANCE_OF_SELECTOR,
+    MalformedSignature,
+    MalformedTransaction,
+    decode_signed,
+    keccak256,
+    signing_hash,
+)
 from custody_core.domain.fees import GAS_LIMIT_MAX, GWEI, TIER_PERCENTILES, FeeHistory
 from custody_core.ports import (
     Absent,
@@ -166,8 +173,14 @@ class MemoryChain(World):
 
     @synchronised
     def try_call(self, call: Call, *, on_top_of: int) -> Answer[bytes | Reverted]:
-        """Whether `call` would have reverted; contracts here return nothing."""
-        effect = self._failure("try_call") or self._effect(call, on_top_of)
+        """Whether `call` would have reverted. Of what contracts return there is only a token's balance."""
+        if failure := self._failure("try_call"):
+            return failure
+        if call.data[:4] == ERC20_BALANCE_OF_SELECTOR:
+            balance = self._balance(call.data[16:36], call.to, on_top_of)
+            if isinstance(balance, Found):
+                return Found(balance.value.to_bytes(32, "big"))
+        effect = self._effect(call, on_top_of)
         if isinstance(effect, Unknown):
             return effect
         return Found(Reverted(effect.reason) if effect.reverted else b"")

@@ -7,11 +7,12 @@ from datetime import datetime
 
 import attrs
 
-from custody_core.domain.addresses import parse_address, require_contract
+from custody_core.domain.addresses import Address, address_to_bytes, parse_address, require_contract
+from custody_core.domain.encoding import ERC20_BALANCE_OF_SELECTOR
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.tokens import Asset, Token, TokenState, require_alias, require_decimals
-from custody_core.errors import NotFound, ValidationFailed
-from custody_core.ports import Unit
+from custody_core.errors import NodeUnavailable, NotFound, ValidationFailed
+from custody_core.ports import Answer, BlockTag, Call, Chain, Found, Reverted, Unit, Unknown
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_audit
 
 _TEXT_MAX = 64
@@ -27,9 +28,10 @@ class Tokens:
         self, *, chain_id: int, address: str, alias: str, decimals: int, symbol: str = "", name: str = "", actor: str = SYSTEM_ACTOR
     ) -> Token:
         """Lists the contract under `alias`. Listing the same contract again the same way changes nothing; a disabled one is
-        listed again.
+        listed again. A node is asked whether there is a token at all, once, and nothing else is believed of the contract.
 
-        Raises `InvalidAddress`, `ValidationFailed`, and `NotFound` for a chain that is not followed.
+        Raises `InvalidAddress`, `ValidationFailed`, `NotFound` for a chain that is not followed, and `NodeUnavailable` where its
+        node does not say.
         """
         chain = self._kit.chain(chain_id)
         contract = parse_address(address, pointer="/address")
@@ -40,6 +42,9 @@ class Tokens:
                 raise ValidationFailed(
                     f"a token's {field} is printable text of at most {_TEXT_MAX} characters", pointer=f"/{field}"
                 )
+
+        if not any(known.asset.contract == contract for known in self.list(chain_id=chain_id)):
+            _require_token(chain, contract)
 
         def work(unit: Unit) -> Token:
             now = self._kit.clock.now()
@@ -81,3 +86,16 @@ class Tokens:
         unit.save_token(changed)
         record_audit(self._kit, unit, now=now, actor=actor, action=f"token.{state}", object_id=token.id)
         return changed
+
+
+def _require_token(chain: Chain, contract: Address) -> None:
+    """Asks for the one thing that every token has (EIP-20, `balanceOf`). An address without code answers with nothing."""
+    head = chain.header(BlockTag.LATEST)
+    answer: Answer[bytes | Reverted] = Unknown("no head")
+    if isinstance(head, Found):
+        call = Call(sender=contract, to=contract, data=ERC20_BALANCE_OF_SELECTOR + bytes(12) + address_to_bytes(contract))
+        answer = chain.try_call(call, on_top_of=head.value.number)
+    if not isinstance(answer, Found):
+        raise NodeUnavailable("the chain's node does not say whether there is a token at this address; try again")
+    if isinstance(answer.value, Reverted) or len(answer.value) < 32:
+        raise ValidationFailed("there is no token at this address: nothing there tells a balance", pointer="/address")

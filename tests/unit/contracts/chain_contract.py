@@ -11,6 +11,7 @@ import pytest
 from custody_core.domain.addresses import ZERO_ADDRESS, Address, address_from_bytes, address_to_bytes
 from custody_core.domain.chain import Hash, Header
 from custody_core.domain.encoding import (
+    ERC20_BALANCE_OF_SELECTOR,
     ERC20_TRANSFER_TOPIC,
     FeeMarketTransaction,
     erc20_transfer_calldata,
@@ -238,6 +239,19 @@ class ChainContract:
 
     def test_a_call_that_would_revert(self, driver: Driver, chain: Chain, spender: Spender) -> None:
         assert chain.estimate_gas([Call(spender.address, driver.deploy_reverting(), 1)]) == [Found(Reverted("no ether here"))]
+
+    def test_a_token_tells_a_balance_and_what_is_none_does_not(self, driver: Driver, chain: Chain, spender: Spender) -> None:
+        """By which a token is told from an address without code, and from other contracts."""
+        token, refusing = driver.deploy_token(), driver.deploy_reverting()
+        driver.send_token(token, spender.address, 9)
+        driver.mine()
+        asked = ERC20_BALANCE_OF_SELECTOR + bytes(12) + address_to_bytes(spender.address)
+        height = found(chain.header(BlockTag.LATEST)).number
+        assert chain.try_call(Call(token, token, data=asked), on_top_of=height) == Found((9).to_bytes(32, "big"))
+        assert chain.try_call(Call(STRANGER, STRANGER, data=asked), on_top_of=height) == Found(b"")
+        refused = chain.try_call(Call(refusing, refusing, data=asked), on_top_of=height)
+        assert isinstance(refused, Found)
+        assert isinstance(refused.value, Reverted)
 
     # Sending
 

@@ -10,10 +10,10 @@ import pytest
 from custody_core import Role, ether
 from custody_http.registry import KeyRule
 from custody_http.routes import ROUTES
-from tests.support import factories
+from custody_memory.chain import MemoryChain
 from tests.unit.http.site import Person, Site
 
-TOKEN = factories.address(0x70CE)
+TOKEN = MemoryChain().deploy_token()
 
 Body = Mapping[str, object]
 
@@ -45,6 +45,11 @@ def token_path(site: Site, _person: Person) -> str:
     return f"/v1/tokens/{token.id}"
 
 
+def deployed_token(site: Site, _person: Person) -> str:
+    assert site.bench.chain.deploy_token() == TOKEN
+    return ""
+
+
 def nothing(_site: Site, _person: Person) -> str:
     return ""
 
@@ -56,7 +61,7 @@ ROUTES_WITH_A_KEY: Mapping[str, tuple[Callable[[Site, Person], str], str, Body, 
     "POST /transactions/<transaction_id>/cancel": (transaction_path, "/cancel", {}, {}),
     "POST /transactions/<transaction_id>/speed-up": (broadcasting_path, "/speed-up", {}, {}),
     "POST /tokens": (
-        nothing,
+        deployed_token,
         "/v1/tokens",
         {"address": TOKEN, "alias": "usdc", "decimals": 6},
         {"address": TOKEN, "alias": "usdc", "decimals": 7},

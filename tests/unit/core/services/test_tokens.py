@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from custody_core import CustodyError, InvalidAddress, NotFound, ValidationFailed
+from custody_core import CustodyError, InvalidAddress, NodeUnavailable, NotFound, ValidationFailed
 from custody_core.domain.tokens import TokenState
+from custody_memory.chain import MemoryChain
 from tests.support import factories
-from tests.unit.core.services.bench import Bench
+from tests.unit.core.services.bench import Bench, opened
 
-ONE, OTHER = factories.address(0xA1), factories.address(0xA2)
+ONE, OTHER = [chain.deploy_token() for chain in [MemoryChain()] for _ in range(2)]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with opened() as made:
+        assert [made.chain.deploy_token() for _ in range(2)] == [ONE, OTHER]
+        yield made
 
 
 def listed(bench: Bench, **changes: Any) -> Any:
@@ -59,6 +68,24 @@ def test_bad_input_lists_nothing(bench: Bench, changed: dict[str, Any], error: t
         listed(bench, **changed)
     assert refusal.value.pointer == pointer
     assert bench.custody.tokens.list() == []
+
+
+def test_an_address_without_a_token_is_refused(bench: Bench) -> None:
+    for address in (factories.address(0xE0A), bench.chain.deploy_reverting()):
+        with pytest.raises(ValidationFailed) as refusal:
+            listed(bench, address=address)
+        assert refusal.value.pointer == "/address"
+    assert bench.custody.tokens.list() == []
+
+
+@pytest.mark.parametrize("method", ["header", "try_call"])
+def test_nothing_is_listed_while_the_node_does_not_say_what_it_is(bench: Bench, method: str) -> None:
+    bench.chain.fail_next(method)
+    with pytest.raises(NodeUnavailable):
+        listed(bench)
+    token = listed(bench)
+    bench.chain.fail_next(method)
+    assert listed(bench) == token, "what is known needs no node"
 
 
 def test_disabling_is_told_once_and_undone_by_listing_again(bench: Bench) -> None:
