@@ -211,6 +211,7 @@ class MemoryChain(World):
             to=address_to_bytes(call.to),
             value=call.value_wei,
             data=call.data,
+            access_list=call.access_list,
         )
 
     def _next_nonce(self, sender: bytes) -> int:
@@ -262,7 +263,8 @@ class MemoryChain(World):
             return BroadcastAnswer(BroadcastOutcome.REFUSED, str(malformed))
         if transaction.chain_id != self._chain_id:
             return BroadcastAnswer(BroadcastOutcome.REFUSED, "invalid chain id for signer")
-        if not intrinsic_gas(transaction.data) <= transaction.gas_limit <= min(GAS_LIMIT_MAX, BLOCK_GAS_LIMIT):
+        needed = intrinsic_gas(transaction.data, transaction.access_list)
+        if not needed <= transaction.gas_limit <= min(GAS_LIMIT_MAX, BLOCK_GAS_LIMIT):
             return BroadcastAnswer(BroadcastOutcome.REFUSED, "the gas limit is too low or too high")
         height = self.head.number
         return self._pool.offer(

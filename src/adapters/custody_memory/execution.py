@@ -1,6 +1,6 @@
 """What a transaction does: plain transfers, tokens, and contracts that refuse. There is no EVM here.
 
-Gas is the intrinsic gas of a transaction (Yellow Paper, appendix G; EIP-2028) and a flat price for a contract's work.
+Gas is the intrinsic gas of a transaction (Yellow Paper, appendix G; EIP-2028, EIP-2930) and a flat price for a contract's work.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC, decode_erc20_transfer, keccak256
+from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC, AccessList, decode_erc20_transfer, keccak256
 
 CONTRACT_WORK_GAS: Final = 30_000
 BLOOM_LENGTH: Final = 256
+
+_APPROVE_SELECTOR: Final = bytes.fromhex("095ea7b3")  # approve(address,uint256)
 
 Holding: TypeAlias = tuple[bytes | None, bytes]
 """What is held and by whom: a token's contract or None for ether, and an address of 20 bytes."""
@@ -21,7 +23,7 @@ Holding: TypeAlias = tuple[bytes | None, bytes]
 
 @attrs.frozen
 class TokenContract:
-    """An EIP-20 contract that does what it says."""
+    """An EIP-20 contract that does what it says; approvals are taken, and nobody makes use of them."""
 
 
 @attrs.frozen
@@ -54,17 +56,25 @@ class Effect:
     events: tuple[Event, ...] = ()
 
 
-def intrinsic_gas(data: bytes) -> int:
+def intrinsic_gas(data: bytes, access_list: AccessList = ()) -> int:
     """The gas that a transaction costs before anything runs."""
     zeros = data.count(0)
-    return 21_000 + 4 * zeros + 16 * (len(data) - zeros)
+    listed = sum(2400 + 1900 * len(keys) for _, keys in access_list)
+    return 21_000 + 4 * zeros + 16 * (len(data) - zeros) + listed
 
 
 def run(
-    contracts: Mapping[bytes, Contract], held: Callable[[Holding], int], *, sender: bytes, to: bytes, value: int, data: bytes
+    contracts: Mapping[bytes, Contract],
+    held: Callable[[Holding], int],
+    *,
+    sender: bytes,
+    to: bytes,
+    value: int,
+    data: bytes,
+    access_list: AccessList = (),
 ) -> Effect:
     """The effect of a call whose sender has the ether for it."""
-    gas = intrinsic_gas(data)
+    gas = intrinsic_gas(data, access_list)
     match contracts.get(to):
         case None:
             return Effect(gas, moves=(((None, sender), (None, to), value),))
@@ -76,6 +86,8 @@ def run(
 
 def _run_token(held: Callable[[Holding], int], gas: int, *, token: bytes, sender: bytes, value: int, data: bytes) -> Effect:
     transfer = decode_erc20_transfer(data)
+    if data[:4] == _APPROVE_SELECTOR and len(data) == 68 and not value:
+        return Effect(gas)
     if transfer is None or value:
         return Effect(gas, reverted=True)
     recipient, amount = transfer

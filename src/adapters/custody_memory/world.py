@@ -267,6 +267,7 @@ class World:
             to=transaction.to,
             value=transaction.value,
             data=transaction.data,
+            access_list=transaction.access_list,
         )
         if effect.gas_used > transaction.gas_limit:
             effect = Effect(transaction.gas_limit, reverted=True, reason="out of gas")

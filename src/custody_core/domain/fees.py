@@ -166,19 +166,16 @@ def meets_market(fees: Fees, market: FeeQuote, tier: FeeTier) -> bool:
     return fees.max_priority_fee_per_gas_wei >= tip and fees.max_fee_per_gas_wei >= market.base_fee_per_gas_wei + tip
 
 
-def gas_limit_for(estimate: int) -> int:
-    """The gas limit for a node's `estimate`: exact for a plain transfer, a quarter more where code runs, never above EIP-7825's
-    limit.
+def gas_limit_for(estimate: int, *, limit_max: int = GAS_LIMIT_MAX) -> int:
+    """The gas limit for a node's `estimate`: exact for a plain transfer, a quarter more where code runs, never above `limit_max`.
 
-    Raises `FeeAboveCap` when the estimate itself is above that limit.
+    Raises `FeeAboveCap` when the estimate itself is above that.
     """
-    if estimate > GAS_LIMIT_MAX:
-        raise FeeAboveCap(
-            "this call needs more gas than a transaction may use (EIP-7825)", gas=estimate, gas_limit_max=GAS_LIMIT_MAX
-        )
+    if estimate > limit_max:
+        raise FeeAboveCap("this needs more gas than a transaction may use here", gas=estimate, gas_limit_max=limit_max)
     if estimate <= PLAIN_TRANSFER_GAS:
         return PLAIN_TRANSFER_GAS
-    return min(-(-estimate * 5 // 4), GAS_LIMIT_MAX)
+    return min(-(-estimate * 5 // 4), limit_max)
 
 
 def _raised(fee_wei: int) -> int:

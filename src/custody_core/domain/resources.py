@@ -15,6 +15,7 @@ from datetime import datetime
 import attrs
 
 from custody_core.domain.access import ApiKey, User
+from custody_core.domain.addresses import address_from_bytes
 from custody_core.domain.chain import BlockRef
 from custody_core.domain.deposit import Deposit, DepositState
 from custody_core.domain.money import format_units
@@ -133,6 +134,11 @@ def transaction_resource(transaction: Transaction, *, head: BlockRef | None = No
         **_amount_fields(transaction.asset, transaction.amount),
         "from": transaction.sender,
         "to": transaction.to,
+        "data": "0x" + transaction.data.hex() if transaction.data else None,
+        "access_list": [
+            {"address": address_from_bytes(address), "storageKeys": ["0x" + key.hex() for key in keys]}
+            for address, keys in transaction.access_list
+        ],
         "hash": transaction.hash,
         "nonce": transaction.nonce,
         "block": block_resource(inclusion.block) if inclusion else None,

@@ -10,6 +10,7 @@ import attrs
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import Block, BlockRef, Hash, Header, Log, Receipt
+from custody_core.domain.encoding import AccessList
 from custody_core.domain.fees import FeeHistory
 
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class Call:
     to: Address
     value_wei: int = 0
     data: bytes = b""
+    access_list: AccessList = ()
 
 
 @attrs.frozen

@@ -37,18 +37,24 @@ class Acceptance:
         wallet_id: str,
         *,
         to: str,
-        amount: int,
         idempotency_key: str,
+        amount: int | None = None,
         asset: str = NATIVE_ALIAS,
         chain_id: int | None = None,
         tier: FeeTier | str = FeeTier.NORMAL,
         fee_per_gas_max_wei: int | None = None,
         external_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        data: bytes | str | None = None,
+        value: int | None = None,
+        access_list: Sequence[Mapping[str, object]] = (),
         owner_id: str | None = None,
         actor: str | None = None,
     ) -> Accepted:
         """Accepts a transfer of `amount` base units; the worker signs and sends it. The same key gets the same answer.
+
+        With `data` it is a contract call in place of a transfer: of the contract at `to`, carrying `value` wei; it has no `amount`.
+        `access_list` is in the JSON form of EIP-2930.
 
         `actor` is who asks, where that is not the owner. Moves nothing and keeps nothing when it raises, with one exception:
         `PolicyDenied` names the `rejected` transaction it kept. Raises `NotFound`, `InvalidAddress`, `InvalidAmount`,
@@ -67,6 +73,9 @@ class Acceptance:
             fee_per_gas_max_wei=fee_per_gas_max_wei,
             external_id=external_id,
             metadata=metadata,
+            data=data,
+            value=value,
+            access_list=access_list,
             owner_id=owner_id,
             actor=actor,
         )
@@ -78,20 +87,37 @@ class Acceptance:
         wallet_id: str,
         *,
         to: str,
-        amount: int,
         idempotency_key: str,
+        amount: int | None = None,
         asset: str = NATIVE_ALIAS,
         chain_id: int | None = None,
         tier: FeeTier | str = FeeTier.NORMAL,
         fee_per_gas_max_wei: int | None = None,
         external_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        data: bytes | str | None = None,
+        value: int | None = None,
+        access_list: Sequence[Mapping[str, object]] = (),
         owner_id: str | None = None,
         actor: str | None = None,
     ) -> Asked:
         """The request that `accept` takes, for `accept_all`. Raises what `accept` raises for what can be read off it alone."""
         key = idempotency.require_key(idempotency_key)
-        request = read_request(self._kit, wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, external_id, metadata)
+        request = read_request(
+            self._kit,
+            wallet_id,
+            to,
+            amount,
+            asset,
+            chain_id,
+            tier,
+            fee_per_gas_max_wei,
+            external_id,
+            metadata,
+            data=data,
+            value=value,
+            access_list=access_list,
+        )
         return Asked(request, key, owner_id, actor)
 
     def accept_batch(
@@ -144,9 +170,7 @@ def _told(outcome: Accepted | CustodyError) -> Accepted | CustodyError:
         return outcome
     transaction = outcome.transaction
     if transaction.state is State.REJECTED and transaction.policy_verdict == Verdict.DENY:
-        denied = PolicyDenied(
-            "the policy does not allow this transfer", transaction_id=transaction.id, rules=transaction.policy_rules
-        )
+        denied = PolicyDenied("the policy does not allow this", transaction_id=transaction.id, rules=transaction.policy_rules)
         denied.replayed = outcome.replayed
         return denied
     return outcome

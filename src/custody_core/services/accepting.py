@@ -24,6 +24,7 @@ from custody_core.domain.wallet import Wallet, WalletState
 from custody_core.errors import ChainHalted, Conflict, CustodyError, ExternalIdExists, NodeUnavailable, NotFound, WalletFrozen
 from custody_core.ports import IdempotencyRecord, Unit
 from custody_core.services import idempotency
+from custody_core.services.call_requests import require_callable, token_at
 from custody_core.services.estimating import Estimate, Wanted
 from custody_core.services.kit import Kit, record_accepted
 from custody_core.services.outcomes import outcome_of
@@ -92,6 +93,8 @@ class Desk:
         self._users = unit.users_by_id(sorted({*owners.values()}))
         self._chains = {state.chain_id: state for state in unit.chains()}
         self._tokens = tokens_for(unit, requests)
+        called = {each.to for each in requests if each.is_call}
+        self._managed = unit.wallets_by_address(called) if called else {}
         named = [(owners[each.request.wallet_id], each) for each in asked if each.request.wallet_id in owners]
         self._records = dict(
             unit.idempotency_records({(idempotency.scope_of(owner, each.route), each.key) for owner, each in named})
@@ -129,6 +132,9 @@ class Desk:
         asset = asset_of(request, self._tokens)
         require_recipient(request.to, sender=wallet.address, token=asset.contract)
         self._require_may_send(request, wallet)
+        token = self._called_token(request)
+        if request.is_call:
+            require_callable(request.to, request.data, managed=self._managed, token=token)
         require_funds(request.amount, 0, asset, *self._funds(wallet, asset))
         return Wanted(request, asset, wallet.address)
 
@@ -139,7 +145,10 @@ class Desk:
             return earlier
         self._require_may_send(request, wallet)
         asset = asset_of(request, self._tokens)  # a token may have been disabled while the node was asked
-        evaluation = evaluate(policies, policy_inputs(request, wallet, asset))
+        token = self._called_token(request)
+        if request.is_call:  # again: it may have been listed while the node was asked
+            require_callable(request.to, request.data, managed=self._managed, token=token)
+        evaluation = evaluate(policies, policy_inputs(request, wallet, asset, token))
         transaction = _transaction(self._fresh_id(now), request, wallet, asset, estimate, evaluation, now)
         if transaction.state is not State.REJECTED:
             require_funds(request.amount, transaction.fee_hold_wei, asset, *self._funds(wallet, asset))
@@ -193,6 +202,9 @@ class Desk:
             raise ExternalIdExists("this owner has a transaction with this external id", pointer="/external_id")
         return None
 
+    def _called_token(self, request: SendRequest) -> str | None:
+        return token_at(self._tokens, request.chain_id, request.to) if request.is_call else None
+
     def _require_may_send(self, request: SendRequest, wallet: Wallet) -> None:
         require_enabled(self._users.get(wallet.owner_id or ""))
         if wallet.state is not WalletState.OPEN:
@@ -209,11 +221,11 @@ class Desk:
         return self._available[of_asset], self._available[native]
 
 
-def policy_inputs(request: SendRequest, wallet: Wallet, asset: Asset) -> PolicyInput:
-    """What the policy is asked about a request."""
+def policy_inputs(request: SendRequest, wallet: Wallet, asset: Asset, token: str | None) -> PolicyInput:
+    """What the policy is asked about a request. `token` is the alias of the token whose contract it calls."""
     return PolicyInput(
         chain_id=request.chain_id,
-        type="transfer",
+        type=str(request.type),
         wallet_id=wallet.id,
         owner_id=wallet.owner_id or "",
         sender=wallet.address,
@@ -221,6 +233,9 @@ def policy_inputs(request: SendRequest, wallet: Wallet, asset: Asset) -> PolicyI
         asset=asset.alias,
         contract=asset.contract,
         amount=request.amount,
+        data=request.data,
+        access_list=request.access_list,
+        token=token,
     )
 
 
@@ -251,6 +266,9 @@ def _transaction(
         policy_verdict=str(evaluation.verdict),
         policy_ids=evaluation.policy_ids,
         policy_rules=evaluation.rules,
+        type=str(request.type),
+        data=request.data,
+        access_list=request.access_list,
         due_at=now if allowed else None,
         reason=None if allowed else "the policy does not allow it",
         external_id=request.external_id,

@@ -22,7 +22,7 @@ from custody_core.services.send_requests import SendRequest
 
 @attrs.frozen
 class Wanted:
-    """A transfer to be estimated."""
+    """A send to be estimated."""
 
     request: SendRequest
     asset: Asset
@@ -59,7 +59,10 @@ def _estimate_on(kit: Kit, markets: RecentMarkets, chain_id: int, wanted: Sequen
     caps = [outcome_of(partial(_cap, kit, each.request, market)) for each in wanted]
     calls = [_call(each) for each, cap in zip(wanted, caps, strict=True) if isinstance(cap, int)]
     answers = iter(kit.chain(chain_id).estimate_gas(calls) if calls else ())
-    return [outcome_of(partial(_estimate, cap, market, next(answers))) if isinstance(cap, int) else cap for cap in caps]
+    return [
+        outcome_of(partial(_estimate, cap, market, next(answers), kit.limits.gas_limit_max)) if isinstance(cap, int) else cap
+        for cap in caps
+    ]
 
 
 def _cap(kit: Kit, request: SendRequest, market: FeeQuote) -> int:
@@ -76,15 +79,16 @@ def _cap(kit: Kit, request: SendRequest, market: FeeQuote) -> int:
 def _call(wanted: Wanted) -> Call:
     request, contract = wanted.request, wanted.asset.contract
     if contract is None:
-        return Call(wanted.sender, request.to, request.amount)
-    return Call(wanted.sender, contract, 0, erc20_transfer_calldata(address_to_bytes(request.to), request.amount))
+        return Call(wanted.sender, request.to, request.amount, request.data, request.access_list)
+    data = erc20_transfer_calldata(address_to_bytes(request.to), request.amount)
+    return Call(wanted.sender, contract, 0, data, request.access_list)
 
 
-def _estimate(cap: int, market: FeeQuote, answer: Answer[int | Reverted]) -> Estimate:
+def _estimate(cap: int, market: FeeQuote, answer: Answer[int | Reverted], gas_limit_max: int) -> Estimate:
     match answer:
         case Found(value=Reverted(reason=reason)):
-            raise SimulationReverted(f"this transfer would revert: {reason or 'no reason given'}", reason=reason or "")
+            raise SimulationReverted(f"this would revert: {reason or 'no reason given'}", reason=reason or "")
         case Found(value=int(gas)):
-            return Estimate(gas_limit_for(gas), market, cap)
+            return Estimate(gas_limit_for(gas, limit_max=gas_limit_max), market, cap)
         case _:
-            raise NodeUnavailable("the node does not say what this transfer needs; try again")
+            raise NodeUnavailable("the node does not say what this needs; try again")

@@ -202,7 +202,9 @@ class Follower:
 
     def _reason(self, transaction: Transaction, evidence: BlockEvidence) -> str:
         """Tried again on top of the block before: what stood earlier in its own block may have made it another story."""
-        call = Call(transaction.sender, transaction.call_to, transaction.call_value_wei, transaction.call_data)
+        call = Call(
+            transaction.sender, transaction.call_to, transaction.call_value_wei, transaction.call_data, transaction.access_list
+        )
         answer = self._chain.try_call(call, on_top_of=evidence.matches.block.header.number - 1)
         if isinstance(answer, Found) and isinstance(answer.value, Reverted):
             return f"it reverted: {answer.value.reason or 'its contract gives no reason'}"

@@ -16,7 +16,7 @@ from custody_core.domain import deposit as deposits
 from custody_core.domain import lifecycle
 from custody_core.domain.audit import AuditEvent, Event
 from custody_core.domain.chain import BlockRef
-from custody_core.domain.fees import GWEI
+from custody_core.domain.fees import GAS_LIMIT_MAX, GWEI
 from custody_core.domain.ids import ENTROPY_BYTES, IdPrefix, make_id
 from custody_core.domain.nonce import IN_FLIGHT_MAX
 from custody_core.domain.resources import Resource, deposit_resource, transaction_resource, wallet_resource
@@ -39,6 +39,9 @@ class Limits:
 
     fee_per_gas_max_wei: int = 500 * GWEI
     """No transaction's cap is above this."""
+
+    gas_limit_max: int = GAS_LIMIT_MAX
+    """No transaction may use more gas: what a call needs above this is refused before anything is signed."""
 
     confirmations: Mapping[int, int | None] = attrs.field(factory=dict)
     """Chain id → the depth that counts as final; None or no entry: the node's `finalized` tag."""

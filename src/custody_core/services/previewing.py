@@ -13,6 +13,7 @@ from custody_core.domain.policy import Evaluation, Verdict, evaluate
 from custody_core.domain.tokens import Asset
 from custody_core.ports import Unit
 from custody_core.services.accepting import policy_inputs
+from custody_core.services.call_requests import require_callable, token_at
 from custody_core.services.estimating import Wanted, estimate_sends
 from custody_core.services.funds import available_for
 from custody_core.services.kit import Kit
@@ -26,6 +27,7 @@ from custody_core.services.wallets import visible_wallet
 class Preview:
     """What a send would cost and whether it would be accepted now. `fee_hold_wei` is the most that gas can cost."""
 
+    type: str
     asset: Asset
     amount: int
     gas_limit: int
@@ -44,10 +46,14 @@ def preview_send(kit: Kit, markets: RecentMarkets, request: SendRequest, owner_i
 
     def work(unit: Unit) -> tuple[Wanted, int, int, Evaluation]:
         wallet = visible_wallet(unit, request.wallet_id, owner_id)
-        asset = asset_of(request, tokens_for(unit, [request]))
+        tokens = tokens_for(unit, [request])
+        asset = asset_of(request, tokens)
         require_recipient(request.to, sender=wallet.address, token=asset.contract)
+        token = token_at(tokens, request.chain_id, request.to) if request.is_call else None
+        if request.is_call:
+            require_callable(request.to, request.data, managed=unit.wallets_by_address({request.to}), token=token)
         available, native = available_for(unit, wallet.id, asset)
-        evaluation = evaluate(unit.active_policies(), policy_inputs(request, wallet, asset))
+        evaluation = evaluate(unit.active_policies(), policy_inputs(request, wallet, asset, token))
         return Wanted(request, asset, wallet.address), available, native, evaluation
 
     wanted, available, native, evaluation = kit.read(work)
@@ -56,6 +62,7 @@ def preview_send(kit: Kit, markets: RecentMarkets, request: SendRequest, owner_i
     hold = estimate.gas_limit * estimate.fee_per_gas_max_wei
     cap = payment_cap(estimate.fee_per_gas_max_wei)
     return Preview(
+        type=str(request.type),
         asset=wanted.asset,
         amount=request.amount,
         gas_limit=estimate.gas_limit,

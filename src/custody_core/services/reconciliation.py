@@ -22,7 +22,7 @@ from custody_core.domain.ledger import WALLET_KINDS, Reason
 from custody_core.domain.money import UINT256_MAX
 from custody_core.domain.resources import chain_text
 from custody_core.domain.tokens import NATIVE_ALIAS
-from custody_core.domain.transaction import AttemptKind, AttemptState, State
+from custody_core.domain.transaction import AttemptKind, AttemptState, State, TransactionType
 from custody_core.ports import Found
 from custody_core.services.books import PAGE, Books, read_books
 from custody_core.services.kit import Kit
@@ -131,8 +131,11 @@ def _non_negative(books: Books) -> Iterator[str]:
 
 
 def _integers(books: Books) -> Iterator[str]:
-    amounts = [(each.id, each.amount) for each in books.transactions] + [(each.id, each.key.amount) for each in books.deposits]
-    yield from (f"{id_}: {amount!r}" for id_, amount in amounts if type(amount) is not int or not 0 < amount <= UINT256_MAX)
+    amounts = [(each.id, each.amount, each.type == TransactionType.CONTRACT_CALL) for each in books.transactions]
+    amounts += [(each.id, each.key.amount, False) for each in books.deposits]
+    for id_, amount, may_be_nothing in amounts:
+        if type(amount) is not int or not (0 if may_be_nothing else 1) <= amount <= UINT256_MAX:
+            yield f"{id_}: {amount!r}"
 
 
 def _same_payment(books: Books) -> Iterator[str]:
@@ -145,11 +148,12 @@ def _same_payment(books: Books) -> Iterator[str]:
             except (MalformedTransaction, MalformedSignature):
                 yield f"{attempt.id} of {each.id} holds bytes that are no transaction"
                 continue
-            said = (unsigned.nonce, unsigned.to, unsigned.value, unsigned.data)
+            said = (unsigned.nonce, unsigned.to, unsigned.value, unsigned.data, unsigned.access_list)
             if attempt.kind is AttemptKind.PAYMENT:
-                meant = (each.nonce, bytes.fromhex(each.call_to[2:]), each.call_value_wei, each.call_data)
+                to = bytes.fromhex(each.call_to[2:])
+                meant = (each.nonce, to, each.call_value_wei, each.call_data, each.access_list)
             else:
-                meant = (each.nonce, bytes.fromhex(each.sender[2:]), 0, b"")
+                meant = (each.nonce, bytes.fromhex(each.sender[2:]), 0, b"", ())
             if said != meant:
                 yield f"{attempt.id} of {each.id} is not the {attempt.kind} that it should be"
 

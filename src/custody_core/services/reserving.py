@@ -20,14 +20,18 @@ from custody_core.domain.ids import IdPrefix
 from custody_core.domain.lifecycle import Change, decide
 from custody_core.domain.nonce import NonceLine, open_line, reserve, used_elsewhere
 from custody_core.domain.policy import Decision, Evaluation, Policy, PolicyInput, Verdict, evaluate
-from custody_core.domain.transaction import Attempt, AttemptKind, State, Transaction
+from custody_core.domain.transaction import Attempt, AttemptKind, State, Transaction, TransactionType
 from custody_core.domain.wallet import Wallet, WalletState
 from custody_core.errors import CustodyError, FeeUnavailable, KeyIntegrity, WalletFrozen
 from custody_core.ports import Chain, Found, Keys, Unit
+from custody_core.services.call_requests import token_at
 from custody_core.services.foreign_use import stop_wallet
 from custody_core.services.kit import Kit
 from custody_core.services.market import market_now
 from custody_core.services.rounds import IN_FLIGHT_LIMIT, Outcome, Parked, save_step
+
+WOKEN_WITHIN = timedelta(minutes=10)
+"""How long a transaction waits at most for its wallet's turn to come to it. A block that takes an earlier one wakes the next."""
 
 
 @attrs.frozen
@@ -128,7 +132,7 @@ class _Reservation:
             return decide(transaction, Refused("the owner is disabled"), self._now)
         if wallet.state is WalletState.FROZEN:
             return Parked(transaction, WalletFrozen.code, "its wallet is frozen")
-        evaluation = evaluate(policies, _policy_inputs(transaction))
+        evaluation = evaluate(policies, _policy_inputs(transaction, self._called_token(transaction)))
         if evaluation.verdict is not Verdict.ALLOW:
             return decide(transaction, Refused("the policy in force does not allow it"), self._now)
         market = self._outside.market
@@ -136,12 +140,17 @@ class _Reservation:
             return Parked(transaction, FeeUnavailable.code, "the node gives no fees that make sense")
         return self._obstacle(transaction) or self._reserve(transaction, evaluation, market)
 
+    def _called_token(self, transaction: Transaction) -> str | None:
+        if transaction.type != TransactionType.CONTRACT_CALL:
+            return None
+        return token_at(self._unit.tokens(transaction.chain_id), transaction.chain_id, transaction.to)
+
     def _obstacle(self, transaction: Transaction) -> Parked | None:
         problem = self._outside.problems.get(transaction.wallet_id)
         if problem is not None:
             return Parked(transaction, problem.code, problem.detail)
         if self._in_flight[transaction.wallet_id] >= self._kit.limits.in_flight_max:
-            return Parked(transaction, IN_FLIGHT_LIMIT, "earlier sends of this wallet come first", wait=timedelta(minutes=1))
+            return Parked(transaction, IN_FLIGHT_LIMIT, "earlier sends of this wallet come first", wait=WOKEN_WITHIN)
         if transaction.sender not in self._outside.known_nonces:
             return Parked(transaction, "node-unavailable", "the node does not say how far this wallet is on the chain")
         return None
@@ -166,7 +175,7 @@ class _Reservation:
         return decide(transaction, NonceReserved(nonce, decision.id, attempt), self._now)
 
 
-def _policy_inputs(transaction: Transaction) -> PolicyInput:
+def _policy_inputs(transaction: Transaction, token: str | None) -> PolicyInput:
     """What the policy is asked about an accepted transaction."""
     return PolicyInput(
         chain_id=transaction.chain_id,
@@ -178,4 +187,7 @@ def _policy_inputs(transaction: Transaction) -> PolicyInput:
         asset=transaction.asset.alias,
         contract=transaction.asset.contract,
         amount=transaction.amount,
+        data=transaction.data,
+        access_list=transaction.access_list,
+        token=token,
     )

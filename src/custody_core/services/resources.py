@@ -33,6 +33,7 @@ def movement_resource(movement: Transaction | Deposit, heads: Mapping[int, Block
 def preview_resource(preview: Preview) -> Resource:
     """What a send would cost and whether it would be accepted."""
     return {
+        "type": preview.type,
         "chain": chain_text(preview.asset.chain_id),
         "asset": preview.asset.alias,
         "asset_id": preview.asset.caip19,

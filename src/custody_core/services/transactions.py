@@ -43,14 +43,17 @@ class Transactions(Acceptance):
         wallet_id: str,
         *,
         to: str,
-        amount: int,
         idempotency_key: str,
+        amount: int | None = None,
         asset: str = NATIVE_ALIAS,
         chain_id: int | None = None,
         tier: FeeTier | str = FeeTier.NORMAL,
         fee_per_gas_max_wei: int | None = None,
         external_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        data: bytes | str | None = None,
+        value: int | None = None,
+        access_list: Sequence[Mapping[str, object]] = (),
         owner_id: str | None = None,
     ) -> Transaction:
         """As `accept`, and raising what it raises: the transaction that the same key gets every time, as it is now."""
@@ -65,6 +68,9 @@ class Transactions(Acceptance):
             fee_per_gas_max_wei=fee_per_gas_max_wei,
             external_id=external_id,
             metadata=metadata,
+            data=data,
+            value=value,
+            access_list=access_list,
             owner_id=owner_id,
         )
         return accepted.transaction
@@ -74,17 +80,34 @@ class Transactions(Acceptance):
         wallet_id: str,
         *,
         to: str,
-        amount: int,
+        amount: int | None = None,
         asset: str = NATIVE_ALIAS,
         chain_id: int | None = None,
         tier: FeeTier | str = FeeTier.NORMAL,
         fee_per_gas_max_wei: int | None = None,
+        data: bytes | str | None = None,
+        value: int | None = None,
+        access_list: Sequence[Mapping[str, object]] = (),
         owner_id: str | None = None,
     ) -> Preview:
         """What `send` would do with the same arguments. Moves nothing. Raises what `send` raises, but for what it tells in its
         answer.
         """
-        request = read_request(self._kit, wallet_id, to, amount, asset, chain_id, tier, fee_per_gas_max_wei, None, None)
+        request = read_request(
+            self._kit,
+            wallet_id,
+            to,
+            amount,
+            asset,
+            chain_id,
+            tier,
+            fee_per_gas_max_wei,
+            None,
+            None,
+            data=data,
+            value=value,
+            access_list=access_list,
+        )
         return preview_send(self._kit, self._markets, request, owner_id)
 
     def get(self, transaction_id: str, *, owner_id: str | None = None) -> Transaction | Deposit:

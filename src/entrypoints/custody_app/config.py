@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 import attrs
 
 from custody_core.domain.chain import chain_name
-from custody_core.domain.fees import GWEI
+from custody_core.domain.fees import GAS_LIMIT_MAX, GWEI, PLAIN_TRANSFER_GAS
 from custody_core.errors import CustodyError
 
 PREFIX = "CUSTODY_"
@@ -67,6 +67,7 @@ class Settings:
     key_file: Path = Path("custody.key")
     scan_interval_s: float = 2.0
     max_fee_per_gas_wei: int = 500 * GWEI
+    max_gas_limit: int = GAS_LIMIT_MAX
     key_pool_size: int = 10
     dust_wei: int = 0
     allow_http_rpc: bool = False
@@ -242,6 +243,15 @@ def _positive(name: str, text: str) -> int:
     return number
 
 
+def _gas_limit(name: str, text: str) -> int:
+    number = _natural(name, text)
+    if not PLAIN_TRANSFER_GAS <= number <= GAS_LIMIT_MAX:
+        raise ConfigurationError(
+            f"{PREFIX}{name} lies between {PLAIN_TRANSFER_GAS} (a plain transfer) and {GAS_LIMIT_MAX} (EIP-7825)"
+        )
+    return number
+
+
 def _natural(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ConfigurationError(f"{PREFIX}{name} is a whole number, not {text[:40]!r}")
@@ -271,6 +281,7 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
     "KEY_FILE": _path,
     "SCAN_INTERVAL_S": _seconds,
     "MAX_FEE_PER_GAS_WEI": _positive,
+    "MAX_GAS_LIMIT": _gas_limit,
     "KEY_POOL_SIZE": _positive,
     "DUST_WEI": _natural,
     "ALLOW_HTTP_RPC": _boolean,

@@ -21,6 +21,10 @@ AddressText = Annotated[
     str, Meta(description="all lower case, or with a valid EIP-55 checksum", extra_json_schema={"pattern": "^0x[0-9a-fA-F]{40}$"})
 ]
 ChainText = Annotated[str, Meta(description="CAIP-2", extra_json_schema={"pattern": "^eip155:[1-9][0-9]*$"})]
+DataText = Annotated[
+    str, Meta(description="calldata: a selector and arguments", extra_json_schema={"pattern": "^0x([0-9a-fA-F]{2}){4,}$"})
+]
+StorageKeyText = Annotated[str, Meta(description="32 bytes", extra_json_schema={"pattern": "^0x[0-9a-fA-F]{64}$"})]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339")]
 MomentText = Annotated[str, Meta(description="RFC 3339", extra_json_schema={"format": "date-time"})]
 Limit = Annotated[int, Meta(ge=1, le=200, description="entries on a page")]
@@ -114,14 +118,24 @@ class FeeWish(Schema):
     fee_per_gas_max_wei: AmountText | None = None
 
 
+class AccessListEntry(Schema):
+    """One contract and its storage keys that a transaction is going to touch (EIP-2930)."""
+
+    address: AddressText
+    storage_keys: list[StorageKeyText] = field(name="storageKeys")
+
+
 class Transfer(Schema):
-    """`POST /transactions/preview`."""
+    """`POST /transactions/preview`. A `transfer` has an `amount`, and `data` and `value` are of a `contract_call` alone."""
 
     wallet_id: str
     to: AddressText
-    amount: AmountText
-    type: Literal["transfer"] = "transfer"
+    amount: AmountText | UnsetType = UNSET
+    type: Literal["transfer", "contract_call"] = "transfer"
     asset: str = "eth"
+    data: DataText | UnsetType = UNSET
+    value: AmountText | UnsetType = UNSET
+    access_list: Annotated[list[AccessListEntry], Meta(max_length=100, description="as in EIP-2930")] = field(default_factory=list)
     chain: ChainText | None = None
     fee: FeeWish = field(default_factory=FeeWish)
 

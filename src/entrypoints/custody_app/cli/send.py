@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
-from typing import Any
+from typing import IO, Any, Final, TypedDict, Unpack
 
 import click
 
@@ -14,11 +15,36 @@ from custody_app.cli.opening import books_and_nodes, chain_number
 from custody_app.cli.output import Command, fields, json_option, say, show
 from custody_app.cli.resources import heads_of
 from custody_app.cli.waiting import timeout_option, wait_for
-from custody_core import Custody, FeeTier, IdempotencyKeyMissing, UnsupportedAsset, parse_address
+from custody_core import (
+    Custody,
+    FeeTier,
+    IdempotencyKeyMissing,
+    InvalidAmount,
+    UnsupportedAsset,
+    ValidationFailed,
+    parse_address,
+    parse_units,
+)
 from custody_core.domain.money import ETHER_DECIMALS, format_units, parse_base_units
 from custody_core.domain.resources import Resource
 from custody_core.domain.tokens import NATIVE_ALIAS, TokenState
 from custody_core.services.resources import movement_resource, preview_resource
+
+ACCESS_LIST_BYTES_MAX: Final = 1_000_000
+
+
+class _Typed(TypedDict):
+    """The options of `_payment_options`."""
+
+    to: str
+    amount: str | None
+    asset: str | None
+    data: str | None
+    value: str | None
+    access_list: IO[bytes] | None
+    chain: str | None
+    tier: str
+    fee_cap: str | None
 
 
 def _payment_options(command: Command) -> Command:
@@ -27,8 +53,13 @@ def _payment_options(command: Command) -> Command:
         (
             click.argument("wallet"),
             click.option("--to", required=True, metavar="0x…", help="the recipient's address"),
-            click.option("--amount", required=True, metavar="AMOUNT", help="0.05eth, 10.5usdc, or whole base units"),
+            click.option("--amount", metavar="AMOUNT", help="0.05eth, 10.5usdc, or whole base units; not with --data"),
             click.option("--asset", metavar="ALIAS", help="what base units are of: eth (the default) or a listed token"),
+            click.option("--data", metavar="0x…", help="call the contract at --to with this calldata, in place of a transfer"),
+            click.option("--value", metavar="AMOUNT", help="the ether that such a call carries; none unless told"),
+            click.option(
+                "--access-list", "access_list", type=click.File("rb"), metavar="FILE", help="JSON as in EIP-2930; - is stdin"
+            ),
             click.option("--chain", metavar="eip155:ID", help="which chain, where several are followed"),
             click.option("--tier", type=click.Choice([str(tier) for tier in FeeTier]), default="normal", show_default=True),
             click.option("--fee-per-gas-max-wei", "fee_cap", metavar="WEI", help="the most to pay per gas; no attempt offers more"),
@@ -41,18 +72,9 @@ def _payment_options(command: Command) -> Command:
 @click.command("preview")
 @_payment_options
 @json_option
-def preview(
-    wallet: str,
-    to: str,
-    amount: str,
-    asset: str | None,
-    chain: str | None,
-    tier: str,
-    fee_cap: str | None,
-    as_json: bool,
-) -> None:
+def preview(wallet: str, as_json: bool, **typed: Unpack[_Typed]) -> None:
     """Show what a send would cost and whether it would be accepted. Moves nothing."""
-    payment = _Payment(wallet, to, amount, asset, chain, tier, fee_cap)
+    payment = _Payment(wallet, typed)
     with books_and_nodes() as custody:
         resource = preview_resource(custody.transactions.preview(wallet, **payment.arguments(custody)))
     show(resource, as_json=as_json, text=_preview_text(resource, payment))
@@ -69,12 +91,6 @@ def preview(
 @json_option
 def send(
     wallet: str,
-    to: str,
-    amount: str,
-    asset: str | None,
-    chain: str | None,
-    tier: str,
-    fee_cap: str | None,
     idempotency_key: str | None,
     external_id: str | None,
     until: str | None,
@@ -82,10 +98,11 @@ def send(
     yes: bool,
     no_input: bool,
     as_json: bool,
+    **typed: Unpack[_Typed],
 ) -> int:
     """Send from a wallet. WALLET is its id. The scanner signs it, sends it and follows it until it is final."""
     somebody_is_there = sys.stdin.isatty() and sys.stderr.isatty() and not no_input
-    payment = _Payment(wallet, to, amount, asset, chain, tier, fee_cap)
+    payment = _Payment(wallet, typed)
     if idempotency_key is None and not somebody_is_there:
         raise IdempotencyKeyMissing("give --idempotency-key: the id of your payout, the same one on every retry")
     # An empty key is not a missing one: a key made up in its place would pay again at each retry. The service refuses it.
@@ -107,24 +124,35 @@ def send(
 class _Payment:
     """What was typed, checked as far as that goes without the service."""
 
-    def __init__(
-        self, wallet: str, to: str, amount: str, asset: str | None, chain: str | None, tier: str, fee_cap: str | None
-    ) -> None:
+    def __init__(self, wallet: str, typed: _Typed) -> None:
+        amount, value, cap, access_list = typed["amount"], typed["value"], typed["fee_cap"], typed["access_list"]
         self.wallet = wallet
-        self.to = parse_address(to)
-        self._typed: TypedAmount = read_amount(amount)
-        self._asset = asset
-        self._chain_id = chain_number(chain)
-        self._tier = tier
-        self._fee_cap = None if fee_cap is None else parse_base_units(fee_cap, pointer="/fee/fee_per_gas_max_wei")
+        self.to = parse_address(typed["to"])
+        self.data = typed["data"]
+        if (amount is None) == (self.data is None):
+            raise click.UsageError("give either --amount, for a transfer, or --data, for a contract call")
+        if value is not None and self.data is None:
+            raise click.UsageError("--value belongs to --data; what a transfer moves is its --amount")
+        self._amount: TypedAmount | None = None if amount is None else read_amount(amount)
+        self._value = None if value is None else _wei(value)
+        self._asset = typed["asset"]
+        self._chain_id = chain_number(typed["chain"])
+        self._tier = typed["tier"]
+        self._fee_cap = None if cap is None else parse_base_units(cap, pointer="/fee/fee_per_gas_max_wei")
+        self._access_list = () if access_list is None else _read_access_list(access_list)
 
     def arguments(self, custody: Custody) -> dict[str, Any]:
         """What `custody.transactions.send` and `.preview` take."""
-        asset, amount = base_units(self._typed, asset=self._asset, decimals_of=lambda alias: self._decimals(custody, alias))
+        asset, amount = self._asset or NATIVE_ALIAS, None
+        if self._amount is not None:
+            asset, amount = base_units(self._amount, asset=self._asset, decimals_of=lambda alias: self._decimals(custody, alias))
         return {
             "to": self.to,
             "amount": amount,
             "asset": asset,
+            "data": self.data,
+            "value": self._value,
+            "access_list": self._access_list,
             "chain_id": self._chain_id,
             "tier": self._tier,
             "fee_per_gas_max_wei": self._fee_cap,
@@ -143,6 +171,21 @@ class _Payment:
         return known.pop()
 
 
+def _wei(text: str) -> int:
+    """The ether that was typed: `0.05eth`, or wei."""
+    typed = read_amount(text)
+    if typed.alias not in {None, NATIVE_ALIAS}:
+        raise InvalidAmount(f"a call carries ether and not {typed.alias}", pointer="/value")
+    return parse_units(typed.number, 0 if typed.alias is None else ETHER_DECIMALS)
+
+
+def _read_access_list(file: IO[bytes]) -> Any:
+    try:
+        return json.loads(file.read(ACCESS_LIST_BYTES_MAX))
+    except (ValueError, RecursionError):
+        raise ValidationFailed("the access list is not JSON, or larger than 1 MB", pointer="/access_list") from None
+
+
 def _ask(custody: Custody, payment: _Payment, arguments: dict[str, Any]) -> None:
     """Shows the preview and goes on only with a yes."""
     say(_preview_text(preview_resource(custody.transactions.preview(payment.wallet, **arguments)), payment))
@@ -157,6 +200,7 @@ def _preview_text(resource: Resource, payment: _Payment) -> str:
         {
             "from": payment.wallet,
             "to": payment.to,
+            "calldata": payment.data,
             "amount": f"{preview_['formatted']} {preview_['asset']} ({preview_['amount']} base units)",
             "available": f"{format_units(int(preview_['available']), preview_['decimals'])} {preview_['asset']}",
             "gas": f"{preview_['gas_limit']} at {_gwei(preview_['fee_per_gas_max_wei'])} at most: {hold} eth are held for it",
@@ -185,6 +229,7 @@ def movement_text(resource: Resource) -> str:
             "amount": f"{movement['formatted']} {movement['asset']} ({movement['chain']})",
             "from": movement["from"],
             "to": movement["to"],
+            "calldata": movement.get("data"),
             "wallet": movement["wallet_id"],
             "hash": movement["hash"],
             "nonce": movement.get("nonce"),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from custody_core import CustodyError, Transaction
+from typing import TypedDict
+
+from msgspec import UNSET
+
+from custody_core import CustodyError, Transaction, ValidationFailed
 from custody_core.domain.access import Scope
 from custody_core.domain.money import parse_base_units
 from custody_core.domain.resources import Resource, attempt_resource
@@ -20,8 +24,8 @@ def create(call: Call) -> Reply:
     asked = call.custody.transactions.ask(
         body.wallet_id,
         to=body.to,
-        amount=parse_base_units(body.amount),
         asset=body.asset,
+        **_moved(body),
         chain_id=read_chain(body.chain),
         tier=body.fee.tier,
         fee_per_gas_max_wei=_fee_cap(body.fee),
@@ -77,8 +81,8 @@ def preview(call: Call) -> Reply:
     found = call.custody.transactions.preview(
         body.wallet_id,
         to=body.to,
-        amount=parse_base_units(body.amount),
         asset=body.asset,
+        **_moved(body),
         chain_id=read_chain(body.chain),
         tier=body.fee.tier,
         fee_per_gas_max_wei=_fee_cap(body.fee),
@@ -127,6 +131,29 @@ def cancel(call: Call) -> Reply:
 def speed_up(call: Call) -> Reply:
     hurried = call.custody.transactions.speed_up(call.ids["transaction_id"], owner_id=call.owner, actor=call.actor)
     return Reply(movement_resource(hurried, call.custody.chains.heads()))
+
+
+class _Moved(TypedDict):
+    """What a body says that its transaction moves and does, as `ask` and `preview` take it."""
+
+    amount: int | None
+    data: str | None
+    value: int | None
+    access_list: list[dict[str, object]]
+
+
+def _moved(body: schemas.Transfer) -> _Moved:
+    if (body.type == "contract_call") != (body.data is not UNSET):
+        detail = "a contract call has data" if body.data is UNSET else "data belongs to the type contract_call"
+        raise ValidationFailed(detail, pointer="/data")
+    if body.type == "transfer" and body.amount is UNSET:
+        raise ValidationFailed("a transfer has an amount", pointer="/amount")
+    return {
+        "amount": None if body.amount is UNSET else parse_base_units(body.amount),
+        "data": None if body.data is UNSET else body.data,
+        "value": None if body.value is UNSET else parse_base_units(body.value, pointer="/value", minimum=0),
+        "access_list": [{"address": each.address, "storageKeys": each.storage_keys} for each in body.access_list],
+    }
 
 
 def _fee_cap(fee: schemas.FeeWish) -> int | None:

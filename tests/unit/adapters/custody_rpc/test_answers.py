@@ -366,6 +366,9 @@ def test_estimates(stage: Stage) -> None:
     call = Call(SENDER, TOKEN, 5, b"\xab")
     assert stage.plays(results("0x5208")).estimate_gas([call])[0] == Found(21_000)
     assert stage.asked["params"] == [{"from": SENDER, "to": TOKEN, "value": "0x5", "data": "0xab"}, "latest"]
+    listed = Call(SENDER, TOKEN, 5, b"\xab", ((bytes.fromhex(TOKEN[2:]), (bytes(32),)),))
+    stage.plays(results("0x5208")).estimate_gas([listed])
+    assert stage.asked["params"][0]["accessList"] == [{"address": TOKEN.lower(), "storageKeys": ["0x" + "00" * 32]}]
     assert stage.plays(error("execution reverted: no", 3)).estimate_gas([call])[0] == Found(Reverted("no"))
     assert isinstance(stage.plays(results("0x0")).estimate_gas([call])[0], Unknown)
     assert isinstance(stage.plays(results(None)).estimate_gas([call])[0], Unknown)
