@@ -23,16 +23,14 @@ from concurrent.futures import Future
 from typing import Any, Final, cast
 
 import attrs
-import msgspec
-from gunicorn.http import errors as refusals
 from gunicorn.http.body import LengthReader
+from gunicorn.http.errors import InvalidHeader, NoMoreData
 from gunicorn.http.parser import RequestParser
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from custody_http.arriving import Arrival
-from custody_http.errors import INTERNAL, BodyTooLarge, Problem, problem_of
-from custody_http.security import HEADERS, request_id_of
+from custody_http.refusals import raw_answer, refusal_of
 
 READ_WITHIN_S: Final = 20
 """How long a client may take to send a request."""
@@ -204,10 +202,10 @@ class Worker(ThreadWorker):
 
     def handle_error(self, req: object, client: socket.socket, addr: object, exc: BaseException) -> None:  # noqa: ARG002
         """Answers what could not be read as a request, and what broke outside of the application."""
-        problem = _refusal(exc)
+        problem = refusal_of(exc)
         self.log.warning("refused a request that could not be read: %s", type(exc).__name__)
         try:
-            write_nonblock(client, _raw_answer(problem))
+            write_nonblock(client, raw_answer(problem))
         except OSError:
             self.log.debug("the client did not wait for its refusal")
 
@@ -241,9 +239,9 @@ def _require_clear_head(request: Any) -> None:
     """
     names = [name for name, _ in request.headers]
     if "HOST" not in names and request.version >= (1, 1):
-        raise refusals.InvalidHeader("HOST")
+        raise InvalidHeader("HOST")
     if any(names.count(name) > 1 for name in SAID_ONCE):
-        raise refusals.InvalidHeader("twice")
+        raise InvalidHeader("twice")
 
 
 def _whole_body(request: Any) -> bytes:
@@ -252,7 +250,7 @@ def _whole_body(request: Any) -> bytes:
     length = reader.length if isinstance(reader, LengthReader) else 0
     body: bytes = request.body.read()
     if len(body) < length:
-        raise refusals.NoMoreData
+        raise NoMoreData
     return body
 
 
@@ -263,50 +261,3 @@ def _let_continue(conn: TConn, arrival: Arrival) -> None:
             conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n", socket.MSG_DONTWAIT)
         except OSError:
             return  # seen when it is read next
-
-
-_OURS = (refusals.InvalidResponseHeader, refusals.InvalidResponseHeaderName)  # type: ignore[attr-defined]  # as above
-"""What gunicorn counts among the client's faults, and is not."""
-
-
-def _refusal(error: BaseException) -> Problem:
-    match error:
-        case BodyTooLarge():
-            return problem_of(error)
-        case refusals.LimitRequestLine():
-            return Problem("invalid-request", 414, "the request line is too long")
-        case refusals.LimitRequestHeaders():
-            return Problem("invalid-request", 431, "the request has too many or too long header fields")
-        case refusals.UnsupportedTransferCoding():
-            return Problem("invalid-request", 501, "this transfer coding is not understood")
-        case refusals.ExpectationFailed():
-            return Problem("invalid-request", 417, "this expectation cannot be met")
-        case refusals.ParseException() if not isinstance(error, _OURS):
-            return Problem("invalid-request", 400, "the request is not well-formed HTTP/1.1")
-        case _:
-            return Problem(INTERNAL, 500, "something went wrong on our side; it is in the log under this request_id")
-
-
-_REASONS = {
-    400: "Bad Request",
-    413: "Content Too Large",
-    414: "URI Too Long",
-    417: "Expectation Failed",
-    431: "Request Header Fields Too Large",
-    501: "Not Implemented",
-}
-
-
-def _raw_answer(problem: Problem) -> bytes:
-    request_id = request_id_of(None)
-    body = msgspec.json.encode(problem.document(instance="", request_id=request_id))
-    headers = {
-        **HEADERS,
-        "Connection": "close",
-        "Content-Length": str(len(body)),
-        "Content-Type": "application/problem+json",
-        "X-Request-Id": request_id,
-    }
-    lines = [f"HTTP/1.1 {problem.status} {_REASONS.get(problem.status, 'Internal Server Error')}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + body
