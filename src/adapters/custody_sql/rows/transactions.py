@@ -182,4 +182,3 @@ def _to_inclusion(row: Row[Any]) -> Inclusion | None:
         effective_gas_price_wei=row.inclusion_effective_gas_price_wei,
         problem=row.inclusion_problem,
     )
-

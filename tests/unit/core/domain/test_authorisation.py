@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from custody_core.domain.authorisation import (
     authorise,
     transaction_to_sign,
 )
-from custody_core.domain.encoding import FeeMarketTransaction, decode_erc20_transfer
+from custody_core.domain.encoding import AccessList, FeeMarketTransaction, decode_erc20_transfer, signing_hash
 from custody_core.domain.fees import Fees
 from custody_core.domain.policy import Decision, Verdict
 from custody_core.domain.tokens import Asset, native_asset
@@ -83,6 +84,34 @@ def test_a_contract_call_is_signed_with_the_calldata_value_and_access_list_that_
     assert (unsigned.to, unsigned.value, unsigned.data) == (address_to_bytes(transaction.to), 0, call["data"])
     assert unsigned.access_list == call["access_list"]
     assert transaction_to_sign(payment_of(transaction), factories.sealed_key(WALLET)) == unsigned
+
+
+ACCESS_LISTS = st.lists(
+    st.tuples(st.binary(min_size=20, max_size=20), st.lists(st.binary(min_size=32, max_size=32), max_size=3).map(tuple)), max_size=3
+).map(tuple)
+
+
+@given(st.binary(min_size=4, max_size=200), st.integers(0, 10**20), ACCESS_LISTS)
+def test_s_20_an_authorised_call_is_hashed_as_eth_account_does(data: bytes, value: int, access_list: AccessList) -> None:
+    """EIP-2930's list within EIP-1559's transaction, from what was asked for to what is signed."""
+    transaction = planned(type="contract_call", data=data, amount=value, access_list=access_list)
+    unsigned = authorise(transaction, the_attempt(transaction), decided(transaction)).unsigned
+    listed = [{"address": "0x" + to.hex(), "storageKeys": ["0x" + key.hex() for key in keys]} for to, keys in access_list]
+    oracle = TypedTransaction.from_dict(
+        {
+            "type": 2,
+            "chainId": CHAIN_ID,
+            "nonce": NONCE,
+            "maxFeePerGas": the_attempt(transaction).fees.max_fee_per_gas_wei,
+            "maxPriorityFeePerGas": the_attempt(transaction).fees.max_priority_fee_per_gas_wei,
+            "gas": transaction.gas_limit,
+            "to": transaction.to,
+            "value": value,
+            "data": data,
+            "accessList": listed,
+        }
+    )
+    assert signing_hash(unsigned) == bytes(oracle.hash())
 
 
 def test_a_transfer_of_a_token_may_carry_an_access_list() -> None:

@@ -296,6 +296,13 @@ def test_the_same_key_with_another_call_is_refused(bench: Bench, wallet: Wallet,
     assert len(bench.outgoing(wallet)) == 1
 
 
+def test_what_a_plain_transfers_key_is_bound_to_is_what_it_always_was(bench: Bench, wallet: Wallet) -> None:
+    """Keys are kept for ever, so a retry after an upgrade has to meet the same fingerprint."""
+    transfer = bench.custody.transactions.ask(wallet.id, to=FRIEND, amount=5, idempotency_key="k").request.body
+    names = ("amount", "asset", "chain_id", "external_id", "fee_per_gas_max_wei", "metadata", "tier", "to", "wallet_id")
+    assert sorted(transfer) == sorted(names)
+
+
 # Gas
 
 
