@@ -79,7 +79,7 @@ def test_s_11_a_nonce_that_somebody_else_used_freezes_the_wallet_and_fails_our_s
     service.custody.tick()
     lost = service.outgoing(ours)
     assert (lost.state, len(lost.attempts), lost.nonce) == (TransactionState.FAILED, 1, 0)
-    assert "which this service did not sign" in str(lost.reason)
+    assert "which these books do not know; see what it paid" in str(lost.reason)
     assert service.event_types(ours)[-1] == "transaction.failed"
     service.clock.advance(31)
     service.custody.tick()

@@ -254,7 +254,8 @@ def _told_by_the_chain(
         case FinalCancellation():
             return attrs.evolve(transaction, reason=_CANCELLED)
         case NonceTakenForGood():
-            reason = f"nonce {transaction.nonce} was used by {fact.hash}, which this service did not sign"
+            used = f"nonce {transaction.nonce} was used by {fact.hash}, which these books do not know"
+            reason = f"{used}; see what it paid before you ask again"
             return attrs.evolve(transaction, reason=reason)
         case _:
             assert_never(fact)
