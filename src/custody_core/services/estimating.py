@@ -56,7 +56,7 @@ def _estimate_on(kit: Kit, markets: RecentMarkets, chain_id: int, wanted: Sequen
     market = outcome_of(partial(markets.quote, chain_id))
     if isinstance(market, CustodyError):
         return [market for _ in wanted]
-    caps = [outcome_of(partial(_cap, kit, each.request, market)) for each in wanted]
+    caps = [outcome_of(partial(cap_for, kit, each.request, market)) for each in wanted]
     calls = [_call(each) for each, cap in zip(wanted, caps, strict=True) if isinstance(cap, int)]
     answers = iter(kit.chain(chain_id).estimate_gas(calls) if calls else ())
     return [
@@ -65,7 +65,8 @@ def _estimate_on(kit: Kit, markets: RecentMarkets, chain_id: int, wanted: Sequen
     ]
 
 
-def _cap(kit: Kit, request: SendRequest, market: FeeQuote) -> int:
+def cap_for(kit: Kit, request: SendRequest, market: FeeQuote) -> int:
+    """The most that a request may pay per gas, its own or the default. Raises `FeeAboveCap`."""
     ceiling = kit.limits.fee_per_gas_max_wei
     if request.fee_per_gas_max_wei is not None and request.fee_per_gas_max_wei > ceiling:
         raise FeeAboveCap(

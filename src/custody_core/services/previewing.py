@@ -11,10 +11,11 @@ from custody_core.domain.fees import Fees, FeeTier, first_fees, payment_cap
 from custody_core.domain.funds import shortfall
 from custody_core.domain.policy import Evaluation, Verdict, evaluate
 from custody_core.domain.tokens import Asset
+from custody_core.errors import SimulationReverted
 from custody_core.ports import Unit
 from custody_core.services.accepting import policy_inputs
 from custody_core.services.call_requests import require_callable, token_at
-from custody_core.services.estimating import Wanted, estimate_sends
+from custody_core.services.estimating import Estimate, Wanted, cap_for, estimate_sends
 from custody_core.services.funds import available_for
 from custody_core.services.kit import Kit
 from custody_core.services.market import RecentMarkets
@@ -24,19 +25,32 @@ from custody_core.services.wallets import visible_wallet
 
 
 @attrs.frozen
+class Simulation:
+    """Whether a send would do what it says, on top of the newest block; `reason` where it would revert and says why."""
+
+    ok: bool
+    reason: str | None = None
+
+
+@attrs.frozen
 class Preview:
-    """What a send would cost and whether it would be accepted now. `fee_hold_wei` is the most that gas can cost."""
+    """What a send would cost and whether it would be accepted now. `fee_hold_wei` is the most that gas can cost.
+
+    `simulation`: what became of it when the node tried it out. Where it was not tried (the funds do not suffice) or would revert,
+    nobody knows the gas.
+    """
 
     type: str
     asset: Asset
     amount: int
-    gas_limit: int
+    gas_limit: int | None
     fees_by_tier: Mapping[FeeTier, Fees]
     fee_per_gas_max_wei: int
-    fee_hold_wei: int
+    fee_hold_wei: int | None
     available: int
     available_native_wei: int
     sufficient: bool
+    simulation: Simulation | None
     verdict: Verdict
     rules: tuple[str, ...]
 
@@ -57,21 +71,38 @@ def preview_send(kit: Kit, markets: RecentMarkets, request: SendRequest, owner_i
         return Wanted(request, asset, wallet.address), available, native, evaluation
 
     wanted, available, native, evaluation = kit.read(work)
-    (found,) = estimate_sends(kit, markets, [wanted])
-    estimate = value_of(found)
-    hold = estimate.gas_limit * estimate.fee_per_gas_max_wei
-    cap = payment_cap(estimate.fee_per_gas_max_wei)
+    market = markets.quote(request.chain_id)
+    cap_wei = cap_for(kit, request, market)
+    tried = _tried(kit, markets, wanted) if shortfall(request.amount, 0, wanted.asset, available, native) is None else None
+    gas_limit = tried.gas_limit if isinstance(tried, Estimate) else None
+    hold = None if gas_limit is None else gas_limit * cap_wei
     return Preview(
         type=str(request.type),
         asset=wanted.asset,
         amount=request.amount,
-        gas_limit=estimate.gas_limit,
-        fees_by_tier={tier: first_fees(estimate.market, tier, cap_wei=cap) for tier in FeeTier},
-        fee_per_gas_max_wei=estimate.fee_per_gas_max_wei,
+        gas_limit=gas_limit,
+        fees_by_tier={tier: first_fees(market, tier, cap_wei=payment_cap(cap_wei)) for tier in FeeTier},
+        fee_per_gas_max_wei=cap_wei,
         fee_hold_wei=hold,
         available=available,
         available_native_wei=native,
-        sufficient=shortfall(request.amount, hold, wanted.asset, available, native) is None,
+        sufficient=shortfall(request.amount, hold or 0, wanted.asset, available, native) is None,
+        simulation=_simulation(tried),
         verdict=evaluation.verdict,
         rules=evaluation.rules,
     )
+
+
+def _tried(kit: Kit, markets: RecentMarkets, wanted: Wanted) -> Estimate | SimulationReverted:
+    (found,) = estimate_sends(kit, markets, [wanted])
+    return found if isinstance(found, SimulationReverted) else value_of(found)
+
+
+def _simulation(tried: Estimate | SimulationReverted | None) -> Simulation | None:
+    match tried:
+        case None:
+            return None
+        case SimulationReverted():
+            return Simulation(ok=False, reason=str(tried.extra.get("reason", "")) or None)
+        case _:
+            return Simulation(ok=True)

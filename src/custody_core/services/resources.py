@@ -40,9 +40,9 @@ def preview_resource(preview: Preview) -> Resource:
         "amount": str(preview.amount),
         "decimals": preview.asset.decimals,
         "formatted": format_units(preview.amount, preview.asset.decimals),
-        "gas_limit": str(preview.gas_limit),
+        "gas_limit": None if preview.gas_limit is None else str(preview.gas_limit),
         "fee_per_gas_max_wei": str(preview.fee_per_gas_max_wei),
-        "fee_hold_wei": str(preview.fee_hold_wei),
+        "fee_hold_wei": None if preview.fee_hold_wei is None else str(preview.fee_hold_wei),
         "fees": {
             str(tier): {
                 "fee_per_gas_max_wei": str(fees.max_fee_per_gas_wei),
@@ -53,6 +53,7 @@ def preview_resource(preview: Preview) -> Resource:
         "available": str(preview.available),
         "available_native_wei": str(preview.available_native_wei),
         "sufficient": preview.sufficient,
+        "simulation": {"ok": preview.simulation.ok, "reason": preview.simulation.reason} if preview.simulation else None,
         "policy": {"decision": str(preview.verdict), "rules": list(preview.rules)},
     }
 

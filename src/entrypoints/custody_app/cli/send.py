@@ -195,7 +195,6 @@ def _ask(custody: Custody, payment: _Payment, arguments: dict[str, Any]) -> None
 def _preview_text(resource: Resource, payment: _Payment) -> str:
     preview_: Any = resource
     policy = preview_["policy"]
-    hold = format_units(int(preview_["fee_hold_wei"]), ETHER_DECIMALS)
     return fields(
         {
             "from": payment.wallet,
@@ -203,11 +202,26 @@ def _preview_text(resource: Resource, payment: _Payment) -> str:
             "calldata": payment.data,
             "amount": f"{preview_['formatted']} {preview_['asset']} ({preview_['amount']} base units)",
             "available": f"{format_units(int(preview_['available']), preview_['decimals'])} {preview_['asset']}",
-            "gas": f"{preview_['gas_limit']} at {_gwei(preview_['fee_per_gas_max_wei'])} at most: {hold} eth are held for it",
+            "gas": _gas_text(preview_),
+            "simulation": _simulation_text(preview_["simulation"]),
             "policy": f"{policy['decision']} ({', '.join(policy['rules'])})",
             "funds": "enough" if preview_["sufficient"] else "not enough for the amount and the gas",
         }
     )
+
+
+def _gas_text(preview_: Any) -> str:
+    at_most = f"{_gwei(preview_['fee_per_gas_max_wei'])} at most"
+    if preview_["gas_limit"] is None:
+        return f"nobody knows how much, at {at_most}"
+    hold = format_units(int(preview_["fee_hold_wei"]), ETHER_DECIMALS)
+    return f"{preview_['gas_limit']} at {at_most}: {hold} eth are held for it"
+
+
+def _simulation_text(simulation: Any) -> str:
+    if simulation is None:
+        return "not tried: the funds do not suffice"
+    return "it works" if simulation["ok"] else f"it would revert: {simulation['reason'] or 'no reason given'}"
 
 
 def _gwei(wei: str) -> str:

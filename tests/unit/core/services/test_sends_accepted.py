@@ -33,6 +33,7 @@ from custody_core import (
 from custody_core.domain.addresses import address_from_bytes
 from custody_core.domain.fees import GWEI
 from custody_core.services.market import RECENT_S
+from custody_core.services.previewing import Simulation
 from custody_memory.chain import MemoryChain
 from tests.support import factories
 from tests.unit.core.services.bench import FRIEND, Bench, contract_of, opened
@@ -223,6 +224,7 @@ def test_s14_two_sends_that_fit_singly_but_not_together_with_gas(bench: Bench) -
 def test_the_last_wei_can_be_spent_and_one_more_cannot(bench: Bench) -> None:
     wallet = bench.wallet(wei=ether("1"))
     hold = bench.custody.transactions.preview(wallet.id, to=FRIEND, amount=1, fee_per_gas_max_wei=10 * GWEI).fee_hold_wei
+    assert hold is not None
     assert hold == PLAIN_GAS * 10 * GWEI
     most = ether("1") - hold
     with pytest.raises(InsufficientFunds):
@@ -415,7 +417,18 @@ def test_a_preview_says_what_a_send_would_do_and_does_nothing(bench: Bench) -> N
     assert (bench.balance(wallet), bench.outgoing(wallet), bench.all_events()) == (before, [], told)
     sent = bench.send(wallet, ether("0.4"))
     assert (sent.fee_hold_wei, sent.gas_limit) == (seen.fee_hold_wei, seen.gas_limit)
+    assert seen.simulation == Simulation(ok=True)
     assert not bench.custody.transactions.preview(wallet.id, to=FRIEND, amount=ether("0.6")).sufficient
+
+
+def test_a_preview_tells_what_would_revert_and_what_cannot_be_tried(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    refusing = bench.chain.deploy_reverting("no ether here")
+    seen = bench.custody.transactions.preview(wallet.id, to=refusing, amount=1)
+    assert (seen.simulation, seen.gas_limit, seen.fee_hold_wei) == (Simulation(ok=False, reason="no ether here"), None, None)
+    assert (seen.sufficient, seen.verdict) == (True, "allow")
+    poor = bench.custody.transactions.preview(wallet.id, to=FRIEND, amount=ether("2"))
+    assert (poor.simulation, poor.sufficient, poor.available) == (None, False, ether("1"))
 
 
 def test_a_token_that_was_disabled_is_not_sent(bench: Bench) -> None:
