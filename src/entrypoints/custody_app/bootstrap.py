@@ -146,6 +146,7 @@ def _limits(settings: Settings) -> Limits:
         gas_limit_max=settings.max_gas_limit,
         confirmations={chain.chain_id: chain.confirmations for chain in settings.chains},
         dust_wei=settings.dust_wei,
+        in_flight_max=settings.in_flight_max,
         key_pool_size=settings.key_pool_size,
     )
 

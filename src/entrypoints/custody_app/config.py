@@ -18,6 +18,7 @@ import attrs
 
 from custody_core.domain.chain import chain_name
 from custody_core.domain.fees import GAS_LIMIT_MAX, GWEI, PLAIN_TRANSFER_GAS
+from custody_core.domain.nonce import IN_FLIGHT_MAX
 from custody_core.errors import CustodyError
 
 PREFIX = "CUSTODY_"
@@ -68,6 +69,7 @@ class Settings:
     scan_interval_s: float = 2.0
     max_fee_per_gas_wei: int = 500 * GWEI
     max_gas_limit: int = GAS_LIMIT_MAX
+    in_flight_max: int = IN_FLIGHT_MAX
     key_pool_size: int = 10
     dust_wei: int = 0
     allow_http_rpc: bool = False
@@ -282,6 +284,7 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
     "SCAN_INTERVAL_S": _seconds,
     "MAX_FEE_PER_GAS_WEI": _positive,
     "MAX_GAS_LIMIT": _gas_limit,
+    "IN_FLIGHT_MAX": _positive,
     "KEY_POOL_SIZE": _positive,
     "DUST_WEI": _natural,
     "ALLOW_HTTP_RPC": _boolean,
