@@ -332,6 +332,24 @@ def test_cheap_is_not_stuck_while_it_may_still_pay_more(waiting: Waiting) -> Non
     assert waiting.alarms() == []
 
 
+def test_a_payment_is_passed_over_only_when_it_offers_the_market_and_has_waited_long(waiting: Waiting) -> None:
+    """Too cheap is one thing, and dearer attempts are its cure; that no block takes what pays the market is another."""
+    sent = waiting.send("passed-over")
+    for _ in range(6):
+        waiting.wait()
+        assert waiting.look(sent).stuck is None
+    waiting.wait()
+    stuck = waiting.look(sent)
+    assert (stuck.state, stuck.stuck) == (TransactionState.BROADCASTING, Stuck.PASSED_OVER)
+    assert {each.kind for each in stuck.attempts} == {AttemptKind.PAYMENT}
+    for _ in range(3):
+        waiting.wait()
+    assert waiting.service.event_types(sent).count("transaction.stuck") == 1
+    assert waiting.alarms() == []
+    waiting.end()
+    assert (waiting.look(sent).state, waiting.look(sent).stuck) == (TransactionState.COMPLETED, None)
+
+
 def test_a_bump_that_cannot_be_priced_sends_the_same_bytes_and_never_a_cancellation(waiting: Waiting) -> None:
     """A node that gives no fees is no reason to take a payment back, or to make it dearer by guess."""
     sent = waiting.send("unpriced")

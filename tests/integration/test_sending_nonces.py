@@ -19,7 +19,7 @@ from custody_core.services.batching import Batch, Payout
 from tests.integration.test_sending import OUTSIDER, mined_from
 from tests.support.devnode import DEV_ACCOUNTS, DevNode
 from tests.support.faultproxy import FaultProxy
-from tests.support.faults import Edit, Error, Fault, ForwardThenDropReply, Http
+from tests.support.faults import DropRequest, Edit, Error, Fault, ForwardThenDropReply, Http
 from tests.support.service import CHAIN_ID, Service, running_service
 
 THIEF = DEV_ACCOUNTS[2].address
@@ -259,12 +259,13 @@ def test_s_24_of_an_original_and_its_replacement_on_different_nodes_one_settles_
     [
         ForwardThenDropReply(),
         Http(502),
+        Error(-32000, "already known"),
         Error(-32000, "nonce too low"),
         Error(-32000, "insufficient funds for gas * price + value"),
         Error(-32603, "internal error: invalid nonce"),
         Error(-32000, "words that no node has said before"),
     ],
-    ids=["answer lost", "502", "nonce too low", "insufficient funds", "internal error", "unknown words"],
+    ids=["answer lost", "502", "already known", "nonce too low", "insufficient funds", "internal error", "unknown words"],
 )
 def test_no_answer_to_a_broadcast_frees_a_nonce(proxied: Service, proxy: FaultProxy, fault: Fault) -> None:
     """A timeout is not a failure. Of what is answered three times over, the nonces stay bound and the bytes stay the same; nobody
@@ -289,6 +290,25 @@ def test_no_answer_to_a_broadcast_frees_a_nonce(proxied: Service, proxy: FaultPr
     assert nonces_mined(proxied, wallet) == [0, 1, 2, 3]
     raws = {call.params[0] for call in proxy.calls("eth_sendRawTransaction")}
     assert raws == {"0x" + each.raw.hex() for end in ends for each in end.attempts if each.raw}
+    proxied.assert_reconciled()
+
+
+def test_a_node_that_takes_no_nonce_after_a_gap_gets_them_in_order_once_the_gap_is_filled(
+    proxied: Service, proxy: FaultProxy
+) -> None:
+    """The first one got lost on its way, and this node refuses all those behind it: none of them is given up or renumbered."""
+    wallet, node = proxied.wallet(funded_wei=ether("1")), proxied.node
+    proxy.on("eth_sendRawTransaction", DropRequest(), times=1)
+    gap = proxy.on("eth_sendRawTransaction", Error(-32000, "Nonce too high. Expected nonce to be 0 but got 1."))
+    ids = [send(proxied, wallet, f"send-{number}") for number in range(4)]
+    proxied.custody.advance(CHAIN_ID)
+    assert [proxied.outgoing(each).nonce for each in ids] == [0, 1, 2, 3]
+    gap.times_left = 0
+    done = carry(proxied, ids)
+    assert [(each.state, each.nonce, len(each.attempts)) for each in done] == [
+        (TransactionState.COMPLETED, number, 1) for number in range(4)
+    ]
+    assert len(mined_from(node, wallet.address)) == 4
     proxied.assert_reconciled()
 
 

@@ -11,11 +11,14 @@ import pytest
 
 from custody_core import InsufficientFunds, TransactionState, ether
 from custody_core.domain.nonce import IN_FLIGHT_MAX
+from custody_core.services.accepting import Accepted
+from custody_core.services.batching import Batch, Payout
 from tests.integration.test_sending import OUTSIDER, mined_from
 from tests.support.contracts import deploy, transact
 from tests.support.devnode import DevNode
 from tests.support.faultproxy import FaultProxy
 from tests.support.faults import Null
+from tests.support.gethpool import GethPool
 from tests.support.service import CHAIN_ID, Service, running_service
 
 
@@ -72,6 +75,28 @@ def test_s_25_twenty_in_flight_are_bounded_and_leave_in_the_order_of_acceptance_
     assert {service.outgoing(each).state for each in ids} == {TransactionState.COMPLETED}
     assert [int(str(each["nonce"]), 16) for each in mined_from(node, wallet.address)] == list(range(20))
     service.assert_reconciled()
+
+
+def test_a_crowded_pool_has_room_for_all_that_a_wallet_has_in_flight(tmp_path: Path, node: DevNode) -> None:
+    """A full node keeps sixteen transactions of an account and forgets the others without a word: fewer are in flight."""
+    pool = GethPool(crowded=True)
+    with FaultProxy(node.rpc_url, geth_rules=pool) as proxy, running_service(tmp_path, node, rpc_url=proxy.url) as service:
+        wallet = service.wallet(funded_wei=ether("10"))
+        node.set_automine(on=False)
+        batch = Batch(
+            wallet_id=wallet.id, payouts=[Payout(to=OUTSIDER, amount=1000, external_id=f"payout-{number}") for number in range(20)]
+        )
+        accepted = service.custody.transactions.accept_batch(batch, idempotency_key="crowd")
+        ids = [each.transaction.id for each in accepted if isinstance(each, Accepted)]
+        for _ in range(5):
+            service.clock.advance(11)
+            service.custody.tick()
+            node.mine()
+            service.finalize()
+        assert {service.outgoing(each).state for each in ids} == {TransactionState.COMPLETED}
+        assert (len(ids), pool.dropped) == (20, [])
+        assert len(proxy.calls("eth_sendRawTransaction")) == 20
+        service.assert_reconciled()
 
 
 def test_two_workers_at_once_prepare_one_send_once(pair: tuple[Service, Service], proxy: FaultProxy) -> None:

@@ -136,7 +136,7 @@ def test_the_default_cap_leaves_room_for_five_replacements(market: FeeQuote, tie
 @given(st.lists(offers(), min_size=1, max_size=8), markets(), TIERS, CAPS)
 @example([Fees(1, 1)], FeeQuote(0, dict.fromkeys(FeeTier, TIP_MIN_WEI)), FeeTier.SLOW, 2)
 @example([Fees(8, 1), Fees(9, 9)], FeeQuote(0, dict.fromkeys(FeeTier, TIP_MIN_WEI)), FeeTier.SLOW, 11)
-def test_a_replacement_raises_both_fields_over_every_attempt_or_is_impossible(
+def test_s_07_a_replacement_raises_both_fields_over_every_attempt_or_is_impossible(
     earlier: list[Fees], market: FeeQuote, tier: FeeTier, cap: int
 ) -> None:
     dearer = replacement_fees(earlier, market, tier, cap_wei=cap)
