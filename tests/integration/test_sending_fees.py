@@ -22,7 +22,7 @@ from custody_core.domain.transaction import AttemptKind, Stuck
 from tests.integration.test_sending import OUTSIDER, mined_from
 from tests.support.devnode import DevNode
 from tests.support.faultproxy import FaultProxy
-from tests.support.faults import Edit, Fault, Null
+from tests.support.faults import Edit, Error, Fault, Null
 from tests.support.service import CHAIN_ID, Service, running_service
 
 
@@ -213,6 +213,26 @@ def test_s_08_fees_that_turn_to_nonsense_after_acceptance_leave_the_send_without
     history.times_left = 0
     waiting.wait(11)
     assert waiting.look(sent).nonce == 0
+
+
+def test_s_28_where_no_node_passes_on_such_a_fee_a_person_is_told_once_and_the_same_bytes_wait(waiting: Waiting) -> None:
+    """Neither a loop nor a failure: half a minute between tries, one alarm, and paid when the node's own cap is raised."""
+    capped = waiting.proxy.on(
+        "eth_sendRawTransaction", Error(-32000, "tx fee (1.20 ether) exceeds the configured cap (1.00 ether)")
+    )
+    sent = waiting.send("provider")
+    for _ in range(4):
+        waiting.wait(29)
+        waiting.wait(2)
+    refused = waiting.look(sent)
+    assert (refused.state, refused.parked_reason) == (TransactionState.BROADCASTING, "provider-fee-cap")
+    assert waiting.alarms() == ["provider-fee-cap"]
+    assert len(waiting.broadcasts()) == 1 + 4
+    capped.times_left = 0
+    waiting.end()
+    assert (waiting.look(sent).state, waiting.look(sent).parked_reason) == (TransactionState.COMPLETED, None)
+    assert len(mined_from(waiting.node, waiting.wallet.address)) == 1
+    waiting.service.assert_reconciled()
 
 
 def test_a_bump_is_computed_from_every_earlier_attempt_and_not_from_a_market_that_has_fallen(waiting: Waiting) -> None:

@@ -1,7 +1,7 @@
 """What is done about a transaction that waits in the pool: a dearer attempt, or word that nothing helps.
 
-Only the wallet's next nonce is made dearer by itself: the others wait for that one, not for a better price. A cancellation and a
-speed-up are asked for, and planned at once wherever they stand.
+Only the wallet's next nonce is made dearer by itself: the others wait for that one, not for a better price. Neither is what no node
+passes on because it is dear already. A cancellation and a speed-up are asked for, and planned at once wherever they stand.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from custody_core.ports import Chain, Unit
 from custody_core.services.kit import Kit, raise_alarm
 from custody_core.services.market import market_now
 from custody_core.services.rounds import Outcome, save_step
+
+PROVIDER_FEE_CAP = "provider-fee-cap"
+"""What a transaction waits for that every node refuses for its fee: a node with a higher limit of its own."""
 
 
 @attrs.frozen
@@ -71,7 +74,7 @@ def _cap_wei(transaction: Transaction) -> int:
 def _plan(kit: Kit, transaction: Transaction, market: FeeQuote, next_nonces: Mapping[str, int]) -> _Plan:
     now = kit.clock.now()
     asked = transaction.cancel_requested_at is not None or _wants_speed(transaction)
-    if not asked and next_nonces.get(transaction.wallet_id) != transaction.nonce:
+    if not asked and (next_nonces.get(transaction.wallet_id) != transaction.nonce or transaction.parked_reason == PROVIDER_FEE_CAP):
         return _Plan()
     fees = _fees(transaction, market)
     why = _stuck(transaction, market, at_cap=fees is None, now=now)

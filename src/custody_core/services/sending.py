@@ -24,16 +24,13 @@ from custody_core.domain.lifecycle import Act, Change, decide, due
 from custody_core.domain.transaction import Transaction
 from custody_core.ports import BroadcastOutcome, Chain, Keys, Unit
 from custody_core.services.kit import Kit, raise_alarm
-from custody_core.services.replacing import replace_waiting
+from custody_core.services.replacing import PROVIDER_FEE_CAP, replace_waiting
 from custody_core.services.reserving import reserve_nonces
 from custody_core.services.rounds import Outcome, save_step
 from custody_core.services.signing import sign_planned
 
 BATCH_MAX = 200
 """Transactions carried through one round."""
-
-PROVIDER_FEE_CAP = "provider-fee-cap"
-"""What a transaction waits for that every node refuses for its fee: a node with a higher limit of its own."""
 
 _IN_THE_POOL = frozenset({BroadcastOutcome.ACCEPTED, BroadcastOutcome.KNOWN, BroadcastOutcome.NONCE_TOO_LOW})
 
