@@ -41,6 +41,9 @@ class TransactionRows:
     def transactions_by_id(self, transaction_ids: Sequence[str]) -> Mapping[str, Transaction]:
         return self._tables.transactions.some(transaction_ids)
 
+    def versions_of(self, transaction_ids: Sequence[str]) -> Mapping[str, int]:
+        return {id_: transaction.version for id_, transaction in self._tables.transactions.some(transaction_ids).items()}
+
     def transactions_by_external_id(self, ids: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], Transaction]:
         known = self._tables.transaction_by_external_id.some(ids)
         return {pair: self._tables.transactions.rows[transaction_id] for pair, transaction_id in known.items()}
@@ -91,12 +94,12 @@ class TransactionRows:
         found = self._tables.transaction_by_nonce.some((chain_id, address, nonce) for address, nonce in nonces)
         return {(address, nonce): self._tables.transactions.rows[id_] for (_, address, nonce), id_ in found.items()}
 
-    def queued_of(self, chain_id: int, wallet_ids: Iterable[str], *, first: int) -> Sequence[Transaction]:
+    def queued_of(self, chain_id: int, wallet_ids: Iterable[str], *, first: int) -> Sequence[str]:
         places: Counter[str] = Counter()
-        found: list[Transaction] = []
+        found: list[str] = []
         for each in self._queued(chain_id, wallet_ids):
             places[each.wallet_id] += 1
-            found += [each] if places[each.wallet_id] <= first else []
+            found += [each.id] if places[each.wallet_id] <= first else []
         return found
 
     def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, now: datetime) -> None:

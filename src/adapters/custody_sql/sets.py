@@ -77,15 +77,19 @@ def versioned_update(table: Table, names: tuple[str, ...], key: str = "id") -> S
 
 
 @functools.cache
-def putting(table: Table, names: tuple[str, ...], key: tuple[str, ...], changes: tuple[str, ...]) -> SetStatement:
-    """An INSERT of rows that changes the named columns instead where the key exists."""
+def putting(
+    table: Table, names: tuple[str, ...], key: tuple[str, ...], changes: tuple[str, ...], *, never_down: str | None = None
+) -> SetStatement:
+    """An INSERT of rows that changes the named columns instead where the key exists; it leaves out those in which the column
+    `never_down` would become less.
+    """
     source, encoders = _source(table, names)
-    by_row, by_document = sqlite.insert(table), postgresql.insert(table).from_select(names, select(*source.c))
-    return SetStatement(
-        by_row.on_conflict_do_update(index_elements=key, set_={name: by_row.excluded[name] for name in changes}),
-        by_document.on_conflict_do_update(index_elements=key, set_={name: by_document.excluded[name] for name in changes}),
-        encoders,
-    )
+
+    def put(into: postgresql.Insert | sqlite.Insert) -> Executable:
+        forward = None if never_down is None else table.c[never_down] <= into.excluded[never_down]
+        return into.on_conflict_do_update(index_elements=key, set_={name: into.excluded[name] for name in changes}, where=forward)
+
+    return SetStatement(put(sqlite.insert(table)), put(postgresql.insert(table).from_select(names, select(*source.c))), encoders)
 
 
 def keyed_update(table: Table, names: tuple[str, ...], *, only: Any = _ALL) -> SetStatement:

@@ -107,10 +107,10 @@ class _Reservation:
 
         A newer one must not overtake an older one that waits.
         """
-        wallet_ids = {each.wallet_id for each in claimed}
+        wallet_ids, own = {each.wallet_id for each in claimed}, {each.id: each for each in claimed}
         oldest = self._unit.queued_of(self._outside.chain_id, wallet_ids, first=self._kit.limits.in_flight_max)
-        listed = {each.id for each in oldest}
-        return [*oldest, *(each for each in sorted(claimed, key=lambda each: each.id) if each.id not in listed)]
+        known = {**self._unit.transactions_by_id([id_ for id_ in oldest if id_ not in own]), **own}
+        return [known[id_] for id_ in [*oldest, *sorted(own.keys() - set(oldest))]]
 
     def _read_lines(self, senders: Collection[Address]) -> None:
         chain_id = self._outside.chain_id

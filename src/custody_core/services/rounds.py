@@ -56,8 +56,8 @@ def save_step(kit: Kit, claimed: Sequence[Transaction], step: Step) -> list[Tran
 
     def work(unit: Unit) -> list[Transaction]:
         now = kit.clock.now()
-        current = unit.transactions_by_id([each.id for each in claimed])
-        fresh = [each for each in claimed if current[each.id].version == each.version]
+        versions = unit.versions_of([each.id for each in claimed])
+        fresh = [each for each in claimed if versions[each.id] == each.version]
         outcomes = step(unit, fresh, now)
         ends = {each.id: each.due_at for each in fresh}
         changes = [

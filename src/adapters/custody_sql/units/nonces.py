@@ -16,6 +16,13 @@ from custody_sql.tables import IS_UNSETTLED, foreign_uses, nonce_lines
 
 _FOREIGN_USE_COLUMNS = tuple(column.name for column in foreign_uses.c)
 _PUT_FOREIGN_USE = putting(foreign_uses, _FOREIGN_USE_COLUMNS, key=("chain_id", "hash"), changes=_FOREIGN_USE_COLUMNS)
+_PUT_FORWARD = putting(
+    nonce_lines,
+    ("chain_id", "address", "next_nonce"),
+    key=("chain_id", "address"),
+    changes=("next_nonce",),
+    never_down="next_nonce",
+)
 
 
 class NonceRows:
@@ -29,13 +36,7 @@ class NonceRows:
         return {line.address: line for line in lines}
 
     def put_nonce_lines(self, lines: Sequence[NonceLine]) -> None:
-        put = self._session.insert(nonce_lines)
-        forward = put.on_conflict_do_update(
-            index_elements=["chain_id", "address"],
-            set_={"next_nonce": put.excluded.next_nonce},
-            where=nonce_lines.c.next_nonce <= put.excluded.next_nonce,
-        )
-        self._session.write_all(forward, [nonce_line_row(line) for line in lines])
+        self._session.write_set(_PUT_FORWARD, [nonce_line_row(line) for line in lines])
 
     def put_foreign_uses(self, uses: Sequence[ForeignUse]) -> None:
         self._session.write_set(_PUT_FOREIGN_USE, [foreign_use_row(use) for use in uses])

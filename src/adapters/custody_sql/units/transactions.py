@@ -46,6 +46,10 @@ class TransactionRows:
         rows = list(self._session.rows_in(select(transactions), transactions.c.id, transaction_ids))
         return {transaction.id: transaction for transaction in self._with_attempts(rows)}
 
+    def versions_of(self, transaction_ids: Sequence[str]) -> Mapping[str, int]:
+        query = select(transactions.c.id, transactions.c.version)
+        return {row.id: row.version for row in self._session.rows_in(query, transactions.c.id, transaction_ids)}
+
     def transactions_by_external_id(self, ids: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], Transaction]:
         rows = self._session.rows_with(select(transactions), (transactions.c.owner_id, transactions.c.external_id), ids)
         return {(each.owner_id, each.external_id or ""): each for each in self._with_attempts(list(rows))}
@@ -105,12 +109,11 @@ class TransactionRows:
         rows = list(self._session.rows_with(of_chain, (transactions.c.sender, transactions.c.nonce), nonces))
         return {(each.sender, each.nonce or 0): each for each in self._with_attempts(rows)}
 
-    def queued_of(self, chain_id: int, wallet_ids: Iterable[str], *, first: int) -> Sequence[Transaction]:
+    def queued_of(self, chain_id: int, wallet_ids: Iterable[str], *, first: int) -> Sequence[str]:
         place = func.row_number().over(partition_by=transactions.c.wallet_id, order_by=transactions.c.id).label("place")
         queued = select(transactions.c.id, place).where(transactions.c.chain_id == chain_id, IS_QUEUED)
-        places = list(self._session.rows_in(queued, transactions.c.wallet_id, wallet_ids))
-        found = self.transactions_by_id([row.id for row in places if row.place <= first])
-        return sorted(found.values(), key=lambda transaction: transaction.id)
+        places = self._session.rows_in(queued, transactions.c.wallet_id, wallet_ids)
+        return sorted(row.id for row in places if row.place <= first)
 
     def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, now: datetime) -> None:
         wallet_id = transactions.c.wallet_id

@@ -46,6 +46,7 @@ class TransactionContract:
             assert unit.transaction(full.id) == full
             assert unit.transaction(plain.id) == plain
             assert unit.transactions_by_id([plain.id, "txn_none", full.id]) == {full.id: full, plain.id: plain}
+            assert unit.versions_of([plain.id, "txn_none", full.id]) == {full.id: 9, plain.id: plain.version}
             wanted = [(full.owner_id, "order-4711"), ("usr_other", "order-4711"), (full.owner_id, "order-4712")]
             assert unit.transactions_by_external_id(wanted) == {wanted[0]: full}
             assert unit.transactions_by_external_id([]) == {}
@@ -293,9 +294,7 @@ class TransactionContract:
         given.transactions(store, *queue, make.broadcasting(wallet))
         mine = sorted(each.id for each in queue if each.wallet_id == wallet.id)
         with store.reading() as unit:
-            assert [each.id for each in unit.queued_of(make.CHAIN_ID, [wallet.id, other.id], first=2)] == sorted(
-                [*mine[:2], queue[-1].id]
-            )
+            assert unit.queued_of(make.CHAIN_ID, [wallet.id, other.id], first=2) == sorted([*mine[:2], queue[-1].id])
             assert unit.queued_of(1, [wallet.id], first=2) == []
         given.write(store, lambda unit: unit.wake_queued(make.CHAIN_ID, [wallet.id], now=make.NOW))
         with store.reading() as unit:
