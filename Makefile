@@ -1,6 +1,6 @@
 # Everything a developer or CI runs. `make` alone lists the targets.
 #   PYTHON=/path/to/python3  which interpreter makes .venv (default: the first >= 3.11 found)
-#   ARGS="…"                 passed on by `make demo`, `make test` and `make bench`
+#   ARGS="…"                 passed on by `make demo`, `make test`, `make soak-sending` and `make bench`
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -71,6 +71,11 @@ test-http: setup node ## the web process for real: parallel, malformed and slow 
 .PHONY: test-kills
 test-kills: setup node ## real processes killed at every call of a send, paused, stopped, taken over from
 	@$(PYTEST) tests/integration/processes $(ARGS)
+
+# SEED=7 repeats what chance chose (kills, losses, reorganisations; not the machine's own timing); SENDS=100 makes it shorter.
+.PHONY: soak-sending
+soak-sending: setup $(NODE) ## 1,000 sends while workers are killed, answers lost, blocks replaced (SEED=7, SENDS=100)
+	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(SENDS),--sends $(SENDS)) $(ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## the fast half: no node, no network, under 30 seconds

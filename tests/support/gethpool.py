@@ -13,7 +13,7 @@ it is asked something.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import attrs
@@ -200,13 +200,17 @@ class GethPool:
         if head == self._head:
             self._offer_waiting(ask)
             return
+        first = max(0, head[0] - REORG_DEPTH_MAX) if self._head is None else self._head[0] + 1
         if self._is_reorged(ask):
             self._mined.clear()
+            first = max(0, head[0] - REORG_DEPTH_MAX)
         self._head = head
-        self._note_mined(ask)
+        self._note_mined(range(first, head[0] + 1), ask)
         unmined = [each for place, each in self._pooled.items() if place not in self._mined]
+        in_node = hashes_in_pool(ask) if unmined else set()
         for transaction in sorted(unmined, key=lambda each: each.nonce):
-            self._offer_again(transaction, ask)
+            if transaction.transaction_hash not in in_node:
+                self._offer_again(transaction, ask)
 
     def _offer_waiting(self, ask: Ask) -> None:
         waiting = [each for each in self._pooled.values() if each.transaction_hash in self._waiting]
@@ -222,12 +226,12 @@ class GethPool:
         found = ask("eth_getBlockByNumber", hex(self._head[0]), False)["result"]
         return found is None or found["hash"] != self._head[1]
 
-    def _note_mined(self, ask: Ask) -> None:
-        for place, transaction in self._pooled.items():
-            if place not in self._mined and transaction.transaction_hash not in self._waiting:
-                found = ask("eth_getTransactionByHash", transaction.transaction_hash)["result"]
-                if found is not None and found["blockNumber"] is not None:
-                    self._mined[place] = int(found["blockNumber"], 16)
+    def _note_mined(self, numbers: Iterable[int], ask: Ask) -> None:
+        places = {each.transaction_hash: place for place, each in self._pooled.items()}
+        for number in numbers:
+            block = ask("eth_getBlockByNumber", hex(number), False)["result"]
+            for place in {places[hash_] for hash_ in (block or {}).get("transactions", ()) if hash_ in places}:
+                self._mined[place] = number
         assert self._head is not None
         for place in [place for place, number in self._mined.items() if number + REORG_DEPTH_MAX < self._head[0]]:
             del self._mined[place], self._pooled[place]
@@ -256,6 +260,12 @@ class GethPool:
             while (sender, known) in self._pooled:
                 known += 1
         return known
+
+
+def hashes_in_pool(ask: Ask) -> set[str]:
+    """What the node itself has in its pool."""
+    pool: dict[str, dict[str, dict[str, Any]]] = ask("txpool_content")["result"]
+    return {each["hash"] for accounts in pool.values() for nonces in accounts.values() for each in nonces.values()}
 
 
 def refusal(message: str) -> Reply:

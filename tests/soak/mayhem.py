@@ -1,0 +1,123 @@
+"""What goes wrong in a long run, by seeded chance: lost requests and answers, killed workers, reorganisations."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import requests
+
+from tests.support.devnode import DevNode
+from tests.support.faultproxy import Exchange, FaultProxy
+from tests.support.faults import DropRequest, ForwardThenDropReply
+from tests.support.processes import Running
+
+LOST_REQUESTS = 0.05
+LOST_ANSWERS = 0.05
+"""The share of HTTP requests that never reach the node, and of those whose answers never come back. A batch is lost as a whole."""
+
+LOST_SENDS = 0.1
+"""The share of the transactions within a batch whose own answers are missing, besides."""
+
+PAUSE_S = (1.0, 4.0)
+"""Between two blows."""
+
+DOWN_S = (0.0, 2.0)
+"""Between a kill and the next start."""
+
+SHARE_OF_KILLS = 0.6
+
+
+class RoughProxy(FaultProxy):
+    """Loses requests and answers for as long as it is `rough`."""
+
+    def __init__(self, node_url: str, *, chance: random.Random, geth_rules: bool) -> None:
+        super().__init__(node_url, seed=chance.randrange(2**32), geth_rules=geth_rules)
+        self._losses = random.Random(chance.randrange(2**32))
+        self._losses_lock = threading.Lock()
+        self.lost_requests = self.lost_answers = 0
+        self.is_rough = False
+
+    def be_rough(self) -> None:
+        """From now on."""
+        self.is_rough = True
+        self.on("eth_sendRawTransaction", ForwardThenDropReply(), probability=LOST_SENDS / 2)
+        self.on("eth_sendRawTransaction", DropRequest(), probability=LOST_SENDS / 2)
+
+    def be_calm(self) -> None:
+        """From now on everything arrives."""
+        self.is_rough = False
+        self.clear()
+
+    @property
+    def lost_sends(self) -> int:
+        """Transactions of batches that were answered otherwise, which had no answer of their own."""
+        return sum(call.answer is None for call in self.calls("eth_sendRawTransaction"))
+
+    def answer(self, body: bytes, session: requests.Session) -> Exchange:
+        """What to send for the body of one HTTP request."""
+        with self._losses_lock:
+            draw = self._losses.random() if self.is_rough else 1.0
+            self.lost_requests += draw < LOST_REQUESTS
+            self.lost_answers += LOST_REQUESTS <= draw < LOST_REQUESTS + LOST_ANSWERS
+        if draw < LOST_REQUESTS:
+            return Exchange(is_dropped=True)
+        exchange = super().answer(body, session)
+        exchange.is_dropped = exchange.is_dropped or draw < LOST_REQUESTS + LOST_ANSWERS
+        return exchange
+
+
+class Mayhem:
+    """Two workers that are killed and started again, and a chain that is reorganised, until the end of this."""
+
+    def __init__(self, start: Callable[[], Running], node: DevNode, *, chance: random.Random, depth_max: int) -> None:
+        self._start, self._node, self._chance, self._depth_max = start, node, chance, depth_max
+        self._workers = [start(), start()]
+        self._ending = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="mayhem", daemon=True)
+        self.kills = self.reorgs = self.deepest_reorg = self.unexpected_ends = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def require_well(self) -> None:
+        """Raises what went wrong in here without being meant to."""
+        if self._failure is not None:
+            raise self._failure
+
+    def stop_workers(self) -> list[int]:
+        """Asks both to end; their exit codes. After the end of this."""
+        return [worker.stop() for worker in self._workers]
+
+    def _run(self) -> None:
+        try:
+            while not self._ending.wait(self._chance.uniform(*PAUSE_S)):
+                self._kill() if self._chance.random() < SHARE_OF_KILLS else self._reorganise()
+        except BaseException as failure:  # noqa: BLE001 - it is raised where somebody looks
+            self._failure = failure
+
+    def _kill(self) -> None:
+        index = self._chance.randrange(len(self._workers))
+        worker = self._workers[index]
+        self.unexpected_ends += not worker.is_running
+        worker.kill()
+        worker.ended()
+        self.kills += 1
+        time.sleep(self._chance.uniform(*DOWN_S))
+        self._workers[index] = self._start()
+
+    def _reorganise(self) -> None:
+        depth = self._chance.randint(1, self._depth_max)
+        self._node.reorg(depth)
+        self.reorgs += 1
+        self.deepest_reorg = max(self.deepest_reorg, depth)
