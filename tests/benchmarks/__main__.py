@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.benchmarks import accepting, page, reading, sends, signing, starting
+from tests.benchmarks import accepting, asking, page, reading, sends, signing, starting
 from tests.benchmarks.harness import Result
 
 
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measures the service beside its peers.")
     parser.add_argument("only", nargs="?", default="", help="ids, separated by commas; all without")
     parser.add_argument("--write", action="store_true", help="put the results into docs/benchmarks.md")
-    parser.add_argument("--database-url", help="an empty database for P5; a new SQLite file without")
+    parser.add_argument("--database-url", help="an empty database for P5; a PostgreSQL of its own without")
     given = parser.parse_args(arguments)
     benchmarks: dict[str, Callable[[], Result]] = {
         "P1": signing.run,
@@ -22,6 +22,7 @@ def main(arguments: Sequence[str]) -> int:
         "P6": accepting.run,
         "P7": reading.run,
         "P9": starting.run,
+        "P12": asking.run,
     }
     wanted = [name.strip().upper() for name in given.only.split(",") if name.strip()] or list(benchmarks)
     if unknown := [name for name in wanted if name not in benchmarks]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.benchmarks import accepting, reading, sends, signing, starting
+from tests.benchmarks import accepting, asking, reading, sends, signing, starting
 from tests.benchmarks.environments import ROOT
 from tests.benchmarks.harness import Result
 
@@ -21,6 +21,7 @@ GOALS = {
     "P6": "≥ 0.25x the peer, stretch 0.5x; p99 ≤ 50 ms at half load",
     "P7": "≥ 0.7x the limit",
     "P9": "≥ 2.22x the peer (0.45 of its time); memory ≥ 1.43x the peer (0.7 of its own); scanner ≤ 250 ms, ≤ 45 MB",
+    "P12": "≤ 2 per send; ≤ 3 per followed block",
 }
 EXPLAINED = {
     "P1": signing.__doc__,
@@ -28,6 +29,7 @@ EXPLAINED = {
     "P6": accepting.__doc__,
     "P7": reading.__doc__,
     "P9": starting.__doc__,
+    "P12": asking.__doc__,
 }
 _DATA = re.compile(r"^```json\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
