@@ -44,21 +44,21 @@ def test_s_25_twenty_in_flight_are_bounded_and_leave_in_the_order_of_acceptance_
         of = pair[number % 2].custody.transactions
         return of.send(wallet.id, to=OUTSIDER, amount=ether("0.1"), idempotency_key=f"send-{number}").id
 
-    def work() -> None:
+    def work(after_s: float) -> None:
         for each in pair:
-            each.clock.advance(11)
+            each.clock.advance(after_s)
         with ThreadPoolExecutor(2) as threads:
             for running in [threads.submit(each.custody.advance, CHAIN_ID) for each in pair]:
                 running.result(timeout=60)
 
     ids = [send(number) for number in range(3)]
     no_fees = proxy.on("eth_feeHistory", Null())
-    work()
+    work(after_s=1)
     assert {service.outgoing(each).parked_reason for each in ids} == {"fee-unavailable"}
     no_fees.times_left = 0
     ids += [send(number) for number in range(3, 20)]
-    for _ in range(40):
-        work()
+    for turn in range(40):
+        work(after_s=11 if turn else 1)  # at first the oldest still wait where they were parked, and only the newest are due
         sends = [service.outgoing(each) for each in ids]
         reserved = [each for each in sends if each.nonce is not None]
         assert [each.nonce for each in reserved] == list(range(len(reserved)))
