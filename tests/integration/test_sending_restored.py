@@ -100,7 +100,10 @@ def test_o_03_a_restored_backup_pays_nothing_twice_and_goes_on_once_the_chain_is
         carry(service)
         assert service.custody.wallets.get(wallet.id).state is WalletState.FROZEN
         assert set(alarms(service)) == {"nonce-foreign"}
-        assert [service.outgoing(each).nonce for each in queued] == [None, None]
+        for each in queued:
+            rejected = service.outgoing(each)
+            assert (rejected.state, rejected.nonce) == (TransactionState.REJECTED, None)
+            assert "may have been paid" in str(rejected.reason)
         with pytest.raises(WalletFrozen):
             send(service, wallet, "more")
         assert service.custody.wallets.get(other.id).state is WalletState.OPEN
@@ -111,11 +114,7 @@ def test_o_03_a_restored_backup_pays_nothing_twice_and_goes_on_once_the_chain_is
 
         assert [each.id for each in service.custody.chains.adopt(CHAIN_ID)] == [wallet.id]
         carry(service)
-        assert paid(service, before) == 5, "what may have been paid is not paid by itself, not even now"
-        for each in queued:
-            rejected = service.outgoing(each)
-            assert (rejected.state, rejected.nonce) == (TransactionState.REJECTED, None)
-            assert "may have been paid" in str(rejected.reason)
+        assert paid(service, before) == 5, "nothing of it is paid by itself, not even now"
         later = send(service, wallet, "later")
         carry(service)
         assert (service.outgoing(later).state, service.outgoing(later).nonce) == (TransactionState.COMPLETED, 4)
@@ -174,3 +173,24 @@ def test_o_03_a_send_made_dearer_after_the_backup_is_not_paid_again_and_its_end_
         service.custody.chains.adopt(CHAIN_ID)
         carry(service)
         assert (paid(service, before), nonces_mined(service, wallet)) == (1, [0])
+
+
+def test_o_03_a_wallet_that_its_owner_had_frozen_before_the_backup_pays_nothing_twice_either(backup: Backup, node: DevNode) -> None:
+    """Its freeze has a reason of its own and is lifted by hand, not by adopting the chain."""
+    with backup.opened() as service:
+        wallet = service.wallet(funded_wei=ether("1"))
+        before = node.balance(OUTSIDER)
+        queued = send(service, wallet, "queued")
+        service.custody.wallets.freeze(wallet.id, reason="lost phone", owner_id=wallet.owner_id)
+    backup.take()
+    with backup.opened() as service:
+        service.custody.wallets.unfreeze(wallet.id)
+        carry(service)
+        assert service.outgoing(queued).state is TransactionState.COMPLETED
+    backup.restore()
+    with backup.opened() as service:
+        carry(service)
+        assert service.outgoing(queued).state is TransactionState.REJECTED
+        service.custody.wallets.unfreeze(wallet.id)
+        carry(service)
+        assert paid(service, before) == 1

@@ -7,20 +7,12 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from custody_core.domain.chain import BlockRef, ChainState, chain_name
-from custody_core.domain.facts import Refused
-from custody_core.domain.lifecycle import decide
 from custody_core.domain.resources import chain_text
 from custody_core.domain.wallet import Wallet, unfreeze
 from custody_core.errors import InvalidStateTransition, NotFound
 from custody_core.ports import BlockTag, Found, Unit
 from custody_core.services.foreign_use import FROZEN_BECAUSE
-from custody_core.services.kit import SYSTEM_ACTOR, Kit, lease_of, record_audit, record_changes, record_wallet
-
-_EVERY_QUEUED = 2**31 - 1
-
-_MAY_HAVE_BEEN_PAID = (
-    "it may have been paid already: the chain knows more sends of its wallet than these books; ask again if it was not"
-)
+from custody_core.services.kit import SYSTEM_ACTOR, Kit, lease_of, record_audit, record_wallet
 
 
 @attrs.frozen
@@ -95,7 +87,7 @@ class Chains:
         """Takes the chain's word for what happened to wallets that were stopped because they were used elsewhere, on the word of
         an operator who has looked: their next nonce is after those that are used, and they may send again. The wallets.
 
-        What they had queued is rejected: it may have been paid while the books did not know of it.
+        What they had queued was rejected when that became final (`refuse_queued`).
 
         Raises `NotFound`; `InvalidStateTransition` while what was used is not final yet.
         """
@@ -110,10 +102,6 @@ class Chains:
             opened = [unfreeze(each, now=now) for each in stopped.values()]
             for wallet in opened:
                 record_wallet(self._kit, unit, wallet, "wallet.unfrozen", actor=actor, now=now)
-            # After a restored backup these may have been sent, under nonces that its books never gave out.
-            doubtful = unit.transactions_by_id(unit.queued_of(chain_id, stopped, first=_EVERY_QUEUED))
-            refused = [decide(each, Refused(_MAY_HAVE_BEEN_PAID), now) for each in doubtful.values()]
-            record_changes(self._kit, unit, refused, now=now, actor=actor)
             record_audit(self._kit, unit, now=now, actor=actor, action="chain.adopted", object_id=chain_text(chain_id))
             return opened
 

@@ -6,14 +6,23 @@ signing at the same nonces, and not paying again what may have been paid, is all
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
+from custody_core.domain.addresses import Address
+from custody_core.domain.facts import Refused
+from custody_core.domain.lifecycle import decide
 from custody_core.domain.wallet import Wallet, WalletState, freeze
 from custody_core.ports import Unit
-from custody_core.services.kit import SYSTEM_ACTOR, Kit, raise_alarm, record_wallet
+from custody_core.services.kit import SYSTEM_ACTOR, Kit, raise_alarm, record_changes, record_wallet
 
 FROZEN_BECAUSE = "its key was used elsewhere, or these books are older than the chain; see `custody chain adopt`"
 """The reason of a wallet that was frozen for this, by which `adopt` finds it again."""
+
+_MAY_HAVE_BEEN_PAID = (
+    "it may have been paid already: the chain knows more sends of its wallet than these books; ask again if it was not"
+)
+_ALL_OF_A_QUEUE = 2**31 - 1
 
 
 def stop_wallet(kit: Kit, unit: Unit, wallet: Wallet, *, detail: str, now: datetime) -> None:
@@ -22,3 +31,13 @@ def stop_wallet(kit: Kit, unit: Unit, wallet: Wallet, *, detail: str, now: datet
         frozen = freeze(wallet, reason=wallet.state_reason or FROZEN_BECAUSE, by=SYSTEM_ACTOR, now=now)
         record_wallet(kit, unit, frozen, "wallet.frozen", actor=SYSTEM_ACTOR, now=now)
     raise_alarm(kit, unit, now=now, code="nonce-foreign", object_id=wallet.id, detail=detail)
+
+
+def refuse_queued(kit: Kit, unit: Unit, chain_id: int, addresses: Collection[Address], now: datetime) -> None:
+    """Rejects what waits for a nonce at `addresses`, whose lines move past nonces that these books never gave out: after a
+    restored backup these are the very sends that used them, and by themselves they would be paid again.
+    """
+    wallets = unit.wallets_by_address(set(addresses))
+    queued = unit.queued_of(chain_id, [wallet.id for wallet in wallets.values()], first=_ALL_OF_A_QUEUE)
+    refused = [decide(each, Refused(_MAY_HAVE_BEEN_PAID), now) for each in unit.transactions_by_id(queued).values()]
+    record_changes(kit, unit, refused, now=now)

@@ -22,7 +22,7 @@ from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_a
 from custody_core.domain.transaction import Attempt, AttemptKind, Inclusion, State, Transaction
 from custody_core.domain.wallet import Wallet
 from custody_core.ports import Unit
-from custody_core.services.foreign_use import stop_wallet
+from custody_core.services.foreign_use import refuse_queued, stop_wallet
 from custody_core.services.kit import (
     Kit,
     record_changes,
@@ -168,9 +168,12 @@ class Ingest:
         lost = [(ours[use.address, use.nonce], use) for use in uses if (use.address, use.nonce) in ours]
         changes = [lifecycle.decide(each, facts.NonceTakenForGood(use.hash), now) for each, use in lost]
         record_changes(self._kit, unit, changes, now=now, head=self._state.cursor)
-        lines = dict(unit.nonce_lines(chain_id, {use.address for use in uses}))
+        addresses = {use.address for use in uses}
+        lines = {address: open_line(chain_id, address) for address in addresses} | dict(unit.nonce_lines(chain_id, addresses))
+        unknown = {use.address for use in uses if use.nonce >= lines[use.address].next_nonce}
+        refuse_queued(self._kit, unit, chain_id, unknown, now)
         for use in uses:
-            lines[use.address] = moved_past(lines.get(use.address) or open_line(chain_id, use.address), use)
+            lines[use.address] = moved_past(lines[use.address], use)
         unit.put_nonce_lines(list(lines.values()))
         unit.settle_foreign_uses(chain_id, [use.hash for use in uses])
 

@@ -62,7 +62,7 @@ def adopt(chain: str, as_json: bool) -> None:
     """Take the chain's word for wallets that were stopped because a node knew more of them than the database, as after the
     database was restored from a backup: their next nonce is after those that are used, and they may send again. CHAIN is eip155:ID.
 
-    What they had queued is rejected, since it may have been paid. First see what was sent in the time that the database does not
+    What they had queued was rejected, since it may have been paid. First see what was sent in the time that the database does not
     know (`custody wallet show`, and the chain): a payment that is asked for again is paid again.
     """
     chain_id = chain_number(chain)
