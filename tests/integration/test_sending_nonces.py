@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -23,6 +24,13 @@ from tests.support.faults import DropRequest, Edit, Error, Fault, ForwardThenDro
 from tests.support.service import CHAIN_ID, Service, running_service
 
 THIEF = DEV_ACCOUNTS[2].address
+
+
+@pytest.fixture
+def behind_proxy(tmp_path: Path, node: DevNode, proxy: FaultProxy) -> Iterator[Service]:
+    """For what is about nodes alone: the service on SQLite, with `proxy` before its node."""
+    with running_service(tmp_path, node, rpc_url=proxy.url) as service:
+        yield service
 
 
 def alarms(service: Service) -> list[object]:
@@ -192,28 +200,28 @@ def test_s_12_a_nonce_reserved_before_a_crash_is_used_by_the_same_send_or_its_ca
         service.assert_reconciled()
 
 
-def test_a_resubmission_is_stored_before_it_is_broadcast(proxied: Service, proxy: FaultProxy) -> None:
+def test_a_resubmission_is_stored_before_it_is_broadcast(behind_proxy: Service, proxy: FaultProxy) -> None:
     """Killed with the dearer attempt's broadcast under way, whose answer nobody hears: its hash is known, and its block counts."""
-    wallet, node = proxied.wallet(funded_wei=ether("1")), proxied.node
+    wallet, node = behind_proxy.wallet(funded_wei=ether("1")), behind_proxy.node
     node.set_automine(on=False)
-    sent = send(proxied, wallet, "dearer")
-    proxied.custody.tick()
+    sent = send(behind_proxy, wallet, "dearer")
+    behind_proxy.custody.tick()
     stored: list[tuple[str | None, ...]] = []
 
     def look(_: object) -> bool:
-        stored.append(tuple(each.raw.hex() if each.raw else None for each in proxied.outgoing(sent).attempts))
+        stored.append(tuple(each.raw.hex() if each.raw else None for each in behind_proxy.outgoing(sent).attempts))
         return True
 
     proxy.on("eth_sendRawTransaction", ForwardThenDropReply(), when=look)
-    proxied.clock.advance(95)
-    proxied.custody.advance(CHAIN_ID)
+    behind_proxy.clock.advance(95)
+    behind_proxy.custody.advance(CHAIN_ID)
     raws = [call.params[0].removeprefix("0x") for call in proxy.calls("eth_sendRawTransaction")]
     assert stored[-1] == (raws[0], raws[-1]), "when the node heard of it, it was in the database"
     node.mine()
-    proxied.finalize()
-    done = proxied.outgoing(sent)
+    behind_proxy.finalize()
+    done = behind_proxy.outgoing(sent)
     assert (done.state, done.hash) == (TransactionState.COMPLETED, done.attempts[1].hash)
-    proxied.assert_reconciled()
+    behind_proxy.assert_reconciled()
 
 
 # Which attempt is mined
@@ -221,35 +229,35 @@ def test_a_resubmission_is_stored_before_it_is_broadcast(proxied: Service, proxy
 
 @pytest.mark.parametrize("winner", [0, 1], ids=["original", "replacement"])
 def test_s_24_of_an_original_and_its_replacement_on_different_nodes_one_settles_and_one_is_debited(
-    proxied: Service, proxy: FaultProxy, winner: int
+    behind_proxy: Service, proxy: FaultProxy, winner: int
 ) -> None:
     """Each is known to another node; a block holds either, a reorganisation swaps it for the other, and the books follow."""
-    wallet, node = proxied.wallet(funded_wei=ether("1")), proxied.node
+    wallet, node = behind_proxy.wallet(funded_wei=ether("1")), behind_proxy.node
     node.set_automine(on=False)
-    sent = send(proxied, wallet, "race")
-    proxied.custody.tick()
+    sent = send(behind_proxy, wallet, "race")
+    behind_proxy.custody.tick()
     proxy.on("eth_sendRawTransaction", Error(-32000, "already known"))  # the other node has it: this one never hears of it
-    proxied.clock.advance(95)
-    proxied.custody.tick()
-    first, second = proxied.outgoing(sent).attempts
+    behind_proxy.clock.advance(95)
+    behind_proxy.custody.tick()
+    first, second = behind_proxy.outgoing(sent).attempts
     raws = ["0x" + each.raw.hex() for each in (first, second) if each.raw]
     loser = 1 - winner
     node.raw("anvil_dropAllTransactions")
     node.mine()
     node.reorg(1, [(raws[loser], 0)])
-    proxied.custody.tick()
-    seen = proxied.outgoing(sent)
+    behind_proxy.custody.tick()
+    seen = behind_proxy.outgoing(sent)
     assert (seen.state, seen.inclusion and seen.inclusion.attempt_id) == (TransactionState.CONFIRMING, (first, second)[loser].id)
     node.reorg(1, [(raws[winner], 0)])
-    proxied.custody.tick()
-    proxied.finalize()
-    done = proxied.outgoing(sent)
+    behind_proxy.custody.tick()
+    behind_proxy.finalize()
+    done = behind_proxy.outgoing(sent)
     assert done.inclusion is not None
     assert (done.state, done.inclusion.attempt_id) == (TransactionState.COMPLETED, (first, second)[winner].id)
     assert len(mined_from(node, wallet.address)) == 1
-    assert proxied.available(wallet) == ether("0.9") - done.inclusion.fee_wei == node.balance(wallet.address)
-    assert proxied.event_types(sent).count("transaction.completed") == 1
-    proxied.assert_reconciled()
+    assert behind_proxy.available(wallet) == ether("0.9") - done.inclusion.fee_wei == node.balance(wallet.address)
+    assert behind_proxy.event_types(sent).count("transaction.completed") == 1
+    behind_proxy.assert_reconciled()
 
 
 # Answers that say nothing, or the wrong thing
@@ -268,58 +276,58 @@ def test_s_24_of_an_original_and_its_replacement_on_different_nodes_one_settles_
     ],
     ids=["answer lost", "502", "already known", "nonce too low", "insufficient funds", "internal error", "unknown words"],
 )
-def test_no_answer_to_a_broadcast_frees_a_nonce(proxied: Service, proxy: FaultProxy, fault: Fault) -> None:
+def test_no_answer_to_a_broadcast_frees_a_nonce(behind_proxy: Service, proxy: FaultProxy, fault: Fault) -> None:
     """A timeout is not a failure. Of what is answered three times over, the nonces stay bound and the bytes stay the same; nobody
     begins to count anew.
     """
-    wallet = proxied.wallet(funded_wei=ether("1"))
+    wallet = behind_proxy.wallet(funded_wei=ether("1"))
     rule = proxy.on("eth_sendRawTransaction", fault)
-    ids = [send(proxied, wallet, f"send-{number}") for number in range(3)]
+    ids = [send(behind_proxy, wallet, f"send-{number}") for number in range(3)]
     for _ in range(4):
-        proxied.custody.advance(CHAIN_ID)
-        proxied.clock.advance(31)
-    assert [proxied.outgoing(each).nonce for each in ids] == [0, 1, 2]
-    assert {proxied.outgoing(each).state for each in ids} == {TransactionState.BROADCASTING}
+        behind_proxy.custody.advance(CHAIN_ID)
+        behind_proxy.clock.advance(31)
+    assert [behind_proxy.outgoing(each).nonce for each in ids] == [0, 1, 2]
+    assert {behind_proxy.outgoing(each).state for each in ids} == {TransactionState.BROADCASTING}
     rule.times_left = 0
-    later = send(proxied, wallet, "later")
+    later = send(behind_proxy, wallet, "later")
     for _ in range(2):
-        proxied.clock.advance(31)
-        proxied.custody.tick()
-    proxied.finalize()
-    ends = [proxied.outgoing(each) for each in (*ids, later)]
+        behind_proxy.clock.advance(31)
+        behind_proxy.custody.tick()
+    behind_proxy.finalize()
+    ends = [behind_proxy.outgoing(each) for each in (*ids, later)]
     assert [(each.state, each.nonce) for each in ends] == [(TransactionState.COMPLETED, number) for number in range(4)]
-    assert nonces_mined(proxied, wallet) == [0, 1, 2, 3]
+    assert nonces_mined(behind_proxy, wallet) == [0, 1, 2, 3]
     raws = {call.params[0] for call in proxy.calls("eth_sendRawTransaction")}
     assert raws == {"0x" + each.raw.hex() for end in ends for each in end.attempts if each.raw}
-    proxied.assert_reconciled()
+    behind_proxy.assert_reconciled()
 
 
 def test_a_node_that_takes_no_nonce_after_a_gap_gets_them_in_order_once_the_gap_is_filled(
-    proxied: Service, proxy: FaultProxy
+    behind_proxy: Service, proxy: FaultProxy
 ) -> None:
     """The first one got lost on its way, and this node refuses all those behind it: none of them is given up or renumbered."""
-    wallet, node = proxied.wallet(funded_wei=ether("1")), proxied.node
+    wallet, node = behind_proxy.wallet(funded_wei=ether("1")), behind_proxy.node
     proxy.on("eth_sendRawTransaction", DropRequest(), times=1)
     gap = proxy.on("eth_sendRawTransaction", Error(-32000, "Nonce too high. Expected nonce to be 0 but got 1."))
-    ids = [send(proxied, wallet, f"send-{number}") for number in range(4)]
-    proxied.custody.advance(CHAIN_ID)
-    assert [proxied.outgoing(each).nonce for each in ids] == [0, 1, 2, 3]
+    ids = [send(behind_proxy, wallet, f"send-{number}") for number in range(4)]
+    behind_proxy.custody.advance(CHAIN_ID)
+    assert [behind_proxy.outgoing(each).nonce for each in ids] == [0, 1, 2, 3]
     gap.times_left = 0
-    done = carry(proxied, ids)
+    done = carry(behind_proxy, ids)
     assert [(each.state, each.nonce, len(each.attempts)) for each in done] == [
         (TransactionState.COMPLETED, number, 1) for number in range(4)
     ]
     assert len(mined_from(node, wallet.address)) == 4
-    proxied.assert_reconciled()
+    behind_proxy.assert_reconciled()
 
 
-def test_one_failed_receipt_read_does_not_send_again(proxied: Service, proxy: FaultProxy) -> None:
+def test_one_failed_receipt_read_does_not_send_again(behind_proxy: Service, proxy: FaultProxy) -> None:
     """Mined, and every question for its receipt is answered with nothing or not at all: it waits for the receipt, for as long as it
     takes, and is neither failed nor signed at another nonce.
     """
-    wallet, node = proxied.wallet(funded_wei=ether("1")), proxied.node
-    sent = send(proxied, wallet, "unseen")
-    proxied.custody.advance(CHAIN_ID)
+    wallet, node = behind_proxy.wallet(funded_wei=ether("1")), behind_proxy.node
+    sent = send(behind_proxy, wallet, "unseen")
+    behind_proxy.custody.advance(CHAIN_ID)
     assert len(mined_from(node, wallet.address)) == 1
     rules = [
         proxy.on("eth_getTransactionReceipt", Edit(lambda _: None)),
@@ -327,33 +335,33 @@ def test_one_failed_receipt_read_does_not_send_again(proxied: Service, proxy: Fa
     ]
     for _ in range(12):
         node.mine()
-        proxied.clock.advance(95)
-        proxied.custody.tick()
-    waiting = proxied.outgoing(sent)
+        behind_proxy.clock.advance(95)
+        behind_proxy.custody.tick()
+    waiting = behind_proxy.outgoing(sent)
     assert (waiting.state, waiting.nonce) == (TransactionState.BROADCASTING, 0)
     assert len(mined_from(node, wallet.address)) == 1
     for rule in rules:
         rule.times_left = 0
-    proxied.finalize()
-    proxied.custody.tick()
-    done = proxied.outgoing(sent)
+    behind_proxy.finalize()
+    behind_proxy.custody.tick()
+    done = behind_proxy.outgoing(sent)
     assert (done.state, done.nonce, done.hash) == (TransactionState.COMPLETED, 0, done.attempts[0].hash)
-    assert node.balance(wallet.address) == proxied.available(wallet)
-    proxied.assert_reconciled()
+    assert node.balance(wallet.address) == behind_proxy.available(wallet)
+    behind_proxy.assert_reconciled()
 
 
-def test_a_node_that_lags_behind_never_makes_a_nonce_be_used_again(proxied: Service, proxy: FaultProxy) -> None:
+def test_a_node_that_lags_behind_never_makes_a_nonce_be_used_again(behind_proxy: Service, proxy: FaultProxy) -> None:
     """It knows of none of our transactions: the books decide which nonce is next, never a node's count."""
-    wallet = proxied.wallet(funded_wei=ether("1"))
+    wallet = behind_proxy.wallet(funded_wei=ether("1"))
     proxy.on("eth_getTransactionCount", Edit(lambda _: "0x0"))
     ids = []
     for number in range(3):
-        ids.append(send(proxied, wallet, f"send-{number}"))
-        proxied.custody.tick()
-    proxied.finalize()
-    assert [proxied.outgoing(each).nonce for each in ids] == [0, 1, 2]
-    assert nonces_mined(proxied, wallet) == [0, 1, 2]
-    proxied.assert_reconciled()
+        ids.append(send(behind_proxy, wallet, f"send-{number}"))
+        behind_proxy.custody.tick()
+    behind_proxy.finalize()
+    assert [behind_proxy.outgoing(each).nonce for each in ids] == [0, 1, 2]
+    assert nonces_mined(behind_proxy, wallet) == [0, 1, 2]
+    behind_proxy.assert_reconciled()
 
 
 # Many at once
