@@ -63,7 +63,6 @@ OF_ETHER = frozenset(
         Question("latest-header", Phase.QUEUED),
         Question("finalized-header", Phase.QUEUED),
         Question("eth_getTransactionCount", Phase.QUEUED),
-        Question("eth_getBalance", Phase.QUEUED),
         FEES,
         SEND_RAW,
         Question("latest-header", Phase.SENT),
