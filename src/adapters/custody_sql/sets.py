@@ -48,8 +48,8 @@ class SetStatement:
     encoders: tuple[tuple[str, Encode], ...]
 
     def document(self, rows: Rows) -> dict[str, str]:
-        """`rows` as the values of the `by_document` form."""
-        told = [{name: encode(row[name]) for name, encode in self.encoders} for row in rows]
+        """`rows` as the values of the `by_document` form. What is left out of a row is NULL."""
+        told = [{name: encode(row[name]) for name, encode in self.encoders if row[name] is not None} for row in rows]
         return {_ROWS: msgspec.json.encode(told).decode()}
 
 

@@ -10,6 +10,9 @@ from datetime import datetime
 from enum import StrEnum
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+"""Ten bits at a time: every change that is saved makes some identifiers."""
+
 _ID = re.compile(r"[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 
 ENTROPY_BYTES = 10
@@ -36,7 +39,7 @@ def make_id(prefix: IdPrefix, now: datetime, entropy: bytes) -> str:
     if len(entropy) != ENTROPY_BYTES:
         raise ValueError(f"an identifier takes {ENTROPY_BYTES} random bytes, not {len(entropy)}")
     value = _milliseconds(now) << 80 | int.from_bytes(entropy, "big")
-    return f"{prefix}_" + "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+    return f"{prefix}_" + "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def first_id(prefix: IdPrefix, moment: datetime) -> str:

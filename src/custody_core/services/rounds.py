@@ -77,7 +77,7 @@ def _still_claimed(change: Change, until: datetime | None, now: datetime) -> Cha
     due_at = change.transaction.due_at
     if due_at is None or due_at > now:
         return change
-    return attrs.evolve(change, transaction=attrs.evolve(change.transaction, due_at=until))
+    return Change(attrs.evolve(change.transaction, due_at=until), change.postings, change.event)
 
 
 def _save_parked(kit: Kit, unit: Unit, parked: Sequence[Parked], now: datetime) -> None:

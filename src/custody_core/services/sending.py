@@ -20,7 +20,7 @@ from datetime import datetime
 import attrs
 
 from custody_core.domain.facts import AttemptSent
-from custody_core.domain.lifecycle import Act, Change, decide, due
+from custody_core.domain.lifecycle import Act, Change, decide, next_act
 from custody_core.domain.transaction import Transaction
 from custody_core.ports import BroadcastOutcome, Chain, Keys, Unit
 from custody_core.services.kit import Kit, raise_alarm
@@ -49,7 +49,7 @@ class Sender:
         claimed = self._claim(chain_id, now)
         by_act: dict[Act | None, list[Transaction]] = {act: [] for act in (*Act, None)}
         for transaction in claimed:
-            by_act[due(attrs.evolve(transaction, due_at=now), now)].append(transaction)
+            by_act[next_act(transaction, now)].append(transaction)
         reserved = reserve_nonces(self._kit, self._keys, chain, by_act[Act.RESERVE])
         replaced, unchanged = replace_waiting(self._kit, chain, by_act[Act.REPLACE])
         signed = sign_planned(self._kit, self._keys, [*by_act[Act.SIGN], *reserved, *replaced])
