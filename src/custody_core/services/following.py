@@ -174,7 +174,8 @@ class Follower:
                 return self._wait(f"the receipt of {problem} says that it cost more than it may")
             if is_saved:
                 self._kit.observer.progress(f"chain eip155:{state.chain_id}", done=advanced.cursor.number, total=tip.number)
-                return Round.ADVANCED if read else Round.IDLE
+                # At the head there is nothing to ask again for: what came meanwhile is the next turn's.
+                return Round.ADVANCED if advanced.cursor.number < tip.number else Round.IDLE
 
     def _read(self, matches: Sequence[BlockMatches], tokens: Sequence[Asset]) -> list[BlockEvidence]:
         """The evidence for each block, up to the first that cannot be read completely and consistently."""
