@@ -15,6 +15,7 @@ from tests.support.devnode import DevNode
 from tests.support.faultproxy import Exchange, FaultProxy
 from tests.support.faults import DropRequest, ForwardThenDropReply
 from tests.support.processes import Running
+from tests.support.waiting import until
 
 LOST_REQUESTS = 0.05
 LOST_ANSWERS = 0.05
@@ -30,6 +31,7 @@ DOWN_S = (0.0, 2.0)
 """Between a kill and the next start."""
 
 SHARE_OF_KILLS = 0.6
+STARTS_WITHIN_S = 30.0
 
 
 class RoughProxy(FaultProxy):
@@ -71,11 +73,41 @@ class RoughProxy(FaultProxy):
         return exchange
 
 
+class Blocks:
+    """Mines a block now and then until the end of this. One thing at a time: an anvil that is reorganised while it mines by itself
+    may have no block at that height ever after.
+    """
+
+    def __init__(self, node: DevNode, *, every_s: float) -> None:
+        self._node, self._every_s = node, every_s
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._mine, name="blocks", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def reorganise(self, depth: int) -> None:
+        """Replaces the newest `depth` blocks."""
+        with self._lock:
+            self._node.reorg(depth)
+
+    def _mine(self) -> None:
+        while not self._ending.wait(self._every_s):
+            with self._lock:
+                self._node.mine()
+
+
 class Mayhem:
     """Two workers that are killed and started again, and a chain that is reorganised, until the end of this."""
 
-    def __init__(self, start: Callable[[], Running], node: DevNode, *, chance: random.Random, depth_max: int) -> None:
-        self._start, self._node, self._chance, self._depth_max = start, node, chance, depth_max
+    def __init__(self, start: Callable[[], Running], blocks: Blocks, *, chance: random.Random, depth_max: int) -> None:
+        self._start, self._blocks, self._chance, self._depth_max = start, blocks, chance, depth_max
         self._workers = [start(), start()]
         self._ending = threading.Event()
         self._failure: BaseException | None = None
@@ -96,7 +128,8 @@ class Mayhem:
             raise self._failure
 
     def stop_workers(self) -> list[int]:
-        """Asks both to end; their exit codes. After the end of this."""
+        """Asks both to end, as soon as they can hear it; their exit codes. After the end of this."""
+        until(lambda: all(map(_is_started, self._workers)), what="the workers are started", timeout_s=STARTS_WITHIN_S)
         return [worker.stop() for worker in self._workers]
 
     def _run(self) -> None:
@@ -118,6 +151,11 @@ class Mayhem:
 
     def _reorganise(self) -> None:
         depth = self._chance.randint(1, self._depth_max)
-        self._node.reorg(depth)
+        self._blocks.reorganise(depth)
         self.reorgs += 1
         self.deepest_reorg = max(self.deepest_reorg, depth)
+
+
+def _is_started(worker: Running) -> bool:
+    """Whether it hears SIGTERM: before, that ends it as it would end any program."""
+    return any(event["event"] == "scanner-started" for event in worker.events())

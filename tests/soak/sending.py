@@ -57,7 +57,7 @@ def run(seed: int, *, sends: int, wallets: int, geth_rules: bool) -> Figures:
     chance = random.Random(seed)
     with prepared_site(wallets=wallets, chance=chance, geth_rules=geth_rules) as site, Watch(sends) as watch:
         payments = planned(site, sends, chance)
-        mayhem = Mayhem(lambda: site.processes.start("scanner"), site.node, chance=chance, depth_max=REORG_DEPTH_MAX)
+        mayhem = Mayhem(lambda: site.processes.start("scanner"), site.blocks, chance=chance, depth_max=REORG_DEPTH_MAX)
         started_s = time.monotonic()
         site.proxy.be_rough()
         with mayhem:

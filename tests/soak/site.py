@@ -14,7 +14,7 @@ from custody_app.bootstrap import open_service
 from custody_app.config import load_settings
 from custody_app.observers import QuietObserver
 from custody_core import Custody, Wallet, ether
-from tests.soak.mayhem import RoughProxy
+from tests.soak.mayhem import Blocks, RoughProxy
 from tests.support.contracts import deploy, transact
 from tests.support.devnode import DevNode
 from tests.support.postgres import Server, shared_server
@@ -37,6 +37,7 @@ class Site:
     """One deployed service. `custody` accepts sends through the proxy, without any key, as the web process does."""
 
     node: DevNode
+    blocks: Blocks
     proxy: RoughProxy
     program: Program
     processes: Processes
@@ -67,9 +68,7 @@ def prepared_site(*, wallets: int, chance: random.Random, geth_rules: bool) -> I
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="custody-soak-")))
         server = stack.enter_context(shared_server())
         database = server.migrated_database()
-        node = stack.enter_context(
-            DevNode(block_time_s=BLOCK_TIME_S, slots_in_an_epoch=SLOTS_IN_AN_EPOCH, arguments=NODE_ARGUMENTS)
-        )
+        node = stack.enter_context(DevNode(slots_in_an_epoch=SLOTS_IN_AN_EPOCH, arguments=NODE_ARGUMENTS))
         settings = {
             "DATABASE_URL": server.database_url(database),
             "KEY_FILE": str(folder / "custody.key"),
@@ -80,13 +79,15 @@ def prepared_site(*, wallets: int, chance: random.Random, geth_rules: bool) -> I
         }
         with _opened(settings, create=True) as custody:
             token, wallet_ids = _fund(custody, node, wallets)
+        node.set_automine(False)
+        blocks = stack.enter_context(Blocks(node, every_s=BLOCK_TIME_S))
         proxy = stack.enter_context(RoughProxy(node.rpc_url, chance=chance, geth_rules=geth_rules))
         rough = {**settings, "RPC_URL": proxy.url}
         program = Program(folder, rough)
         processes = stack.enter_context(Processes(program, logs=folder))
         custody = stack.enter_context(_opened(rough))
         found = [custody.wallets.get(each) for each in wallet_ids]
-        yield Site(node, proxy, program, processes, custody, token, found, server, database)
+        yield Site(node, blocks, proxy, program, processes, custody, token, found, server, database)
 
 
 def _fund(custody: Custody, node: DevNode, count: int) -> tuple[str, list[str]]:
