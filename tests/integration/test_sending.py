@@ -30,6 +30,7 @@ def test_s_01_a_send_is_mined_once_as_a_type_2_transaction_bound_to_its_chain(se
     sent = service.custody.transactions.send(wallet.id, to=OUTSIDER, amount=ether("0.4"), idempotency_key="s-01")
     assert sent.state is TransactionState.QUEUED
     service.custody.tick()
+    node.mined(str(service.outgoing(sent.id).hash))  # the block may come a moment after the node's answer
     (mined,) = mined_from(node, wallet.address)
     assert mined["type"] == "0x2"
     assert int(str(mined["chainId"]), 16) == CHAIN_ID

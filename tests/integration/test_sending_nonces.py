@@ -328,7 +328,7 @@ def test_one_failed_receipt_read_does_not_send_again(behind_proxy: Service, prox
     wallet, node = behind_proxy.wallet(funded_wei=ether("1")), behind_proxy.node
     sent = send(behind_proxy, wallet, "unseen")
     behind_proxy.custody.advance(CHAIN_ID)
-    assert len(mined_from(node, wallet.address)) == 1
+    node.mined(str(behind_proxy.outgoing(sent).hash))
     rules = [
         proxy.on("eth_getTransactionReceipt", Edit(lambda _: None)),
         proxy.on("eth_getBlockReceipts", Error(-32603, "receipts are not here yet")),
