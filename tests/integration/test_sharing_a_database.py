@@ -11,17 +11,19 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import make_url
 
 from custody_core import InsufficientFunds, Limits, OutcomeUnknown, TransactionState, ether
+from custody_core.domain.nonce import IN_FLIGHT_MAX
 from custody_core.errors import Conflict, DatabaseUnavailable
 from custody_core.services.accepting import Accepted
 from custody_core.services.following import Round
 from custody_http.sends import Sends
 from custody_sql import SqlStore
+from custody_sql.store import SqlUnit
 from tests.support.devnode import DevNode
 from tests.support.faultproxy import FaultProxy
 from tests.support.pgproxy import Fault, PgProxy
@@ -268,3 +270,42 @@ def test_a_wallet_that_somebody_holds_holds_up_only_who_asks_for_it(pair: tuple[
             assert all(not other.result(timeout=15).replayed for other in others)
             assert not any(each.done() for each in waiting)
         assert all(not each.result(timeout=15).replayed for each in waiting)
+
+
+@pytest.mark.parametrize("hook", ["in_flight_of", "wake_queued"])
+def test_a_block_that_makes_room_while_a_send_is_being_parked_does_not_leave_it_waiting(
+    pair: tuple[Service, Service], monkeypatch: pytest.MonkeyPatch, hook: str
+) -> None:
+    """Whoever saves the block does not find it parked yet, and who parks it has counted before the block. One of the two does its
+    whole work in the midst of the other's.
+    """
+    first, second = pair
+    wallet = first.wallet(funded_wei=ether("10"))
+    first.node.set_automine(on=False)
+
+    def send(number: int) -> str:
+        return first.custody.transactions.send(wallet.id, to=OUTSIDER, amount=1, idempotency_key=f"send-{number}").id
+
+    ids = [send(number) for number in range(IN_FLIGHT_MAX)]
+    first.custody.advance(CHAIN_ID)
+    assert {first.outgoing(each).state for each in ids} == {TransactionState.BROADCASTING}
+    first.custody.step_down()
+    late = send(IN_FLIGHT_MAX)
+    first.node.mine()
+    follow, park = (lambda: second.custody.follow(CHAIN_ID)), (lambda: first.custody.advance(CHAIN_ID))
+    outer, inner = (park, follow) if hook == "in_flight_of" else (follow, park)
+    meanwhile, own = iter([inner]), getattr(SqlUnit, hook)
+
+    def overtaken(unit: SqlUnit, *arguments: Any, **named: Any) -> Any:
+        answer = own(unit, *arguments, **named)
+        for act in meanwhile:
+            act()
+        return answer
+
+    monkeypatch.setattr(SqlUnit, hook, overtaken)
+    outer()
+    assert {first.outgoing(each).state for each in ids} == {TransactionState.CONFIRMING}
+    assert first.outgoing(late).parked_reason == "in-flight-limit"
+    first.clock.advance(1)
+    first.custody.advance(CHAIN_ID)
+    assert first.outgoing(late).state is TransactionState.BROADCASTING

@@ -173,6 +173,7 @@ class Follower:
             except ContradictoryReceipt as problem:
                 return self._wait(f"the receipt of {problem} says that it cost more than it may")
             if is_saved:
+                ingest.wake_overlooked()
                 self._kit.observer.progress(f"chain eip155:{state.chain_id}", done=advanced.cursor.number, total=tip.number)
                 # At the head there is nothing to ask again for: what came meanwhile is the next turn's.
                 return Round.ADVANCED if advanced.cursor.number < tip.number else Round.IDLE

@@ -65,6 +65,7 @@ class Ingest:
         self._tokens = tokens
         self._state = state
         self._evidence = evidence
+        self._with_room: set[str] = set()
 
     def run(self, unit: Unit) -> bool:
         """Saves the blocks. False, and nothing is written, when an address was born that they were not matched against.
@@ -82,6 +83,14 @@ class Ingest:
         self._finalise(unit, now)
         self._settle_foreign(unit, now)
         return True
+
+    def wake_overlooked(self) -> None:
+        """After `run` is committed: whoever counted what was in flight before that, and parked the next send while it was being
+        saved, was not found by it. They in turn look again after they have parked, so one of the two finds it.
+        """
+        if self._with_room:
+            now = self._kit.clock.now()
+            self._kit.write(lambda unit: unit.wake_queued(self._state.chain_id, self._with_room, now=now))
 
     def take_back(self, unit: Unit) -> None:
         """Saves a reorganisation: the cursor goes back, and what lay above it is undone row by row."""
@@ -145,7 +154,9 @@ class Ingest:
             if each.hash in ours and ours[each.hash].state is State.BROADCASTING
         ]
         record_changes(self._kit, unit, changes, now=now, head=self._state.cursor)
-        unit.wake_queued(self._state.chain_id, {change.transaction.wallet_id for change in changes}, now=now)
+        with_room = {change.transaction.wallet_id for change in changes}
+        unit.wake_queued(self._state.chain_id, with_room, now=now)
+        self._with_room |= with_room
         self._see_foreign(unit, [each for each in outgoing if each.hash not in ours], block, now)
 
     def _see_foreign(self, unit: Unit, foreign: Sequence[BlockTransaction], block: BlockRef, now: datetime) -> None:

@@ -50,8 +50,31 @@ def reserve_nonces(kit: Kit, keys: Keys, chain: Chain, queued: Sequence[Transact
     if not queued:
         return []
     outside = _ask(kit, keys, chain, queued)
-    changed = save_step(kit, queued, lambda unit, fresh, now: _Reservation(kit, unit, outside, now).run(fresh))
+    full: set[str] = set()
+
+    def step(unit: Unit, fresh: Sequence[Transaction], now: datetime) -> Sequence[Outcome]:
+        outcomes = _Reservation(kit, unit, outside, now).run(fresh)
+        full.update(each.transaction.wallet_id for each in outcomes if isinstance(each, Parked) and each.code == IN_FLIGHT_LIMIT)
+        return outcomes
+
+    changed = save_step(kit, queued, step)
+    if full:
+        _wake_overlooked(kit, outside.chain_id, full)
     return [each for each in changed if each.state is State.PENDING_SIGNATURE]
+
+
+def _wake_overlooked(kit: Kit, chain_id: int, wallet_ids: Collection[str]) -> None:
+    """A block may have made room after these wallets' sends were counted and before the next one was parked: whoever saved that
+    block did not find it parked, and no other block may come to wake it. A block that is being saved now is not seen here; whoever
+    saves it looks again afterwards.
+    """
+
+    def work(unit: Unit) -> None:
+        in_flight = unit.in_flight_of(chain_id, wallet_ids)
+        with_room = {id_ for id_ in wallet_ids if in_flight.get(id_, 0) < kit.limits.in_flight_max}
+        unit.wake_queued(chain_id, with_room, now=kit.clock.now())
+
+    kit.write(work)
 
 
 def _ask(kit: Kit, keys: Keys, chain: Chain, queued: Sequence[Transaction]) -> _Outside:
