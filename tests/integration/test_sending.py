@@ -12,7 +12,7 @@ from custody_core.domain.encoding import LOW_S_MAX
 from tests.support.contracts import deploy, transact
 from tests.support.devnode import DEV_ACCOUNTS, DevNode
 from tests.support.faultproxy import FaultProxy
-from tests.support.faults import DropRequest, ForwardThenDropReply
+from tests.support.faults import DropRequest, Edit, ForwardThenDropReply
 from tests.support.service import CHAIN_ID, Service
 
 OUTSIDER = DEV_ACCOUNTS[1].address
@@ -185,6 +185,28 @@ def test_a_token_goes_out_and_its_gas_is_paid_in_ether(service: Service) -> None
     assert balances["good"] == 60
     assert balances["eth"] == node.balance(wallet.address)
     service.assert_reconciled()
+
+
+def test_an_empty_answer_about_logs_makes_no_paid_token_send_reverted(proxied: Service, proxy: FaultProxy) -> None:
+    wallet, friend, node = proxied.wallet(funded_wei=ether("1")), proxied.wallet("bob"), proxied.node
+    token = deploy(node, "Good")
+    proxied.custody.tokens.add(chain_id=CHAIN_ID, address=token.lower(), alias="good", decimals=6)
+    node.mined(transact(node, "Good", token, "mint", wallet.address, 100))
+    proxied.finalize()
+    sent = proxied.custody.transactions.send(wallet.id, to=friend.address, amount=40, asset="good", idempotency_key="key")
+    rule = proxy.on("eth_getLogs", Edit(lambda _: []))
+    proxied.custody.tick()
+    node.mined(str(proxied.outgoing(sent.id).hash))
+    for _ in range(3):
+        proxied.custody.tick()
+        assert proxied.outgoing(sent.id).state is TransactionState.BROADCASTING
+    rule.times_left = 0
+    proxied.finalize()
+    assert proxied.outgoing(sent.id).state is TransactionState.COMPLETED
+    assert len(mined_from(node, wallet.address)) == 1
+    for owned, amount in ((wallet, 60), (friend, 40)):
+        assert {each.asset.alias: each.available for each in proxied.custody.wallets.balances(owned.id)}["good"] == amount
+    proxied.assert_reconciled()
 
 
 def test_s_29_a_reorg_takes_a_payment_back_and_the_same_bytes_bring_it_back(service: Service) -> None:

@@ -53,11 +53,12 @@ def sealed(
         timestamp=timestamp,
         logs_bloom=logs_bloom(event for _, event in events),
     )
+    logs = tuple(_log(header, index, hash_, event) for index, (hash_, event) in enumerate(events))
     return MinedBlock(
         block=Block(header, [_in_block(pooled) for pooled, _ in done]),
         included=tuple(pooled for pooled, _ in done),
-        receipts=tuple(_receipt(header, pooled, effect, base_fee_per_gas_wei) for pooled, effect in done),
-        logs=tuple(_log(header, index, hash_, event) for index, (hash_, event) in enumerate(events)),
+        receipts=tuple(_receipt(header, pooled, effect, base_fee_per_gas_wei, logs) for pooled, effect in done),
+        logs=logs,
         base_fee_per_gas_wei=base_fee_per_gas_wei,
         gas_used=sum(effect.gas_used for _, effect in done),
     )
@@ -88,7 +89,7 @@ def _in_block(pooled: Pooled) -> BlockTransaction:
     return BlockTransaction(pooled.hash, pooled.sender, transaction.to, transaction.nonce, transaction.value)
 
 
-def _receipt(header: Header, pooled: Pooled, effect: Effect, base_fee_wei: int) -> Receipt:
+def _receipt(header: Header, pooled: Pooled, effect: Effect, base_fee_wei: int, logs: Sequence[Log]) -> Receipt:
     return Receipt(
         transaction_hash=pooled.hash,
         block_hash=header.hash,
@@ -96,6 +97,7 @@ def _receipt(header: Header, pooled: Pooled, effect: Effect, base_fee_wei: int) 
         succeeded=not effect.reverted,
         gas_used=effect.gas_used,
         effective_gas_price_wei=base_fee_wei + tip_wei(pooled, base_fee_wei),
+        logs=tuple(log for log in logs if log.transaction_hash == pooled.hash),
     )
 
 

@@ -73,6 +73,7 @@ class WireReceipt(msgspec.Struct, rename="camel"):
     status: str
     gas_used: str
     effective_gas_price: str
+    logs: list[WireLog]
 
 
 class WireFeeHistory(msgspec.Struct, rename="camel"):
@@ -159,13 +160,18 @@ def receipt(wire: WireReceipt) -> Receipt:
     status = quantity(wire.status)
     if status not in {0, 1}:
         raise Malformed("a receipt's status is 0 or 1 (EIP-658)")
+    transaction_hash, block_hash = hash_(wire.transaction_hash), hash_(wire.block_hash)
+    logs = tuple(log(each) for each in wire.logs)
+    if any((each.transaction_hash, each.block_hash) != (transaction_hash, block_hash) for each in logs):
+        raise Malformed("a receipt's logs are of its own transaction and block")
     return Receipt(
-        transaction_hash=hash_(wire.transaction_hash),
-        block_hash=hash_(wire.block_hash),
+        transaction_hash=transaction_hash,
+        block_hash=block_hash,
         block_number=quantity(wire.block_number),
         succeeded=status == 1,
         gas_used=quantity(wire.gas_used),
         effective_gas_price_wei=quantity(wire.effective_gas_price),
+        logs=logs,
     )
 
 

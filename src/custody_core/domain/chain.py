@@ -91,7 +91,7 @@ class Log:
 
 @attrs.frozen
 class Receipt:
-    """What became of a transaction in a block. `succeeded` is the status of EIP-658."""
+    """What became of a transaction in a block. `succeeded` is the status of EIP-658; `logs` is all that it emitted."""
 
     transaction_hash: Hash
     block_hash: Hash
@@ -99,6 +99,7 @@ class Receipt:
     succeeded: bool
     gas_used: int
     effective_gas_price_wei: int
+    logs: tuple[Log, ...] = ()
 
 
 @attrs.frozen

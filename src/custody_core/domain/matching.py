@@ -7,17 +7,18 @@ Rules of this file
    (ERC-721 uses the same first topic with four topics) is not one, and is no reason to stop.
 3. Movements of nothing are ignored: they are how addresses get poisoned.
 4. A bloom filter may say "perhaps" for nothing, never "no" for something (Yellow Paper, section 4.3.1).
+5. A block's logs and its receipts tell of the same transfers, or the node has not told all of one of them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import attrs
 
 from custody_core.domain.addresses import Address, address_from_bytes
-from custody_core.domain.chain import Block, BlockTransaction, Hash, Log
+from custody_core.domain.chain import Block, BlockTransaction, Hash, Log, Receipt
 from custody_core.domain.deposit import DepositKey, DepositKind
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC, keccak256
 from custody_core.domain.tokens import NATIVE_ALIAS
@@ -128,6 +129,17 @@ def token_keys(chain_id: int, logs: Sequence[Log], managed: ManagedAddresses) ->
         )
         equals[same] += 1
     return keys
+
+
+def transfers_agree(logs: Iterable[Log], receipts: Collection[Receipt], emitters: Collection[bytes]) -> bool:
+    """Whether `logs`, the `Transfer` logs of `emitters` in one block, are for the transactions of `receipts` exactly those that
+    the receipts hold.
+    """
+    ours = {receipt.transaction_hash for receipt in receipts}
+    held = (log for receipt in receipts for log in receipt.logs)
+    return {log for log in logs if log.transaction_hash in ours} == {
+        log for log in held if log.emitter in emitters and log.topics[:1] == (ERC20_TRANSFER_TOPIC,)
+    }
 
 
 def bloom_admits(bloom: bytes | None, *, topic: bytes, emitters: Iterable[bytes]) -> bool:

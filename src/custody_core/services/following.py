@@ -32,7 +32,7 @@ from custody_core.domain.chain import (
     links,
 )
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
-from custody_core.domain.matching import BlockMatches, ManagedAddresses, bloom_admits, match_block
+from custody_core.domain.matching import BlockMatches, ManagedAddresses, bloom_admits, match_block, transfers_agree
 from custody_core.domain.tokens import Asset
 from custody_core.domain.transaction import Transaction
 from custody_core.errors import Conflict
@@ -182,11 +182,12 @@ class Follower:
         """The evidence for each block, up to the first that cannot be read completely and consistently."""
         hashes = [hash_ for each in matches for hash_ in each.transaction_hashes]
         answers = dict(zip(hashes, self._chain.receipts(hashes), strict=True)) if hashes else {}
+        emitters = [bytes.fromhex(asset.contract[2:]) for asset in tokens if asset.contract]
         evidence: list[BlockEvidence] = []
         for each in matches:
             receipts = _receipts_of(each, answers)
-            logs = self._transfer_logs(each.block.header, tokens)
-            if receipts is None or logs is None:
+            logs = self._transfer_logs(each.block.header, emitters)
+            if receipts is None or logs is None or not transfers_agree(logs, receipts.values(), emitters):
                 break
             evidence.append(BlockEvidence(each, receipts, logs))
         return evidence
@@ -212,11 +213,10 @@ class Follower:
             return f"it reverted: {answer.value.reason or 'its contract gives no reason'}"
         return "it reverted; the node does not say why"
 
-    def _transfer_logs(self, header: Header, tokens: Sequence[Asset]) -> tuple[Log, ...] | None:
+    def _transfer_logs(self, header: Header, emitters: Sequence[bytes]) -> tuple[Log, ...] | None:
         """The `Transfer` logs of listed tokens in exactly that block; the node is not asked where the block's bloom rules them
         out.
         """
-        emitters = [bytes.fromhex(asset.contract[2:]) for asset in tokens if asset.contract]
         if not emitters or not bloom_admits(header.logs_bloom, topic=ERC20_TRANSFER_TOPIC, emitters=emitters):
             return ()
         answer = self._chain.logs(header.hash, topic=ERC20_TRANSFER_TOPIC, emitters=emitters)

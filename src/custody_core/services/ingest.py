@@ -167,7 +167,7 @@ class Ingest:
         wallets = unit.wallets_by_address({use.address for use in uses})
         for use in uses:
             detail = f"{use.hash} uses nonce {use.nonce} of {use.address} and was not signed by this service"
-            stop_wallet(self._kit, unit, wallets[use.address], detail=detail, now=now)
+            stop_wallet(self._kit, unit, wallets[use.address], chain_id, detail=detail, now=now)
 
     def _settle_foreign(self, unit: Unit, now: datetime) -> None:
         """A nonce that somebody else has used for good: ours at it can never be mined, and no later one is reserved below it."""
@@ -238,7 +238,7 @@ def _problem(transaction: Transaction, attempt: Attempt, evidence: BlockEvidence
     """Why the attempt did not do what was asked for, None where it did.
 
     A token's `transfer` may fail without reverting (EIP-20 lets it return false) and may return nothing at all: what it did is
-    told by its `Transfer` event.
+    told by its `Transfer` event, which the receipt holds.
     """
     if not receipt.succeeded:
         return evidence.reverts.get(receipt.transaction_hash, "it reverted; the node does not say why")
@@ -246,8 +246,8 @@ def _problem(transaction: Transaction, attempt: Attempt, evidence: BlockEvidence
     if contract is None or attempt.kind is AttemptKind.CANCELLATION:
         return None
     emitter, sender, to = (address_to_bytes(each) for each in (contract, transaction.sender, transaction.to))
-    for log in evidence.logs:
-        transfer = read_transfer(log) if (log.transaction_hash, log.emitter) == (receipt.transaction_hash, emitter) else None
+    for log in receipt.logs:
+        transfer = read_transfer(log) if log.emitter == emitter else None
         if transfer is not None and (transfer.sender, transfer.to) == (sender, to) and transfer.amount:
             return None
     return "the token's contract reported success and moved nothing"

@@ -204,6 +204,21 @@ class ChainContract:
         assert in_bloom(head, log.emitter)
         assert in_bloom(head, ERC20_TRANSFER_TOPIC)
 
+    def test_a_receipt_holds_the_logs_that_its_block_shows(self, driver: Driver, chain: Chain) -> None:
+        token, other = driver.deploy_token(), driver.deploy_token()
+        sent = [driver.send_token(each, STRANGER, 9) for each in (token, other, token)]
+        plain = driver.send_ether(STRANGER, 1)
+        driver.mine()
+        head = found(chain.header(BlockTag.LATEST))
+        emitters = [address_to_bytes(token), address_to_bytes(other)]
+        logs = found(chain.logs(head.hash, topic=ERC20_TRANSFER_TOPIC, emitters=emitters))
+        *receipts, without = (found(answer) for answer in chain.receipts([*sent, plain]))
+        assert len(logs) == 3
+        for receipt in receipts:
+            assert receipt.logs == tuple(log for log in logs if log.transaction_hash == receipt.transaction_hash)
+            assert len(receipt.logs) == 1
+        assert without.logs == ()
+
     def test_logs_of_a_block_that_the_node_does_not_have_are_unknown(self, driver: Driver, chain: Chain) -> None:
         driver.mine(2)
         orphan = found(chain.header(BlockTag.LATEST)).hash

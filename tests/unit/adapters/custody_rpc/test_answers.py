@@ -286,6 +286,10 @@ def test_no_list_of_logs_is_not_an_empty_one(stage: Stage) -> None:
         {"blockHash": None},
         {"effectiveGasPrice": None},
         {"gasUsed": "21000"},
+        {"logs": None},
+        {"logs": [log(transactionHash=BLOCK_HASH)]},
+        {"logs": [log(transactionHash=OTHER_HASH, blockHash=OTHER_HASH)]},
+        {"logs": [log(transactionHash=OTHER_HASH, data="0x0")]},
     ],
 )
 def test_a_receipt_that_does_not_say_what_became_of_it_is_unknown(stage: Stage, changes: dict[str, object]) -> None:
@@ -296,10 +300,12 @@ def test_a_receipt_that_does_not_say_what_became_of_it_is_unknown(stage: Stage, 
         "status": "0x0",
         "gasUsed": "0x5208",
         "effectiveGasPrice": "0x7",
+        "logs": [log(transactionHash=OTHER_HASH)],
     }
     (whole,) = stage.plays(results(receipt)).receipts([OTHER_HASH])
     assert isinstance(whole, Found)
     assert not whole.value.succeeded
+    assert [each.emitter for each in whole.value.logs] == [bytes.fromhex(TOKEN[2:])]
     (answer,) = stage.plays(results({**receipt, **changes})).receipts([OTHER_HASH])
     assert isinstance(answer, Unknown)
 

@@ -35,6 +35,7 @@ RECEIPT = {
     "status": "0x1",
     "gasUsed": "0x5208",
     "effectiveGasPrice": "0x3b9aca00",
+    "logs": [],
 }
 QUICK = Limits(connect_timeout_s=2, silence_max_s=0.3, answer_time_max_s=0.6, attempts_max=3)
 PATIENT = attrs.evolve(QUICK, silence_max_s=5.0)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custody_core.domain.addresses import address_from_bytes, address_to_bytes
-from custody_core.domain.chain import Block, BlockTransaction, Log
+from custody_core.domain.chain import Block, BlockTransaction, Log, Receipt
 from custody_core.domain.deposit import DepositKind
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
 from custody_core.domain.matching import (
@@ -22,6 +22,7 @@ from custody_core.domain.matching import (
     native_key,
     read_transfer,
     token_keys,
+    transfers_agree,
 )
 from tests.support.factories import hash32, header
 
@@ -201,3 +202,38 @@ def test_an_empty_filter_hides_everything_and_a_missing_one_nothing() -> None:
     assert not bloom_admits(bytes(256), topic=ERC20_TRANSFER_TOPIC, emitters=[EMITTER])
     assert bloom_admits(bytes([255]) * 256, topic=ERC20_TRANSFER_TOPIC, emitters=[EMITTER])
     assert bloom_admits(None, topic=ERC20_TRANSFER_TOPIC, emitters=[EMITTER])
+
+
+# Receipts and a block's logs
+
+
+def receipt_of(*logs: Log) -> Receipt:
+    return Receipt(hash32(2), hash32(1), 1, True, 50_000, 1, logs)
+
+
+def test_receipts_and_the_blocks_logs_agree_when_they_tell_of_the_same_listed_transfers() -> None:
+    one, two = transfer_log(index=0), transfer_log(index=1)
+    approval = attrs.evolve(one, log_index=2, topics=(bytes(32), *one.topics[1:]))
+    unlisted, nameless = transfer_log(emitter=OTHER, index=3), attrs.evolve(one, log_index=4, topics=())
+    elsewhere = attrs.evolve(one, transaction_hash=hash32(3), log_index=5)
+    assert transfers_agree([one, two, elsewhere], [receipt_of(one, two, approval, unlisted, nameless)], [EMITTER])
+    assert transfers_agree([elsewhere], [], [EMITTER])
+    assert transfers_agree([], [receipt_of(one)], [])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        transfer_log(index=1),
+        transfer_log(amount=6),
+        transfer_log(to=OTHER),
+        transfer_log(emitter=OTHER),
+    ],
+    ids=["index", "amount", "recipient", "emitter"],
+)
+def test_a_transfer_that_only_one_of_both_tells_of_is_a_disagreement(other: Log) -> None:
+    one, emitters = transfer_log(), [EMITTER, OTHER]
+    assert not transfers_agree([], [receipt_of(one)], emitters)
+    assert not transfers_agree([one], [receipt_of()], emitters)
+    assert not transfers_agree([other], [receipt_of(one)], emitters)
+    assert not transfers_agree([one], [receipt_of(one, other)], emitters)

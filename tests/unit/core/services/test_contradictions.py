@@ -9,7 +9,7 @@ import pytest
 
 from custody_app import open_in_memory
 from custody_core import Deposit, TransactionState, UnsupportedAsset, ether
-from custody_core.domain.chain import Hash, Header, Receipt
+from custody_core.domain.chain import Block, Hash, Header, Log, Receipt
 from custody_core.ports import Answer, Call, Found, Reverted, Unknown
 from custody_memory.chain import MemoryChain
 from custody_memory.clock import ManualClock
@@ -51,6 +51,53 @@ def test_a_receipt_above_what_the_bytes_allow_is_waited_for_and_books_nothing(fi
         chain.exaggerates = ""
         bench.settle()
         assert bench.transaction(sent.id).state is TransactionState.COMPLETED
+        assert custody.reconcile().ok
+
+
+class WithholdingChain(MemoryChain):
+    """Leaves logs out of one of its answers, for as long as it is told to."""
+
+    withholds = ""
+
+    def logs(self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes]) -> Answer[Sequence[Log]]:
+        return Found(()) if self.withholds == "logs" else super().logs(block_hash, topic=topic, emitters=emitters)
+
+    def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
+        answers = super().blocks(numbers)
+        if self.withholds != "bloom":
+            return answers
+        return [Found(_without_bloom(each.value)) if isinstance(each, Found) else each for each in answers]
+
+    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
+        answers = super().receipts(transaction_hashes)
+        if self.withholds != "receipts":
+            return answers
+        return [Found(attrs.evolve(each.value, logs=())) if isinstance(each, Found) else each for each in answers]
+
+
+def _without_bloom(block: Block) -> Block:
+    return attrs.evolve(block, header=attrs.evolve(block.header, logs_bloom=bytes(256)))
+
+
+@pytest.mark.parametrize("answer", ["logs", "bloom", "receipts"])
+def test_logs_that_are_left_out_make_no_paid_token_send_reverted_and_lose_no_deposit(answer: str) -> None:
+    chain, clock = WithholdingChain(), ManualClock()
+    with open_in_memory(chain, clock=clock) as custody:
+        bench = Bench(custody, chain, clock)
+        wallet, friend, token = bench.wallet(wei=ether("1")), bench.wallet("bob"), bench.token()
+        bench.pay_in_token(wallet, token, 100)
+        sent = bench.send(wallet, 40, asset=token.alias, to=friend.address)
+        bench.rounds()
+        before = custody.chains.states()[0].cursor
+        chain.withholds = answer
+        bench.blocks(3)
+        assert custody.chains.states()[0].cursor == before, "the block is not passed"
+        assert bench.transaction(sent.id).state is TransactionState.BROADCASTING
+        assert bench.deposits(friend) == []
+        chain.withholds = ""
+        bench.settle()
+        assert bench.transaction(sent.id).state is TransactionState.COMPLETED
+        assert (bench.balance(wallet, token.alias).available, bench.balance(friend, token.alias).available) == (60, 40)
         assert custody.reconcile().ok
 
 
