@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from custody_core.ports import Absent, Answer, Found, Unknown
 from custody_rpc import node_errors
@@ -15,6 +15,9 @@ from custody_rpc.wire import Malformed
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+REQUEST_BYTES_MAX: Final = 1_000_000
+"""What a batch is split above. Servers and proxies commonly refuse bodies of more than a mebibyte (HTTP 413)."""
 
 
 class Node:
@@ -75,17 +78,25 @@ class Node:
 
     def _batch(self, requests: Sequence[Request], result_type: type[T], *, repeatable: bool) -> list[Reply[T]]:
         body, ids = encode(requests)
+        if len(body) > REQUEST_BYTES_MAX and len(requests) > 1:
+            return self._halves(requests, result_type, repeatable=repeatable)
         answer = self._transport.post(body, repeatable=repeatable and self._is_patient)
         if isinstance(answer, Failure):
-            self.circuit.failed(answer.reason, wait_s=answer.wait_s)
+            if answer.is_too_much and len(requests) > 1:
+                return self._halves(requests, result_type, repeatable=repeatable)
+            if not answer.is_too_much:  # what is wrong with the question says nothing about the node
+                self.circuit.failed(answer.reason, wait_s=answer.wait_s)
             return [NoReply(answer.reason) for _ in requests]
         replies = decode(answer, ids, result_type)
         self._note(replies)
         if len(requests) > 1 and all(_is_too_much(reply) for reply in replies):
-            half = len(requests) // 2
-            parts = (requests[:half], requests[half:])
-            return [reply for part in parts for reply in self._batch(part, result_type, repeatable=repeatable)]
+            return self._halves(requests, result_type, repeatable=repeatable)
         return replies
+
+    def _halves(self, requests: Sequence[Request], result_type: type[T], *, repeatable: bool) -> list[Reply[T]]:
+        half = len(requests) // 2
+        parts = (requests[:half], requests[half:])
+        return [reply for part in parts for reply in self._batch(part, result_type, repeatable=repeatable)]
 
     def _note(self, replies: Sequence[Reply[T]]) -> None:
         """One usable reply, be it an error, is a sign of life."""

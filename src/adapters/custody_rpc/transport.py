@@ -62,11 +62,14 @@ class Waiting:
 
 @attrs.frozen
 class Failure:
-    """No answer. `passing` tells trouble that may be over soon; `wait_s` is what the node asked for."""
+    """No answer. `passing` tells trouble that may be over soon; `wait_s` is what the node asked for; `is_too_much` tells that
+    less, asked at once, may be answered.
+    """
 
     reason: str
     passing: bool = False
     wait_s: float | None = None
+    is_too_much: bool = False
 
 
 class Transport:
@@ -168,7 +171,7 @@ def _refusal(response: requests.Response) -> Failure | None:
         return Failure(f"answered HTTP {status}; redirects are not followed")
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
         return Failure(f"answered HTTP {status}", passing=True, wait_s=_retry_after_s(response.headers.get("Retry-After")))
-    return Failure(f"answered HTTP {status}")
+    return Failure(f"answered HTTP {status}", is_too_much=status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
 def _retry_after_s(header: str | None) -> float | None:

@@ -14,6 +14,7 @@ import attrs
 import pytest
 
 from custody_core.domain.chain import Hash
+from custody_core.domain.encoding import keccak256
 from custody_core.ports import Absent, Found, Unknown
 from custody_rpc import InvalidNodeUrl, Limits, RpcChain, Waiting
 from tests.unit.adapters.custody_rpc.rude_server import QUERY_SECRET, SECRET, Behaviour, Http, RudeServer, error, plain, results
@@ -51,7 +52,7 @@ def reason_of(answer: object) -> str:
     return answer.reason
 
 
-def receipt(transaction_hash: str) -> dict[str, str]:
+def receipt(transaction_hash: str) -> dict[str, object]:
     return {
         "transactionHash": transaction_hash,
         "blockHash": "0x" + "bb" * 32,
@@ -59,6 +60,7 @@ def receipt(transaction_hash: str) -> dict[str, str]:
         "status": "0x1",
         "gasUsed": "0x5208",
         "effectiveGasPrice": "0x3b9aca00",
+        "logs": [],
     }
 
 
@@ -326,6 +328,61 @@ def test_a_batch_that_is_too_large_is_halved(naps: Naps) -> None:
     with RudeServer(at_most_one, chain_id=1) as server:
         answers = chain_at(server.url, naps=naps).receipts(HASHES)
     assert [found.value.transaction_hash for found in answers if isinstance(found, Found)] == HASHES
+
+
+def refusing_above(size_max_bytes: int, sizes: list[int]) -> Behaviour:
+    """Answers for receipts, and HTTP 413 to larger bodies."""
+
+    def behave(request: Any) -> Any:
+        sizes.append(len(json.dumps(request, separators=(",", ":"))))
+        if sizes[-1] > size_max_bytes:
+            return Http((b"<html>Request Entity Too Large</html>",), 413)
+        calls = request if isinstance(request, list) else [request]
+        replies = [{"id": call["id"], "result": receipt(call["params"][0])} for call in calls]
+        return replies if isinstance(request, list) else replies[0]
+
+    return behave
+
+
+def test_a_batch_whose_body_a_server_refuses_is_halved_and_harms_no_health(naps: Naps) -> None:
+    sizes: list[int] = []
+    many = [Hash("0x" + keccak256(b"%d" % number).hex()) for number in range(40)]
+    with RudeServer(refusing_above(1500, sizes), chain_id=1) as server:
+        chain = chain_at(server.url, naps=naps)
+        answers = chain.receipts(many)
+        assert [found.value.transaction_hash for found in answers if isinstance(found, Found)] == many
+        assert (chain.nodes[0].is_healthy, chain.nodes[0].last_failure, naps.taken_s) == (True, None, [])
+    assert max(sizes) > 1500
+
+
+def test_a_single_call_that_is_too_large_is_refused_and_says_nothing_about_the_node(naps: Naps) -> None:
+    sizes: list[int] = []
+    with RudeServer(refusing_above(10, sizes), chain_id=1) as server:
+        chain = chain_at(server.url, naps=naps)
+        for _ in range(5):
+            assert "answered HTTP 413" in reason_of(chain.receipts(HASHES[:1])[0])
+            assert [answer.outcome.value for answer in chain.broadcast([b"\x02"])] == ["unknown"]
+        assert (chain.nodes[0].is_healthy, chain.nodes[0].failures) == (True, 0)
+    assert len(sizes) == 10, "each was sent once"
+
+
+def test_no_batch_is_larger_than_a_megabyte_though_a_single_call_may_be(naps: Naps) -> None:
+    taken: list[tuple[int, list[str]]] = []
+
+    def behave(request: Any) -> Any:
+        calls = request if isinstance(request, list) else [request]
+        taken.append((len(json.dumps(request, separators=(",", ":"))), [call["params"][0] for call in calls]))
+        replies = [{"id": call["id"], "error": {"message": "already known"}} for call in calls]
+        return replies if isinstance(request, list) else replies[0]
+
+    lengths = (100_000, 120_000, 600_000, 100_000, 90_000, 80_000, 70_000, 60_000)
+    raws = [bytes([number]) * length for number, length in enumerate(lengths)]
+    with RudeServer(behave, chain_id=1) as server:
+        answers = chain_at(server.url, naps=naps).broadcast(raws)
+    assert [answer.outcome.value for answer in answers] == ["known"] * len(raws)
+    assert [raw for _, some in taken for raw in some] == ["0x" + raw.hex() for raw in raws], "each once, and in order"
+    assert [len(some) for size, some in taken if size > 1_000_000] == [1]
+    assert max(len(some) for _, some in taken) > 1
 
 
 # URLs and the environment
