@@ -396,6 +396,7 @@ def test_two_batches_at_once_never_share_a_nonce(proxied: Service, proxy: FaultP
     first = accepted_ids(proxied, payouts(wallet, "first", 4), "batch-1")
     proxied.custody.tick()
     proxy.on("eth_feeHistory", Edit(lambda history: {**history, "baseFeePerGas": [hex(9 * GWEI)] * len(history["baseFeePerGas"])}))
+    proxied.clock.advance(2)  # the quote that is kept for a moment is another one now
     second = accepted_ids(proxied, payouts(wallet, "second", 4), "batch-2")
     proxied.custody.tick()
     node.set_automine(on=True)

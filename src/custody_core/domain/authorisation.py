@@ -15,7 +15,7 @@ import attrs
 from custody_core.domain.addresses import Address, address_from_bytes, address_to_bytes
 from custody_core.domain.encoding import FeeMarketTransaction
 from custody_core.domain.policy import Decision, Verdict
-from custody_core.domain.transaction import CANCELLATION_GAS, Attempt, AttemptKind, Transaction
+from custody_core.domain.transaction import Attempt, AttemptKind, Transaction
 from custody_core.domain.wallet import SealedKey
 
 
@@ -117,7 +117,7 @@ def _cancellation(transaction: Transaction, attempt: Attempt, nonce: int) -> Fee
         nonce=nonce,
         max_priority_fee_per_gas=attempt.fees.max_priority_fee_per_gas_wei,
         max_fee_per_gas=attempt.fees.max_fee_per_gas_wei,
-        gas_limit=CANCELLATION_GAS,
+        gas_limit=transaction.gas_limit,  # held already, and enough on every chain; what is not used costs nothing
         to=address_to_bytes(transaction.sender),
         value=0,
         data=b"",

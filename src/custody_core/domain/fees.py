@@ -18,6 +18,7 @@ from enum import StrEnum
 
 import attrs
 
+from custody_core.domain.encoding import AccessList
 from custody_core.errors import FeeAboveCap, FeeUnavailable
 
 GWEI = 10**9
@@ -124,10 +125,15 @@ def payment_cap(cap_wei: int) -> int:
     return cap_wei * REPLACEMENT_DENOMINATOR // REPLACEMENT_NUMERATOR
 
 
+def may_be_mined(cap_wei: int, market: FeeQuote, tier: FeeTier) -> bool:
+    """Whether a payment under this cap could be mined now."""
+    return payment_cap(cap_wei) >= market.base_fee_per_gas_wei + market.tip_per_gas_wei[tier]
+
+
 def require_cap_above_market(market: FeeQuote, tier: FeeTier, *, cap_wei: int) -> None:
     """Raises `FeeAboveCap` for a cap under which no payment could be mined now: it would only stand in its wallet's way."""
-    needed = market.base_fee_per_gas_wei + market.tip_per_gas_wei[tier]
-    if payment_cap(cap_wei) < needed:
+    if not may_be_mined(cap_wei, market, tier):
+        needed = market.base_fee_per_gas_wei + market.tip_per_gas_wei[tier]
         raise FeeAboveCap(
             "the market asks more per gas than this request may pay (an eighth is kept for a cancellation)",
             pointer="/fee/fee_per_gas_max_wei",
@@ -164,6 +170,13 @@ def meets_market(fees: Fees, market: FeeQuote, tier: FeeTier) -> bool:
     """Whether an attempt with these fees pays what the tier pays now."""
     tip = market.tip_per_gas_wei[tier]
     return fees.max_priority_fee_per_gas_wei >= tip and fees.max_fee_per_gas_wei >= market.base_fee_per_gas_wei + tip
+
+
+def intrinsic_gas(data: bytes, access_list: AccessList) -> int:
+    """The gas that a call costs before anything runs (Yellow Paper, appendix G; EIP-2028, EIP-2930). Some chains ask for more."""
+    zeros = data.count(0)
+    listed = 2_400 * len(access_list) + 1_900 * sum(len(keys) for _, keys in access_list)
+    return PLAIN_TRANSFER_GAS + 4 * zeros + 16 * (len(data) - zeros) + listed
 
 
 def gas_limit_for(estimate: int, *, limit_max: int = GAS_LIMIT_MAX) -> int:

@@ -21,11 +21,8 @@ import attrs
 from custody_core.domain.addresses import Address, address_to_bytes
 from custody_core.domain.chain import BlockRef, Hash
 from custody_core.domain.encoding import AccessList, erc20_transfer_calldata
-from custody_core.domain.fees import PLAIN_TRANSFER_GAS, Fees, FeeTier
+from custody_core.domain.fees import Fees, FeeTier
 from custody_core.domain.tokens import Asset
-
-CANCELLATION_GAS = PLAIN_TRANSFER_GAS
-"""A cancellation sends nothing to its own sender, which runs no code."""
 
 
 class TransactionType(StrEnum):

@@ -36,16 +36,24 @@ BATCH_ROUTE = "POST /transactions/batch"
 
 
 @attrs.frozen
+class BatchKey:
+    """What a batch was asked for under, and the digest of all of it."""
+
+    key: str
+    digest: bytes
+
+
+@attrs.frozen
 class Asked:
     """A request as somebody made it: under which key, whose wallets they may name (None: anybody's), and who they are, where that
-    is not the owner. `batch` is the digest of the batch that it is a part of.
+    is not the owner. `batch` is the one that it is a part of.
     """
 
     request: SendRequest
     key: str
     owner_id: str | None = None
     actor: str | None = None
-    batch: str | None = None
+    batch: BatchKey | None = None
 
     @property
     def route(self) -> str:
@@ -55,7 +63,9 @@ class Asked:
     @property
     def fingerprint(self) -> bytes:
         """What its key is bound to."""
-        return idempotency.fingerprint_of(self.request.body if self.batch is None else {**self.request.body, "batch": self.batch})
+        return idempotency.fingerprint_of(
+            self.request.body if self.batch is None else {**self.request.body, "batch": self.batch.digest.hex()}
+        )
 
 
 @attrs.frozen
@@ -74,7 +84,7 @@ class _New:
     change: lifecycle.Change
     actor: str
     decision: Decision
-    record: IdempotencyRecord
+    records: tuple[IdempotencyRecord, ...]
 
 
 class Desk:
@@ -96,9 +106,8 @@ class Desk:
         called = {each.to for each in requests if each.is_call}
         self._managed = unit.wallets_by_address(called) if called else {}
         named = [(owners[each.request.wallet_id], each) for each in asked if each.request.wallet_id in owners]
-        self._records = dict(
-            unit.idempotency_records({(idempotency.scope_of(owner, each.route), each.key) for owner, each in named})
-        )
+        keys = {(idempotency.scope_of(owner, each.route), key) for owner, each in named for key in _keys(each)}
+        self._records = dict(unit.idempotency_records(keys))
         self._made = dict(unit.transactions_by_id([record.object_id for record in self._records.values()]))
         external_ids = {(owner, each.request.external_id) for owner, each in named if each.request.external_id is not None}
         self._external = dict(unit.transactions_by_external_id(external_ids))
@@ -122,7 +131,7 @@ class Desk:
             return
         record_accepted(self._kit, self._unit, [(each.change, each.actor) for each in self._new], now=now)
         self._unit.add_decisions([each.decision for each in self._new])
-        self._unit.add_idempotency([each.record for each in self._new])
+        self._unit.add_idempotency([record for each in self._new for record in each.records])
 
     def _look(self, asked: Asked) -> Accepted | Wanted:
         request, wallet = asked.request, self._visible(asked)
@@ -166,8 +175,10 @@ class Desk:
             answer=answer,
         )
         decision = _decision(self._kit, transaction, evaluation, now)
-        self._new.append(_New(change, asked.actor or transaction.owner_id, decision, record))
+        self._new.append(_New(change, asked.actor or transaction.owner_id, decision, (record,)))
         self._records[record.scope, record.key] = record
+        if asked.batch is not None:
+            self._keep_batch(record, asked.batch)
         self._made[transaction.id] = transaction
         if transaction.external_id is not None:
             self._external[transaction.owner_id, transaction.external_id] = transaction
@@ -182,6 +193,13 @@ class Desk:
             self._ids = sorted((self._kit.new_id(IdPrefix.TRANSACTION, now) for _ in range(self._ids_needed)), reverse=True)
         return self._ids.pop()
 
+    def _keep_batch(self, first: IdempotencyRecord, batch: BatchKey) -> None:
+        """A batch's own key is used once one of its items was accepted."""
+        if (first.scope, batch.key) not in self._records:
+            record = attrs.evolve(first, key=batch.key, fingerprint=batch.digest, answer={})
+            self._records[record.scope, record.key] = record
+            self._new[-1] = attrs.evolve(self._new[-1], records=(*self._new[-1].records, record))
+
     def _visible(self, asked: Asked) -> Wallet:
         wallet = self._wallets.get(asked.request.wallet_id)
         if wallet is None and self._may_be_held:
@@ -193,7 +211,11 @@ class Desk:
     def _earlier(self, asked: Asked, wallet: Wallet) -> Accepted | None:
         """What this key was answered, or None. Raises `ExternalIdExists` when the external id is taken by another request."""
         request, owner_id = asked.request, wallet.owner_id or ""
-        record = self._records.get((idempotency.scope_of(owner_id, asked.route), asked.key))
+        scope = idempotency.scope_of(owner_id, asked.route)
+        of_batch = self._records.get((scope, asked.batch.key)) if asked.batch else None
+        if asked.batch is not None and of_batch is not None:
+            idempotency.require_same(of_batch, asked.batch.digest)
+        record = self._records.get((scope, asked.key))
         if record is not None:
             idempotency.require_same(record, asked.fingerprint)
             transaction = self._made[record.object_id]
@@ -219,6 +241,10 @@ class Desk:
         """What may be spent: of the asset, and of the native asset."""
         of_asset, native = (WalletAccounts(asset.chain_id, key, wallet.id).available for key in (asset.key, NATIVE_ALIAS))
         return self._available[of_asset], self._available[native]
+
+
+def _keys(asked: Asked) -> tuple[str, ...]:
+    return (asked.key,) if asked.batch is None else (asked.key, asked.batch.key)
 
 
 def policy_inputs(request: SendRequest, wallet: Wallet, asset: Asset, token: str | None) -> PolicyInput:

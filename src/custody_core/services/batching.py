@@ -14,7 +14,7 @@ from custody_core.domain.tokens import NATIVE_ALIAS
 from custody_core.errors import CustodyError, ValidationFailed
 from custody_core.ports import Unit
 from custody_core.services import idempotency
-from custody_core.services.accepting import BATCH_ROUTE, Asked
+from custody_core.services.accepting import BATCH_ROUTE, Asked, BatchKey
 from custody_core.services.kit import Kit
 from custody_core.services.outcomes import outcome_of
 from custody_core.services.send_requests import SendRequest, read_request
@@ -56,14 +56,14 @@ def ask_batch(
         raise ValidationFailed(f"a batch has 1 to {BATCH_MAX} items", pointer="/items")
     if len({payout.external_id for payout in batch.payouts}) != len(batch.payouts):
         raise ValidationFailed("two items have the same external_id", pointer="/items")
-    digest = _digest(batch)
+    of_batch = BatchKey(key, _digest(batch))
     asked: list[Asked | CustodyError] = []
     for index, payout in enumerate(batch.payouts):
         request = outcome_of(partial(_request, kit, batch, payout))
         # A space is in no key that a caller can give, so these are in nobody's way.
         item_key = f"{key} {index}"
-        asked.append(request if isinstance(request, CustodyError) else Asked(request, item_key, owner_id, actor, digest))
-    kit.read(lambda unit: _require_same_batch(unit, batch, asked, owner_id))
+        asked.append(request if isinstance(request, CustodyError) else Asked(request, item_key, owner_id, actor, of_batch))
+    kit.read(lambda unit: _require_same_batch(unit, batch, of_batch, owner_id))
     return asked
 
 
@@ -82,14 +82,13 @@ def _request(kit: Kit, batch: Batch, payout: Payout) -> SendRequest:
     )
 
 
-def _require_same_batch(unit: Unit, batch: Batch, asked: Sequence[Asked | CustodyError], owner_id: str | None) -> None:
+def _require_same_batch(unit: Unit, batch: Batch, of_batch: BatchKey, owner_id: str | None) -> None:
     wallet = visible_wallet(unit, batch.wallet_id, owner_id)
-    scope = idempotency.scope_of(wallet.owner_id or "", BATCH_ROUTE)
-    keyed = {(scope, each.key): each for each in asked if isinstance(each, Asked)}
-    for place, record in unit.idempotency_records(keyed).items():
-        idempotency.require_same(record, keyed[place].fingerprint)
+    record = unit.idempotency(idempotency.scope_of(wallet.owner_id or "", BATCH_ROUTE), of_batch.key)
+    if record is not None:
+        idempotency.require_same(record, of_batch.digest)
 
 
-def _digest(batch: Batch) -> str:
+def _digest(batch: Batch) -> bytes:
     body = attrs.asdict(batch, value_serializer=lambda _class, _field, value: str(value) if isinstance(value, int) else value)
-    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":"), default=dict).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":"), default=dict).encode()).digest()

@@ -11,7 +11,7 @@ from custody_core.domain.resources import chain_text
 from custody_core.domain.wallet import Wallet, unfreeze
 from custody_core.errors import InvalidStateTransition, NotFound
 from custody_core.ports import BlockTag, Found, Unit
-from custody_core.services.foreign_use import FROZEN_BECAUSE
+from custody_core.services.foreign_use import frozen_because
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, lease_of, record_audit, record_wallet
 
 
@@ -98,7 +98,7 @@ class Chains:
                 raise NotFound(f"{chain_text(chain_id)} is not followed")
             if unit.unsettled_foreign_uses(chain_id):
                 raise InvalidStateTransition("what was sent elsewhere is not final yet; wait for its finality, then adopt")
-            stopped = unit.wallets_by_id({each.id for each in _stopped(unit)}, lock=True)
+            stopped = unit.wallets_by_id({each.id for each in _stopped(unit, [chain_id])}, lock=True)
             opened = [unfreeze(each, now=now) for each in stopped.values()]
             for wallet in opened:
                 record_wallet(self._kit, unit, wallet, "wallet.unfrozen", actor=actor, now=now)
@@ -109,7 +109,7 @@ class Chains:
 
     def stopped_wallets(self) -> Sequence[Wallet]:
         """The wallets that were stopped because they were used elsewhere, on whatever chain; `adopt` lets them go on."""
-        return self._kit.read(_stopped)
+        return self._kit.read(lambda unit: _stopped(unit, list(self._kit.chains)))
 
     def _head(self, chain_id: int) -> int | None:
         chain = self._kit.chains.get(chain_id)
@@ -117,6 +117,6 @@ class Chains:
         return answer.value.number if isinstance(answer, Found) else None
 
 
-def _stopped(unit: Unit) -> list[Wallet]:
-    ours = (SYSTEM_ACTOR, FROZEN_BECAUSE)
-    return [each for each in unit.frozen_wallets() if (each.frozen_by, each.state_reason) == ours]
+def _stopped(unit: Unit, chain_ids: Sequence[int]) -> list[Wallet]:
+    reasons = {frozen_because(chain_id) for chain_id in chain_ids}
+    return [each for each in unit.frozen_wallets() if each.frozen_by == SYSTEM_ACTOR and each.state_reason in reasons]

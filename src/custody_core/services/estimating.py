@@ -10,7 +10,7 @@ import attrs
 
 from custody_core.domain.addresses import Address, address_to_bytes
 from custody_core.domain.encoding import erc20_transfer_calldata
-from custody_core.domain.fees import FeeQuote, default_cap, gas_limit_for, require_cap_above_market
+from custody_core.domain.fees import FeeQuote, default_cap, gas_limit_for, intrinsic_gas, require_cap_above_market
 from custody_core.domain.tokens import Asset
 from custody_core.errors import CustodyError, FeeAboveCap, NodeUnavailable, SimulationReverted
 from custody_core.ports import Answer, Call, Found, Reverted
@@ -58,11 +58,9 @@ def _estimate_on(kit: Kit, markets: RecentMarkets, chain_id: int, wanted: Sequen
         return [market for _ in wanted]
     caps = [outcome_of(partial(cap_for, kit, each.request, market)) for each in wanted]
     calls = [_call(each) for each, cap in zip(wanted, caps, strict=True) if isinstance(cap, int)]
-    answers = iter(kit.chain(chain_id).estimate_gas(calls) if calls else ())
-    return [
-        outcome_of(partial(_estimate, cap, market, next(answers), kit.limits.gas_limit_max)) if isinstance(cap, int) else cap
-        for cap in caps
-    ]
+    tried = iter(zip(calls, kit.chain(chain_id).estimate_gas(calls) if calls else (), strict=True))
+    limit_max = kit.limits.gas_limit_max
+    return [outcome_of(partial(_estimate, cap, market, *next(tried), limit_max)) if isinstance(cap, int) else cap for cap in caps]
 
 
 def cap_for(kit: Kit, request: SendRequest, market: FeeQuote) -> int:
@@ -85,10 +83,12 @@ def _call(wanted: Wanted) -> Call:
     return Call(wanted.sender, contract, 0, data, request.access_list)
 
 
-def _estimate(cap: int, market: FeeQuote, answer: Answer[int | Reverted], gas_limit_max: int) -> Estimate:
+def _estimate(cap: int, market: FeeQuote, call: Call, answer: Answer[int | Reverted], gas_limit_max: int) -> Estimate:
     match answer:
         case Found(value=Reverted(reason=reason)):
             raise SimulationReverted(f"this would revert: {reason or 'no reason given'}", reason=reason or "")
+        case Found(value=int(gas)) if gas < intrinsic_gas(call.data, call.access_list):
+            raise NodeUnavailable("the node's estimate is below what any node takes; try again")
         case Found(value=int(gas)):
             return Estimate(gas_limit_for(gas, limit_max=gas_limit_max), market, cap)
         case _:

@@ -12,12 +12,16 @@ from datetime import datetime
 from custody_core.domain.addresses import Address
 from custody_core.domain.facts import Refused
 from custody_core.domain.lifecycle import decide
+from custody_core.domain.resources import chain_text
 from custody_core.domain.wallet import Wallet, WalletState, freeze
 from custody_core.ports import Unit
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, raise_alarm, record_changes, record_wallet
 
-FROZEN_BECAUSE = "its key was used elsewhere, or these books are older than the chain; see `custody chain adopt`"
-"""The reason of a wallet that was frozen for this, by which `adopt` finds it again."""
+
+def frozen_because(chain_id: int) -> str:
+    """The reason of a wallet that was frozen for this, by which `adopt` of that chain finds it again."""
+    return f"its key was used elsewhere on {chain_text(chain_id)}, or these books are older than it; see `custody chain adopt`"
+
 
 _MAY_HAVE_BEEN_PAID = (
     "it may have been paid already: the chain knows more sends of its wallet than these books; ask again if it was not"
@@ -25,10 +29,10 @@ _MAY_HAVE_BEEN_PAID = (
 _ALL_OF_A_QUEUE = 2**31 - 1
 
 
-def stop_wallet(kit: Kit, unit: Unit, wallet: Wallet, *, detail: str, now: datetime) -> None:
+def stop_wallet(kit: Kit, unit: Unit, wallet: Wallet, chain_id: int, *, detail: str, now: datetime) -> None:
     """Freezes the wallet and raises the alarm. What its owner froze stays frozen for that reason, but is not theirs to lift now."""
     if wallet.state is WalletState.OPEN or (wallet.state is WalletState.FROZEN and wallet.frozen_by == wallet.owner_id):
-        frozen = freeze(wallet, reason=wallet.state_reason or FROZEN_BECAUSE, by=SYSTEM_ACTOR, now=now)
+        frozen = freeze(wallet, reason=wallet.state_reason or frozen_because(chain_id), by=SYSTEM_ACTOR, now=now)
         record_wallet(kit, unit, frozen, "wallet.frozen", actor=SYSTEM_ACTOR, now=now)
     raise_alarm(kit, unit, now=now, code="nonce-foreign", object_id=wallet.id, detail=detail)
 

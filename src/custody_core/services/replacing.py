@@ -73,7 +73,7 @@ def _cap_wei(transaction: Transaction) -> int:
 
 def _plan(kit: Kit, transaction: Transaction, market: FeeQuote, next_nonces: Mapping[str, int]) -> _Plan:
     now = kit.clock.now()
-    asked = transaction.cancel_requested_at is not None or _wants_speed(transaction)
+    asked = _wants_cancellation(transaction) or _wants_speed(transaction)
     if not asked and (next_nonces.get(transaction.wallet_id) != transaction.nonce or transaction.parked_reason == PROVIDER_FEE_CAP):
         return _Plan()
     fees = _fees(transaction, market)
@@ -113,6 +113,12 @@ def _outcomes(kit: Kit, unit: Unit, transaction: Transaction, plan: _Plan, now: 
 
 def _kind(transaction: Transaction) -> AttemptKind:
     return AttemptKind.CANCELLATION if transaction.cancel_requested_at else AttemptKind.PAYMENT
+
+
+def _wants_cancellation(transaction: Transaction) -> bool:
+    """Asked for, and not planned yet. Once it is, it waits and is made dearer as any other attempt."""
+    newest = transaction.newest_attempt
+    return transaction.cancel_requested_at is not None and newest is not None and newest.kind is AttemptKind.PAYMENT
 
 
 def _wants_speed(transaction: Transaction) -> bool:

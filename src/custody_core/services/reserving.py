@@ -15,14 +15,14 @@ import attrs
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.facts import NonceReserved, Refused
-from custody_core.domain.fees import FeeQuote, first_fees, payment_cap
+from custody_core.domain.fees import FeeQuote, first_fees, may_be_mined, payment_cap
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.lifecycle import Change, decide
 from custody_core.domain.nonce import NonceLine, open_line, reserve, used_elsewhere
 from custody_core.domain.policy import Decision, Evaluation, Policy, PolicyInput, Verdict, evaluate
 from custody_core.domain.transaction import Attempt, AttemptKind, State, Transaction, TransactionType
 from custody_core.domain.wallet import Wallet, WalletState
-from custody_core.errors import CustodyError, FeeUnavailable, KeyIntegrity, WalletFrozen
+from custody_core.errors import CustodyError, FeeAboveCap, FeeUnavailable, KeyIntegrity, WalletFrozen
 from custody_core.ports import Chain, Found, Keys, Unit
 from custody_core.services.call_requests import token_at
 from custody_core.services.foreign_use import stop_wallet
@@ -144,7 +144,7 @@ class _Reservation:
             wallet, line = by_address.get(sender), self._lines.get(sender)
             if wallet and line and wallet.state is WalletState.OPEN and used_elsewhere(line, count=known):
                 detail = f"a node knows {known} transactions from {sender}, and {line.next_nonce} were reserved here"
-                stop_wallet(self._kit, self._unit, wallet, detail=detail, now=self._now)
+                stop_wallet(self._kit, self._unit, wallet, chain_id, detail=detail, now=self._now)
                 self._wallets[wallet.id] = attrs.evolve(wallet, state=WalletState.FROZEN)
 
     def _one(self, transaction: Transaction, policies: Sequence[Policy]) -> Outcome:
@@ -161,17 +161,19 @@ class _Reservation:
         market = self._outside.market
         if market is None:
             return Parked(transaction, FeeUnavailable.code, "the node gives no fees that make sense")
-        return self._obstacle(transaction) or self._reserve(transaction, evaluation, market)
+        return self._obstacle(transaction, market) or self._reserve(transaction, evaluation, market)
 
     def _called_token(self, transaction: Transaction) -> str | None:
         if transaction.type != TransactionType.CONTRACT_CALL:
             return None
         return token_at(self._unit.tokens(transaction.chain_id), transaction.chain_id, transaction.to)
 
-    def _obstacle(self, transaction: Transaction) -> Parked | None:
+    def _obstacle(self, transaction: Transaction, market: FeeQuote) -> Parked | None:
         problem = self._outside.problems.get(transaction.wallet_id)
         if problem is not None:
             return Parked(transaction, problem.code, problem.detail)
+        if not may_be_mined(transaction.fee_per_gas_max_wei, market, transaction.fee_tier):
+            return Parked(transaction, FeeAboveCap.code, "the market asks more per gas than it may pay; it waits without a nonce")
         if self._in_flight[transaction.wallet_id] >= self._kit.limits.in_flight_max:
             return Parked(transaction, IN_FLIGHT_LIMIT, "earlier sends of this wallet come first", wait=WOKEN_WITHIN)
         if transaction.sender not in self._outside.known_nonces:

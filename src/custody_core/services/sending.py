@@ -68,7 +68,10 @@ class Sender:
         sendable = [(each, attempt) for each in signed if (attempt := each.newest_attempt) and attempt.raw]
         if not sendable:
             return
-        answers = chain.broadcast([attempt.raw for _, attempt in sendable if attempt.raw])
+        newest = [attempt.raw for _, attempt in sendable if attempt.raw]
+        # Where a node passes on no fee as high as the newest attempt's, an earlier one may still be mined when the market falls.
+        earlier = [raw for each, _ in sendable if each.parked_reason == PROVIDER_FEE_CAP for raw in _earlier(each)]
+        answers = chain.broadcast([*newest, *earlier])[: len(newest)]
         for (transaction, _), answer in zip(sendable, answers, strict=True):
             if answer.outcome not in _IN_THE_POOL:
                 self._kit.observer.trouble(f"broadcast-{answer.outcome}", f"{transaction.id} is sent again later: {answer.detail}")
@@ -92,3 +95,8 @@ class Sender:
         if transaction.parked_reason != PROVIDER_FEE_CAP:
             raise_alarm(self._kit, unit, now=now, code="provider-fee-cap", object_id=transaction.id, detail=capped)
         return attrs.evolve(change, transaction=attrs.evolve(change.transaction, parked_reason=PROVIDER_FEE_CAP))
+
+
+def _earlier(transaction: Transaction) -> list[bytes]:
+    """The bytes of the attempt before the newest."""
+    return [attempt.raw for attempt in transaction.attempts[-2:-1] if attempt.raw]

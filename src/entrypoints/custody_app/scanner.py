@@ -18,6 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from custody_core import Custody, CustodyError, OutcomeUnknown
 from custody_core.ports import Observer
+from custody_core.services.sending import BATCH_MAX
 
 SENDING_INTERVAL_S = 0.25
 """How often due transactions are looked for: what a send waits at most before it is on its way."""
@@ -40,6 +41,7 @@ class Scanner:
     def __init__(self, custody: Custody, *, observer: Observer, scan_interval_s: float) -> None:
         self._custody = custody
         self._observer = observer
+        self._is_ending = False
         chain_ids = custody.chain_ids
         executor = ThreadPoolExecutor(max_workers=2 * len(chain_ids) + 2)
         self._scheduler = BackgroundScheduler(
@@ -47,9 +49,14 @@ class Scanner:
         )
         for chain_id in chain_ids:
             self._every(scan_interval_s, f"follow eip155:{chain_id}", partial(custody.follow, chain_id))
-            self._every(SENDING_INTERVAL_S, f"send eip155:{chain_id}", partial(custody.advance, chain_id))
+            self._every(SENDING_INTERVAL_S, f"send eip155:{chain_id}", partial(self._carry, chain_id))
         self._every(POOL_INTERVAL_S, "make wallets ahead", custody.make_ready)
         self._every(SEALING_INTERVAL_S, "seal the audit trail", custody.seal)
+
+    def _carry(self, chain_id: int) -> None:
+        """Rounds of sending until one finds less than it could take: what is due does not wait for the next turn."""
+        while self._custody.advance(chain_id) >= BATCH_MAX and not self._is_ending:
+            pass
 
     def start(self) -> None:
         """Begins. The pool and the chains are made ready first, so that the first job finds them."""
@@ -58,6 +65,7 @@ class Scanner:
 
     def stop(self, *, within_s: float | None = None) -> bool:
         """Begins nothing any more, lets running jobs finish, and ends; whether all did so `within_s`."""
+        self._is_ending = True
         if not self._scheduler.running:
             return True
         ending = threading.Thread(target=self._scheduler.shutdown, name="scanner-ending", daemon=True)

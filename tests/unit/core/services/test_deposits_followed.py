@@ -16,7 +16,7 @@ from custody_core.domain.encoding import FeeMarketTransaction
 from custody_core.domain.fees import GWEI
 from custody_core.ports import Answer, BlockTag, Found
 from custody_core.services.following import Round
-from custody_core.services.foreign_use import FROZEN_BECAUSE
+from custody_core.services.foreign_use import frozen_because
 from custody_memory.chain import MemoryChain
 from tests.support import factories
 from tests.unit.core.services.bench import FINALITY, FRIEND, Bench, contract_of, opened
@@ -311,7 +311,7 @@ def test_somebody_who_signs_with_a_managed_key_stops_the_wallet(bench: Bench) ->
     wallet = bench.wallet(wei=ether("1"))
     sign_elsewhere(bench, wallet)
     stopped = bench.custody.wallets.get(wallet.id)
-    assert (stopped.state, stopped.state_reason) == (WalletState.FROZEN, FROZEN_BECAUSE)
+    assert (stopped.state, stopped.state_reason) == (WalletState.FROZEN, frozen_because(bench.chain.chain_id))
     assert bench.alarms() == ["nonce-foreign"]
     assert "wallet.frozen" in bench.events(wallet.id)
 

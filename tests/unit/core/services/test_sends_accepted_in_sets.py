@@ -180,3 +180,20 @@ def test_a_batch_that_no_single_request_could_be_is_refused_whole(bench: Bench) 
     with pytest.raises(NotFound):
         bench.custody.transactions.accept_batch(batch_of(wallet, 1), idempotency_key="payday", owner_id="usr_other")
     assert bench.outgoing(wallet) == []
+
+
+def test_a_batch_key_is_bound_to_the_whole_batch_also_where_items_cannot_be_read(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    bad = Payout(to="0x00", amount=1, external_id="bad")
+    good, other = (Payout(to=FRIEND, amount=1, external_id=name) for name in ("good", "other"))
+
+    def accept(*payouts: Payout) -> Sequence[Accepted | CustodyError]:
+        batch = Batch(wallet_id=wallet.id, payouts=payouts)
+        return bench.custody.transactions.accept_batch(batch, idempotency_key="payday")
+
+    assert told_of(accept(bad, good)) == ["invalid-address", False]
+    for another in ((other,), (bad, other), (good,)):
+        with pytest.raises(IdempotencyKeyReused):
+            accept(*another)
+    assert told_of(accept(bad, good)) == ["invalid-address", True]
+    assert len(bench.outgoing(wallet)) == 1

@@ -1,0 +1,71 @@
+"""A send never stands in its wallet's way with a nonce that no fee it may pay can use."""
+
+from __future__ import annotations
+
+import pytest
+
+from custody_core import NodeUnavailable, TransactionState, ether
+from custody_core.domain.encoding import decode_signed
+from custody_core.domain.fees import GWEI
+from custody_core.domain.transaction import AttemptKind
+from custody_core.ports import Found
+from tests.unit.core.services.bench import FINALITY, FRIEND, Bench
+
+
+def test_above_its_cap_a_send_waits_without_a_nonce_and_others_go_first(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    low = bench.send(wallet, ether("0.1"), fee_per_gas_max_wei=10 * GWEI)
+    bench.chain.set_base_fee(60 * GWEI)
+    bench.rounds()
+    waiting = bench.transaction(low.id)
+    assert (waiting.state, waiting.nonce, waiting.parked_reason) == (TransactionState.QUEUED, None, "fee-above-cap")
+    high = bench.send(wallet, ether("0.1"), fee_per_gas_max_wei=400 * GWEI)
+    bench.rounds(2)
+    assert bench.transaction(high.id).nonce == 0
+    assert bench.custody.transactions.cancel(low.id).state is TransactionState.CANCELLED
+    bench.settle()
+    assert bench.transaction(high.id).state is TransactionState.COMPLETED
+    bench.require_sound()
+
+
+def test_a_cancellation_that_waits_behind_another_nonce_is_not_made_dearer(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    first = bench.send(wallet, ether("0.1"), fee_per_gas_max_wei=2 * GWEI)
+    second = bench.send(wallet, ether("0.1"), fee_per_gas_max_wei=400 * GWEI)
+    bench.rounds()
+    bench.chain.set_base_fee(3 * GWEI)
+    bench.custody.transactions.cancel(second.id)
+    bench.rounds(20, seconds=95)
+    cancelled = bench.transaction(second.id)
+    assert [attempt.kind for attempt in cancelled.attempts] == [AttemptKind.PAYMENT, AttemptKind.CANCELLATION]
+    bench.chain.set_base_fee(GWEI)
+    bench.settle()
+    assert bench.transaction(first.id).state is TransactionState.COMPLETED
+    assert bench.transaction(second.id).state is TransactionState.CANCELLED
+    bench.require_sound()
+
+
+def test_a_cancellation_has_the_gas_of_the_payment(bench: Bench) -> None:
+    """Some chains ask for more than 21,000 gas for any transaction."""
+    token, wallet = bench.token(), bench.wallet(wei=ether("1"))
+    bench.pay_in_token(wallet, token, 100)
+    sent = bench.send(wallet, 40, asset="usdc")
+    bench.rounds()
+    bench.custody.transactions.cancel(sent.id)
+    bench.rounds(2)
+    newest = bench.transaction(sent.id).newest_attempt
+    assert newest is not None
+    assert newest.raw is not None
+    signed, *_ = decode_signed(newest.raw)
+    assert (newest.kind, signed.value, signed.gas_limit) == (AttemptKind.CANCELLATION, 0, sent.gas_limit)
+    bench.blocks(FINALITY + 1)
+    bench.require_sound()
+
+
+def test_an_estimate_below_what_any_node_takes_is_no_answer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    token, wallet = bench.token(), bench.wallet(wei=ether("1"))
+    bench.pay_in_token(wallet, token, 100)
+    monkeypatch.setattr("custody_memory.chain.MemoryChain._estimate", lambda _self, _call: Found(21_000))
+    with pytest.raises(NodeUnavailable):
+        bench.send(wallet, 40, asset="usdc")
+    assert bench.send(wallet, 1, to=FRIEND).gas_limit == 21_000
