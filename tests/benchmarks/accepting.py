@@ -1,7 +1,8 @@
 """P6: accepting sends over HTTP: API key, policy, hold, audit, event, idempotency key and answer in one commit. Requests a second.
 
-Ours is `custody serve` as it starts (two workers of eight threads) on PostgreSQL; each request also asks the node twice (fees,
-gas) before its commit. Sends come from 100 funded wallets of one user, each with a key of its own. The peer is a bare Flask
+Ours is `custody serve` as it starts (two workers of eight threads) on PostgreSQL; the node is asked for the gas of each request
+before its commit, and for fees once a second. Requests that arrive together share a commit. Sends come from 100 funded wallets of
+one user, each with a key of its own. The peer is a bare Flask
 application on the same gunicorn, workers, threads and database, which authenticates alike and then commits one INSERT of the
 body. The client is one process with 16 connections; it, the server, PostgreSQL and the node share the machine. PostgreSQL's
 data lies in memory where there is room for it, with fsync on: that favours the peer. `p99_ms` and `p50_ms` are
