@@ -204,15 +204,22 @@ class ChainContract:
         assert in_bloom(head, log.emitter)
         assert in_bloom(head, ERC20_TRANSFER_TOPIC)
 
-    def test_a_receipt_holds_the_logs_that_its_block_shows(self, driver: Driver, chain: Chain) -> None:
+    def test_a_receipt_holds_the_logs_that_its_block_shows(self, driver: Driver, chain: Chain, spender: Spender) -> None:
         token, other = driver.deploy_token(), driver.deploy_token()
-        sent = [driver.send_token(each, STRANGER, 9) for each in (token, other, token)]
-        plain = driver.send_ether(STRANGER, 1)
+        for each in (token, other):
+            driver.send_token(each, spender.address, 9)
+            driver.mine()
+        paying = erc20_transfer_calldata(address_to_bytes(STRANGER), 4)
+        raws = [
+            spender.signed(nonce, to=to, value=0, data=paying, gas_limit=100_000) for nonce, to in enumerate((token, other, token))
+        ]
+        raws.append(spender.signed(3))
+        assert {answer.outcome for answer in chain.broadcast(raws)} == {BroadcastOutcome.ACCEPTED}
         driver.mine()
         head = found(chain.header(BlockTag.LATEST))
         emitters = [address_to_bytes(token), address_to_bytes(other)]
         logs = found(chain.logs(head.hash, topic=ERC20_TRANSFER_TOPIC, emitters=emitters))
-        *receipts, without = (found(answer) for answer in chain.receipts([*sent, plain]))
+        *receipts, without = (found(answer) for answer in chain.receipts([hash_of(raw) for raw in raws]))
         assert len(logs) == 3
         for receipt in receipts:
             assert receipt.logs == tuple(log for log in logs if log.transaction_hash == receipt.transaction_hash)
