@@ -125,15 +125,15 @@ def payment_cap(cap_wei: int) -> int:
     return cap_wei * REPLACEMENT_DENOMINATOR // REPLACEMENT_NUMERATOR
 
 
-def may_be_mined(cap_wei: int, market: FeeQuote, tier: FeeTier) -> bool:
-    """Whether a payment under this cap could be mined now."""
-    return payment_cap(cap_wei) >= market.base_fee_per_gas_wei + market.tip_per_gas_wei[tier]
+def may_be_mined(cap_wei: int, market: FeeQuote) -> bool:
+    """Whether a payment under this cap could be mined now: the base fee has to be paid, a tip as high as others' need not be."""
+    return payment_cap(cap_wei) >= market.base_fee_per_gas_wei + TIP_MIN_WEI
 
 
 def require_cap_above_market(market: FeeQuote, tier: FeeTier, *, cap_wei: int) -> None:
     """Raises `FeeAboveCap` for a cap under which no payment could be mined now: it would only stand in its wallet's way."""
-    if not may_be_mined(cap_wei, market, tier):
-        needed = market.base_fee_per_gas_wei + market.tip_per_gas_wei[tier]
+    needed = market.base_fee_per_gas_wei + market.tip_per_gas_wei[tier]
+    if payment_cap(cap_wei) < needed:
         raise FeeAboveCap(
             "the market asks more per gas than this request may pay (an eighth is kept for a cancellation)",
             pointer="/fee/fee_per_gas_max_wei",

@@ -172,7 +172,7 @@ class _Reservation:
         problem = self._outside.problems.get(transaction.wallet_id)
         if problem is not None:
             return Parked(transaction, problem.code, problem.detail)
-        if not may_be_mined(transaction.fee_per_gas_max_wei, market, transaction.fee_tier):
+        if not may_be_mined(transaction.fee_per_gas_max_wei, market):
             return Parked(transaction, FeeAboveCap.code, "the market asks more per gas than it may pay; it waits without a nonce")
         if self._in_flight[transaction.wallet_id] >= self._kit.limits.in_flight_max:
             return Parked(transaction, IN_FLIGHT_LIMIT, "earlier sends of this wallet come first", wait=WOKEN_WITHIN)
