@@ -107,7 +107,7 @@ def test_r_19_two_services_that_work_at_once_leave_no_double(pair: tuple[Service
                     ).id
                 )
                 pair[0].node.mined(pair[0].node.send_from_dev_account(wallet.address, ether("0.2")))
-            until(lambda: all(pair[1].outgoing(id_).inclusion for id_ in sent), what="all are mined", timeout_s=60)
+            until(lambda: _mined(pair[1], sent), what="all are mined", timeout_s=60)
             pair[0].node.finalize()
             until(lambda: all(pair[1].outgoing(id_).is_final for id_ in sent), what="all are final", timeout_s=60)
             return sent
@@ -309,3 +309,9 @@ def test_a_block_that_makes_room_while_a_send_is_being_parked_does_not_leave_it_
     first.clock.advance(1)
     first.custody.advance(CHAIN_ID)
     assert first.outgoing(late).state is TransactionState.BROADCASTING
+
+
+def _mined(service: Service, ids: Sequence[str]) -> bool:
+    """A node that mines by itself may leave transactions of a batch lying until the next one comes."""
+    service.node.mine()
+    return all(service.outgoing(each).inclusion for each in ids)
