@@ -31,8 +31,8 @@ _WAYS_OUT: Mapping[str, str] = {
 }
 
 _STUCK: Mapping[Stuck, str] = {
-    Stuck.FEE_AT_CAP: "it pays as much as it may and the market asks more; it goes on when the market falls",
-    Stuck.PASSED_OVER: "it offers what the market asks and no block takes it; see that the nodes pass transactions on",
+    Stuck.FEE_AT_CAP: "it pays as much as it may, and the market asks more; it, or its cancellation, goes on when that falls",
+    Stuck.PASSED_OVER: "it offers what the market asks and no block takes it; see that the nodes pass it on, or `custody tx cancel` it",
 }
 
 _NOT_WRONG = frozenset({"in-flight-limit"})
@@ -90,7 +90,7 @@ def _way_out(transaction: Transaction, now: datetime) -> str | None:
     if parked is not None:
         return f"parked ({parked}): {_WAYS_OUT.get(parked, f'it is tried again; {take_back} takes it back')}"
     if transaction.stuck is not None:
-        return f"stuck ({transaction.stuck}): {_STUCK[transaction.stuck]}, {take_back} takes it back"
+        return f"stuck ({transaction.stuck}): {_STUCK[transaction.stuck]}"
     if transaction.state is not TransactionState.BROADCASTING:
         return "waits for the scanner; see that `custody scanner` runs" if age > UNTOUCHED_MAX else None
     if age <= UNMINED_MAX:
