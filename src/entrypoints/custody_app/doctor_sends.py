@@ -32,7 +32,7 @@ _WAYS_OUT: Mapping[str, str] = {
 
 _STUCK: Mapping[Stuck, str] = {
     Stuck.FEE_AT_CAP: "it pays as much as it may, and the market asks more; it, or its cancellation, goes on when that falls",
-    Stuck.PASSED_OVER: "it offers what the market asks and no block takes it; see that the nodes pass it on, or `custody tx cancel` it",
+    Stuck.PASSED_OVER: "it offers what the market asks and no block takes it; see that nodes pass it on, or cancel it",
 }
 
 _NOT_WRONG = frozenset({"in-flight-limit"})
