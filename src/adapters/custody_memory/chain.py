@@ -69,6 +69,7 @@ class MemoryChain(World):
         self._recover = recover or recover_address
         self._failures: Counter[str] = Counter()
         self._lost: list[_Lost] = []
+        self._signed: dict[Hash, bytes] = {}
 
     # What a test takes away
 
@@ -134,6 +135,12 @@ class MemoryChain(World):
             return [failure] * len(transaction_hashes)
         found = [self._receipts.get(transaction_hash) for transaction_hash in transaction_hashes]
         return [Found(receipt) if receipt else Absent() for receipt in found]
+
+    @synchronised
+    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[bytes]]:
+        """The bytes that were offered. What a test put into a block without a signature has none."""
+        failure = self._failure("signed_transactions")
+        return [failure or (Found(self._signed[hash_]) if hash_ in self._signed else Absent()) for hash_ in hashes]
 
     @synchronised
     def account(self, address: Address, at: int | BlockTag) -> Answer[AccountState]:
@@ -266,7 +273,8 @@ class MemoryChain(World):
         needed = intrinsic_gas(transaction.data, transaction.access_list)
         if not needed <= transaction.gas_limit <= min(GAS_LIMIT_MAX, BLOCK_GAS_LIMIT):
             return BroadcastAnswer(BroadcastOutcome.REFUSED, "the gas limit is too low or too high")
-        height = self.head.number
+        height, hash_ = self.head.number, Hash("0x" + keccak256(raw).hex())
+        self._signed[hash_] = raw
         return self._pool.offer(
             Pooled(Hash("0x" + keccak256(raw).hex()), sender, transaction),
             nonce=self._nonces.at(sender, height),

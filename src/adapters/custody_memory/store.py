@@ -19,6 +19,7 @@ from custody_memory.books import BookRows
 from custody_memory.chains import ChainRows
 from custody_memory.deposits import DepositRows
 from custody_memory.nonces import NonceRows
+from custody_memory.outflows import OutflowRows
 from custody_memory.records import RecordRows
 from custody_memory.tables import Committed, Tables
 from custody_memory.transactions import TransactionRows
@@ -26,7 +27,7 @@ from custody_memory.users import UserRows
 from custody_memory.wallets import WalletRows
 
 
-class MemoryUnit(UserRows, WalletRows, TransactionRows, NonceRows, DepositRows, ChainRows, BookRows, RecordRows):
+class MemoryUnit(UserRows, WalletRows, TransactionRows, NonceRows, OutflowRows, DepositRows, ChainRows, BookRows, RecordRows):
     """One transaction on tables in memory (`custody_core.ports.Unit`)."""
 
     def __init__(self, tables: Tables) -> None:

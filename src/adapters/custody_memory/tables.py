@@ -12,6 +12,7 @@ from custody_core.domain.chain import ChainState, Hash, Header
 from custody_core.domain.deposit import Deposit, DepositKey
 from custody_core.domain.ledger import Account, PostingGroup
 from custody_core.domain.nonce import ForeignUse, NonceLine
+from custody_core.domain.outflow import Outflow
 from custody_core.domain.policy import Decision, Policy
 from custody_core.domain.tokens import Token
 from custody_core.domain.transaction import Transaction
@@ -166,6 +167,7 @@ class Tables:
         self.nonce_lines: Table[tuple[int, Address], NonceLine] = Table(*rows("nonce_lines"))
         self.foreign_uses: Table[tuple[int, Hash], ForeignUse] = Table(*rows("foreign_uses"))
         self.settled_foreign_uses: Table[tuple[int, Hash], ForeignUse] = Table(*rows("settled_foreign_uses"))
+        self.outflows: Table[tuple[int, Hash, int], Outflow] = Table(*rows("outflows"))
         self.deposits: VersionedTable[str, Deposit] = VersionedTable(*rows("deposits"))
         self.deposit_by_key: Table[DepositKey, str] = Table(*rows("deposit_by_key"))
         self.confirming_deposits: Table[str, Deposit] = Table(*rows("confirming_deposits"))

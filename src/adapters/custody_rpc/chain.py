@@ -134,6 +134,10 @@ class RpcChain:
         """The receipts."""
         return self._each(transaction_hashes, questions.receipts)
 
+    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[bytes]]:
+        """The signed bytes of mined transactions. They prove themselves: they have the hash that was asked for."""
+        return self._each(hashes, questions.signed_transactions)
+
     def account(self, address: Address, at: int | BlockTag) -> Answer[AccountState]:
         """Nonce and balance. A block may be mined between the two: with `LATEST` they can be of neighbouring blocks."""
         return self._one(lambda node: questions.account(node, address, at))

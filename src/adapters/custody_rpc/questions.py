@@ -113,6 +113,25 @@ def receipts(node: Node, hashes: Sequence[Hash]) -> list[Answer[Receipt]]:
     ]
 
 
+def signed_transactions(node: Node, hashes: Sequence[Hash]) -> list[Answer[bytes]]:
+    replies = node.ask([Request("eth_getTransactionByHash", (hash_,)) for hash_ in hashes], wire.WireSigned)
+    return [_signed(node, hash_, node.answer(reply, wire.signed)) for hash_, reply in zip(hashes, replies, strict=True)]
+
+
+def _signed(node: Node, hash_: Hash, answer: Answer[bytes | None]) -> Answer[bytes]:
+    match answer:
+        case Found(value=bytes() as raw) if "0x" + transaction_hash(raw).hex() == hash_:
+            return Found(raw)
+        case Found(value=None):
+            return Absent()
+        case Found():
+            return node.unknown("sent a transaction that has another hash")
+        case Absent():
+            return node.unknown("does not know a transaction of a block")
+        case _:
+            return answer
+
+
 def account(node: Node, address: Address, at: int | BlockTag) -> Answer[AccountState]:
     methods = ("eth_getTransactionCount", "eth_getBalance")
     replies = node.ask([Request(method, (address, _at(at))) for method in methods], str)

@@ -15,10 +15,17 @@ from typing import Final
 import msgspec
 
 from custody_core.domain.chain import Block, BlockTransaction, Hash, Header, Log, Receipt
-from custody_core.domain.encoding import U256_MAX
+from custody_core.domain.encoding import (
+    U256_MAX,
+    FeeMarketTransaction,
+    MalformedSignature,
+    MalformedTransaction,
+    serialize_signed,
+)
 from custody_core.domain.fees import TIER_PERCENTILES, FeeHistory
 
 BLOOM_LENGTH: Final = 256
+FEE_MARKET_TYPE: Final = 2
 TIMESTAMP_MAX_S: Final = 253_402_300_799  # the last second of the year 9999
 
 
@@ -74,6 +81,32 @@ class WireReceipt(msgspec.Struct, rename="camel"):
     gas_used: str
     effective_gas_price: str
     logs: list[WireLog]
+
+
+class WireAccess(msgspec.Struct, rename="camel"):
+    """An entry of an access list (EIP-2930)."""
+
+    address: str
+    storage_keys: list[str]
+
+
+class WireSigned(msgspec.Struct, rename="camel"):
+    """A transaction with its signature; what other types than EIP-1559's lack is None."""
+
+    nonce: str
+    gas: str
+    value: str
+    input: str
+    r: str
+    s: str
+    type: str = "0x0"
+    to: str | None = None
+    chain_id: str | None = None
+    max_priority_fee_per_gas: str | None = None
+    max_fee_per_gas: str | None = None
+    access_list: list[WireAccess] | None = None
+    y_parity: str | None = None
+    v: str | None = None
 
 
 class WireFeeHistory(msgspec.Struct, rename="camel"):
@@ -173,6 +206,32 @@ def receipt(wire: WireReceipt) -> Receipt:
         effective_gas_price_wei=quantity(wire.effective_gas_price),
         logs=logs,
     )
+
+
+def signed(wire: WireSigned) -> bytes | None:
+    """The bytes that were signed and sent, None for another type than EIP-1559's, or where a contract is created."""
+    chain_id, tip, fee, y_parity = wire.chain_id, wire.max_priority_fee_per_gas, wire.max_fee_per_gas, wire.y_parity or wire.v
+    if quantity(wire.type) != FEE_MARKET_TYPE or wire.to is None:
+        return None
+    if chain_id is None or tip is None or fee is None or y_parity is None:
+        raise Malformed("an EIP-1559 transaction has a chain id, two fees and a parity")
+    try:
+        unsigned = FeeMarketTransaction(
+            chain_id=quantity(chain_id),
+            nonce=quantity(wire.nonce),
+            max_priority_fee_per_gas=quantity(tip),
+            max_fee_per_gas=quantity(fee),
+            gas_limit=quantity(wire.gas),
+            to=data(wire.to, 20),
+            value=quantity(wire.value),
+            data=data(wire.input),
+            access_list=tuple(
+                (data(each.address, 20), tuple(data(key, 32) for key in each.storage_keys)) for each in wire.access_list or ()
+            ),
+        )
+        return serialize_signed(unsigned, quantity(y_parity), quantity(wire.r), quantity(wire.s))
+    except (MalformedTransaction, MalformedSignature) as problem:
+        raise Malformed(str(problem)) from None
 
 
 def fee_history(wire: WireFeeHistory) -> FeeHistory:

@@ -88,7 +88,7 @@ def _covered_nonce(transaction: Transaction, attempt: Attempt, decision: Decisio
         and (inputs.type, inputs.contract) == (transaction.type, transaction.asset.contract)
         and (inputs.to, inputs.amount) == (transaction.to, transaction.amount)
         and (inputs.data, inputs.access_list) == (transaction.data, transaction.access_list)
-        and attempt.fees.max_fee_per_gas_wei <= transaction.fee_per_gas_max_wei
+        and attempt.fees.max_fee_per_gas_wei <= transaction.fee_cap_wei(attempt.kind)
     )
     if not covers or decision.nonce is None:
         raise NotAuthorised(f"decision {decision.id} does not cover attempt {attempt.id} of {transaction.id}")

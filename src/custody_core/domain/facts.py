@@ -27,7 +27,9 @@ class ApprovalExpired:
 
 @attrs.frozen
 class CancelAsked:
-    """The owner wants it back."""
+    """The owner wants it back; `fee_per_gas_max_wei` lets the cancellation pay more per gas than the payment may."""
+
+    fee_per_gas_max_wei: int | None = None
 
 
 @attrs.frozen
@@ -40,6 +42,11 @@ class FoundStuck:
     """It has waited long, and there is nothing that this service can do about it."""
 
     why: Stuck
+
+
+@attrs.frozen
+class FoundMoving:
+    """What it was stuck for is over."""
 
 
 @attrs.frozen
@@ -72,6 +79,13 @@ class AttemptSent:
     """The newest attempt's bytes went out; whether anyone has them is not known."""
 
     attempt_id: str
+
+
+@attrs.frozen
+class AttemptFound:
+    """A block holds an attempt of ours that the books had lost (a restored backup): these are its bytes."""
+
+    attempt: Attempt
 
 
 @attrs.frozen
@@ -115,10 +129,12 @@ Fact = (
     | CancelAsked
     | SpeedUpAsked
     | FoundStuck
+    | FoundMoving
     | NonceReserved
     | ReplacementPlanned
     | BytesStored
     | AttemptSent
+    | AttemptFound
     | SeenInBlock
     | DroppedByReorg
     | FinalSuccess

@@ -15,9 +15,14 @@ Rules of this file
 | deposit final                                         | external → available (or → quarantined)                              |
 | quarantined deposit released                          | quarantined → available                                              |
 | send accepted                                         | available → reserved: the amount, and the fee hold in the native asset |
+| cancellation that may cost more than the payment      | available → reserved: what the fee hold grows by                     |
 | send final, succeeded                                 | reserved → external: amount; reserved → fees: the fee; rest → available |
 | send final, reverted; cancellation final              | reserved → fees: the fee; rest → available                           |
 | rejected, expired, failed, cancelled before a nonce   | reserved → available                                                 |
+| more on the chain than in the books, unexplained      | external → suspense                                                  |
+| explained after all (credited as a deposit since)     | suspense → external                                                  |
+| an operator gives what is in suspense to the owner    | suspense → available                                                 |
+| final movement that nothing here asked for            | available → external, and suspense → external where that is too little |
 """
 
 from __future__ import annotations
@@ -77,8 +82,13 @@ class Reason(StrEnum):
     DEPOSIT_QUARANTINED = "deposit-quarantined"
     DEPOSIT_RELEASED = "deposit-released"
     SEND_HELD = "send-held"
+    CANCELLATION_HELD = "cancellation-held"
     SEND_SETTLED = "send-settled"
     SEND_RELEASED = "send-released"
+    SUSPENSE_FOUND = "suspense-found"
+    SUSPENSE_EXPLAINED = "suspense-explained"
+    SUSPENSE_BOOKED = "suspense-booked"
+    MOVED_ELSEWHERE = "moved-elsewhere"
 
 
 @attrs.frozen
@@ -139,6 +149,11 @@ class WalletAccounts:
     def quarantined(self) -> Account:
         """What arrived and is not the owner's to spend yet."""
         return self.of(AccountKind.QUARANTINED)
+
+    @property
+    def suspense(self) -> Account:
+        """What the address holds, or lacks, and nothing explains yet."""
+        return self.of(AccountKind.SUSPENSE)
 
     @property
     def external(self) -> Account:

@@ -23,6 +23,7 @@ import attrs
 from custody_core.domain.facts import (
     ApprovalExpired,
     Approved,
+    AttemptFound,
     AttemptSent,
     BytesStored,
     CancelAsked,
@@ -31,6 +32,7 @@ from custody_core.domain.facts import (
     FinalCancellation,
     FinalRevert,
     FinalSuccess,
+    FoundMoving,
     FoundStuck,
     NonceReserved,
     NonceTakenForGood,
@@ -80,6 +82,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Fact], Edge]] = {
     },
     State.PENDING_SIGNATURE: {
         BytesStored: Edge(State.BROADCASTING, "broadcasting", "the signed bytes are safe; now they may leave"),
+        AttemptFound: Edge(State.BROADCASTING, "broadcasting", "the chain holds bytes of it that the books had lost"),
         CancelAsked: Edge(State.PENDING_SIGNATURE, None, "nothing is signed: the planned attempt becomes a cancellation"),
         NonceTakenForGood: Edge(State.FAILED, "failed", "the reserved nonce was used by somebody else, finally"),
     },
@@ -87,9 +90,11 @@ TRANSITIONS: Mapping[State, Mapping[type[Fact], Edge]] = {
         AttemptSent: Edge(State.BROADCASTING, None, "sent is not known; it is sent again until a block holds it"),
         ReplacementPlanned: Edge(State.BROADCASTING, "replaced", "it waits too long, or is to be cancelled"),
         BytesStored: Edge(State.BROADCASTING, None, "the dearer attempt's bytes are safe"),
+        AttemptFound: Edge(State.BROADCASTING, None, "the chain holds an attempt of it that the books had lost"),
         CancelAsked: Edge(State.BROADCASTING, None, "the next attempt is a cancellation; whichever is mined decides"),
         SpeedUpAsked: Edge(State.BROADCASTING, None, "the next attempt is dearer; whichever is mined decides"),
         FoundStuck: Edge(State.BROADCASTING, "stuck", "it waits, and nothing that may be done would help"),
+        FoundMoving: Edge(State.BROADCASTING, None, "what it was stuck for is over"),
         SeenInBlock: Edge(State.CONFIRMING, "confirming", "a canonical block holds one of the attempts"),
         NonceTakenForGood: Edge(State.FAILED, "failed", "the nonce was used by somebody else, finally: no attempt can be mined"),
     },
@@ -161,7 +166,7 @@ def decide(transaction: Transaction, fact: Fact, now: datetime) -> Change:
     if edge.to in FINAL_STATES:
         changed = attrs.evolve(changed, due_at=None)
         return Change(changed, (_settled(changed, now),), edge.event)
-    return Change(changed, (), edge.event)
+    return Change(changed, _held_more(transaction, changed, now), edge.event)
 
 
 def accept(transaction: Transaction, now: datetime) -> Change:
@@ -196,8 +201,10 @@ def _apply(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
     match fact:
         case Approved() | Refused() | ApprovalExpired() | CancelAsked() | SpeedUpAsked():
             return _asked(transaction, fact, now)
-        case NonceReserved() | ReplacementPlanned() | BytesStored() | AttemptSent() | FoundStuck():
+        case NonceReserved() | ReplacementPlanned() | BytesStored() | AttemptSent() | FoundStuck() | FoundMoving():
             return _worked(transaction, fact, now)
+        case AttemptFound():
+            return _found(transaction, fact.attempt, now)
         case SeenInBlock() | DroppedByReorg() | FinalSuccess() | FinalRevert() | FinalCancellation() | NonceTakenForGood():
             return _told_by_the_chain(transaction, fact, now)
         case _:
@@ -216,7 +223,7 @@ def _asked(
         case ApprovalExpired():
             return transaction
         case CancelAsked():
-            return _cancel(transaction, now)
+            return _cancel(transaction, fact.fee_per_gas_max_wei, now)
         case SpeedUpAsked():
             return attrs.evolve(transaction, speed_up_requested_at=now, due_at=now)
         case _:
@@ -224,7 +231,9 @@ def _asked(
 
 
 def _worked(
-    transaction: Transaction, fact: NonceReserved | ReplacementPlanned | BytesStored | AttemptSent | FoundStuck, now: datetime
+    transaction: Transaction,
+    fact: NonceReserved | ReplacementPlanned | BytesStored | AttemptSent | FoundStuck | FoundMoving,
+    now: datetime,
 ) -> Transaction:
     """What our own workers did."""
     match fact:
@@ -238,6 +247,8 @@ def _worked(
             return _sent(transaction, fact, now)
         case FoundStuck():
             return attrs.evolve(transaction, stuck=fact.why)
+        case FoundMoving():
+            return attrs.evolve(transaction, stuck=None)
         case _:
             assert_never(fact)
 
@@ -278,14 +289,25 @@ def _sent(transaction: Transaction, fact: AttemptSent, now: datetime) -> Transac
     newest = _newest(transaction, fact.attempt_id)
     if newest.raw is None:
         raise IllegalTransition(f"{transaction.id}: {newest.id} has no bytes that could have been sent")
-    sent = attrs.evolve(newest, state=AttemptState.SENT, first_sent_at=newest.first_sent_at or now)
+    state = AttemptState.FOUND if newest.state is AttemptState.FOUND else AttemptState.SENT
+    sent = attrs.evolve(newest, state=state, first_sent_at=newest.first_sent_at or now)
     return _with_newest(transaction, sent, due_at=now + RESEND_AFTER)
 
 
-def _cancel(transaction: Transaction, now: datetime) -> Transaction:
-    asked = attrs.evolve(transaction, cancel_requested_at=now)
+def _found(transaction: Transaction, found: Attempt, now: datetime) -> Transaction:
+    newest = transaction.newest_attempt
+    if newest is not None and newest.raw is None:
+        # It was planned again and never signed: what was found is what became of the plan.
+        return _with_newest(transaction, attrs.evolve(found, id=newest.id, planned_at=newest.planned_at), due_at=now)
+    return attrs.evolve(transaction, attempts=(*transaction.attempts, found), due_at=now)
+
+
+def _cancel(transaction: Transaction, fee_per_gas_max_wei: int | None, now: datetime) -> Transaction:
+    asked = attrs.evolve(transaction, cancel_requested_at=transaction.cancel_requested_at or now)
     if TRANSITIONS[transaction.state][CancelAsked].to is State.CANCELLED:
         return attrs.evolve(asked, reason=_CANCELLED)
+    if fee_per_gas_max_wei is not None and fee_per_gas_max_wei > transaction.fee_cap_wei(AttemptKind.CANCELLATION):
+        asked = attrs.evolve(asked, cancel_fee_per_gas_max_wei=fee_per_gas_max_wei)
     newest = transaction.newest_attempt
     if newest is not None and newest.raw is None:
         return _with_newest(asked, attrs.evolve(newest, kind=AttemptKind.CANCELLATION), due_at=now)
@@ -309,6 +331,17 @@ def _accounts(transaction: Transaction) -> WalletAccounts:
 
 def _native_accounts(transaction: Transaction) -> WalletAccounts:
     return WalletAccounts(transaction.chain_id, NATIVE_ALIAS, transaction.wallet_id)
+
+
+def _held_more(before: Transaction, after: Transaction, now: datetime) -> tuple[PostingGroup, ...]:
+    """The group that makes the hold larger, where it has to be."""
+    more_wei = after.fee_hold_wei - before.fee_hold_wei
+    if not more_wei:
+        return ()
+    native = _native_accounts(after)
+    held = moves((native.available, native.reserved, more_wei))
+    reference = f"{after.id}/{after.version}"  # it may grow more than once
+    return (PostingGroup(after.chain_id, reference, Reason.CANCELLATION_HELD, now, None, held),)
 
 
 def _settled(transaction: Transaction, now: datetime) -> PostingGroup:

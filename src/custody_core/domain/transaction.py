@@ -70,11 +70,14 @@ class AttemptKind(StrEnum):
 
 
 class AttemptState(StrEnum):
-    """How far an attempt has got. `sent` says that we tried; what became of it, the chain says."""
+    """How far an attempt has got. `sent` says that we tried; what became of it, the chain says. `found` is one that the books had
+    lost and that came back from the chain (`recognition.py`).
+    """
 
     PLANNED = "planned"
     SIGNED = "signed"
     SENT = "sent"
+    FOUND = "found"
 
 
 @attrs.frozen
@@ -142,6 +145,8 @@ class Transaction:
     reason: str | None = None
     parked_reason: str | None = None
     cancel_requested_at: datetime | None = None
+    cancel_fee_per_gas_max_wei: int | None = None
+    """What a cancellation may pay, where its owner allowed it more than the payment; the difference is held as well."""
     speed_up_requested_at: datetime | None = None
     stuck: Stuck | None = None
     external_id: str | None = None
@@ -163,10 +168,16 @@ class Transaction:
         """The attempt that the due act is about."""
         return self.attempts[-1] if self.attempts else None
 
+    def fee_cap_wei(self, kind: AttemptKind) -> int:
+        """The most that an attempt of that kind may offer per gas."""
+        if kind is AttemptKind.CANCELLATION and self.cancel_fee_per_gas_max_wei is not None:
+            return self.cancel_fee_per_gas_max_wei
+        return self.fee_per_gas_max_wei
+
     @property
     def fee_hold_wei(self) -> int:
         """The most that gas can cost: no attempt exceeds this."""
-        return self.gas_limit * self.fee_per_gas_max_wei
+        return self.gas_limit * self.fee_cap_wei(AttemptKind.CANCELLATION)
 
     @property
     def call_to(self) -> Address:

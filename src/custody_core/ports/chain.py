@@ -139,6 +139,10 @@ class Chain(Protocol):
         """The receipts, in that order. `Absent`: the node knows no mined transaction with that hash."""
         ...
 
+    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[bytes]]:
+        """The signed bytes of mined EIP-1559 transactions, which hash to what was asked for. `Absent`: of another type."""
+        ...
+
     def account(self, address: Address, at: int | BlockTag) -> Answer[AccountState]:
         """Nonce and balance at a block."""
         ...

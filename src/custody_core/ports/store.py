@@ -9,13 +9,25 @@ from custody_core.ports.units.books import BookUnit
 from custody_core.ports.units.chains import ChainUnit
 from custody_core.ports.units.deposits import DepositUnit
 from custody_core.ports.units.nonces import NonceUnit
+from custody_core.ports.units.outflows import OutflowUnit
 from custody_core.ports.units.records import RecordUnit
 from custody_core.ports.units.transactions import TransactionUnit
 from custody_core.ports.units.users import UserUnit
 from custody_core.ports.units.wallets import WalletUnit
 
 
-class Unit(UserUnit, WalletUnit, TransactionUnit, NonceUnit, DepositUnit, ChainUnit, BookUnit, RecordUnit, Protocol):
+class Unit(
+    UserUnit,
+    WalletUnit,
+    TransactionUnit,
+    NonceUnit,
+    OutflowUnit,
+    DepositUnit,
+    ChainUnit,
+    BookUnit,
+    RecordUnit,
+    Protocol,
+):
     """One database transaction: everything in it is committed together or not at all.
 
     `save_…` methods take the new value, whose `version` is one above the stored one, and raise `Conflict` when the stored one is

@@ -66,13 +66,20 @@ def _estimate_on(kit: Kit, markets: RecentMarkets, chain_id: int, wanted: Sequen
 def cap_for(kit: Kit, request: SendRequest, market: FeeQuote) -> int:
     """The most that a request may pay per gas, its own or the default. Raises `FeeAboveCap`."""
     ceiling = kit.limits.fee_per_gas_max_wei
-    if request.fee_per_gas_max_wei is not None and request.fee_per_gas_max_wei > ceiling:
-        raise FeeAboveCap(
-            "this is above what the service may pay per gas", pointer="/fee/fee_per_gas_max_wei", cap_wei=str(ceiling)
-        )
+    if request.fee_per_gas_max_wei is not None:
+        require_below_ceiling(kit, request.fee_per_gas_max_wei)
     cap = request.fee_per_gas_max_wei or default_cap(market, request.tier, ceiling_wei=ceiling)
     require_cap_above_market(market, request.tier, cap_wei=cap)
     return cap
+
+
+def require_below_ceiling(kit: Kit, fee_per_gas_max_wei: int) -> None:
+    """Raises `FeeAboveCap` for more than any transaction of this service may pay per gas."""
+    ceiling = kit.limits.fee_per_gas_max_wei
+    if fee_per_gas_max_wei > ceiling:
+        raise FeeAboveCap(
+            "this is above what the service may pay per gas", pointer="/fee/fee_per_gas_max_wei", cap_wei=str(ceiling)
+        )
 
 
 def _call(wanted: Wanted) -> Call:

@@ -37,7 +37,7 @@ from custody_core.domain.tokens import Asset
 from custody_core.domain.transaction import Transaction
 from custody_core.errors import Conflict
 from custody_core.ports import Answer, BlockTag, Call, Found, Reverted, Unit, Unknown
-from custody_core.services.ingest import BlockEvidence, ContradictoryReceipt, Ingest
+from custody_core.services.ingest import BlockEvidence, ContradictoryReceipt, Ingest, StrangersSeen
 from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
 
 _ADDRESSES_PER_READ = 10_000
@@ -154,7 +154,7 @@ class Follower:
 
     def _commit(self, state: ChainState, blocks: Sequence[Block], tip: Header, final: Header | None) -> Round:
         """Reads what the blocks need and saves them with all that follows from them. Again, where an address was born meanwhile."""
-        tokens = self._tokens()
+        tokens, strangers = self._tokens(), dict[Hash, bytes | None]()
         while True:
             self._learn_addresses()
             evidence = self._with_reasons(self._read([match_block(block, self._managed) for block in blocks], tokens))
@@ -167,9 +167,16 @@ class Follower:
                 final=self._final_ref(state, [block.header for block in read], final),
                 version=state.version + 1,
             )
-            ingest = Ingest(self._kit, self._managed, {asset.key: asset for asset in tokens}, state=advanced, evidence=evidence)
+            assets = {asset.key: asset for asset in tokens}
+            ingest = Ingest(self._kit, self._managed, assets, state=advanced, evidence=evidence, strangers=strangers)
             try:
                 is_saved = self._kit.write(ingest.run)
+            except StrangersSeen as seen:
+                answers = dict(zip(seen.hashes, self._chain.signed_transactions(seen.hashes), strict=True))
+                if any(isinstance(answer, Unknown) for answer in answers.values()):
+                    return self._wait(f"the node does not show {', '.join(seen.hashes)}, sent from addresses of ours")
+                strangers |= {hash_: answer.value if isinstance(answer, Found) else None for hash_, answer in answers.items()}
+                continue
             except ContradictoryReceipt as problem:
                 return self._wait(f"the receipt of {problem} says that it cost more than it may")
             if is_saved:

@@ -11,13 +11,14 @@ from datetime import datetime
 import attrs
 
 from custody_core.domain import deposit as deposits
-from custody_core.domain import facts, lifecycle
+from custody_core.domain import facts, lifecycle, outflow
 from custody_core.domain.addresses import address_from_bytes, address_to_bytes
 from custody_core.domain.chain import BlockRef, BlockTransaction, ChainState, Hash, Log, Receipt
 from custody_core.domain.deposit import Deposit, DepositKey, DepositState
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.matching import BlockMatches, ManagedAddresses, native_key, read_transfer, token_keys
 from custody_core.domain.nonce import ForeignUse, moved_past, open_line
+from custody_core.domain.recognition import recognise
 from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_asset
 from custody_core.domain.transaction import Attempt, AttemptKind, Inclusion, State, Transaction
 from custody_core.domain.wallet import Wallet
@@ -29,6 +30,7 @@ from custody_core.services.kit import (
     record_deposit_notice,
     record_deposits,
 )
+from custody_core.services.outflows import book_outflows, keep_outflows
 
 
 @attrs.frozen
@@ -48,8 +50,18 @@ class ContradictoryReceipt(Exception):
     """A receipt says that a transaction of ours cost more than its bytes allow. The node is wrong, so nothing is concluded."""
 
 
+class StrangersSeen(Exception):
+    """Managed addresses sent transactions that the books do not know. Nothing is saved before their bytes were read."""
+
+    def __init__(self, hashes: Sequence[Hash]) -> None:
+        super().__init__(*hashes)
+        self.hashes = hashes
+
+
 class Ingest:
-    """One commit of the follower. `state` is the chain row as it will be; `tokens` maps contract to asset."""
+    """One commit of the follower. `state` is the chain row as it will be; `tokens` maps contract to asset; `strangers` has the
+    bytes of transactions that `StrangersSeen` told of, None for one of a type that this service never signs.
+    """
 
     def __init__(
         self,
@@ -59,8 +71,10 @@ class Ingest:
         *,
         state: ChainState,
         evidence: Sequence[BlockEvidence],
+        strangers: Mapping[Hash, bytes | None] | None = None,
     ) -> None:
         self._kit = kit
+        self._strangers = strangers or {}
         self._managed = managed
         self._tokens = tokens
         self._state = state
@@ -70,7 +84,7 @@ class Ingest:
     def run(self, unit: Unit) -> bool:
         """Saves the blocks. False, and nothing is written, when an address was born that they were not matched against.
 
-        Raises `ContradictoryReceipt`; nothing is written then either.
+        Raises `ContradictoryReceipt`, `StrangersSeen`; nothing is written then either.
         """
         unit.lock_pool()
         if unit.addresses_after(self._managed.sequence, 1):
@@ -82,6 +96,7 @@ class Ingest:
             self._take_in(unit, evidence, now)
         self._finalise(unit, now)
         self._settle_foreign(unit, now)
+        book_outflows(self._kit, unit, self._state, now)
         return True
 
     def wake_overlooked(self) -> None:
@@ -98,6 +113,7 @@ class Ingest:
         unit.save_chain(self._state)
         unit.remove_headers(chain_id, above=ancestor.number)
         unit.remove_foreign_uses(chain_id, above=ancestor.number)
+        unit.remove_outflows(chain_id, above=ancestor.number)
         orphaned = unit.confirming_deposits(chain_id, above=ancestor.number)
         changes = [deposits.decide(each, deposits.Orphaned(), now) for each in orphaned]
         record_deposits(self._kit, unit, changes, now=now, owners=_owners(unit, orphaned), head=ancestor)
@@ -115,8 +131,12 @@ class Ingest:
         keys += token_keys(self._state.chain_id, evidence.logs, self._managed)
         if keys:
             self._see_deposits(unit, keys, block, now)
-        if evidence.matches.outgoing:
-            self._see_own(unit, evidence, block, now)
+        ours = self._see_own(unit, evidence, block, now) if evidence.matches.outgoing else {}
+        foreign = [each for each in evidence.matches.outgoing if each.hash not in ours]
+        self._see_foreign(unit, foreign, block, now)
+        moved = [(each.hash, *taken) for each in foreign for taken in outflow.spent_by(each, evidence.receipts[each.hash])]
+        moved += outflow.tokens_moved(evidence.logs, self._managed, ours)
+        keep_outflows(unit, self._state.chain_id, block, outflow.numbered(moved))
 
     def _see_deposits(self, unit: Unit, keys: Sequence[DepositKey], block: BlockRef, now: datetime) -> None:
         wallets = unit.wallets_by_address({key.to for key in keys})
@@ -144,10 +164,11 @@ class Ingest:
             updated_at=now,
         )
 
-    def _see_own(self, unit: Unit, evidence: BlockEvidence, block: BlockRef, now: datetime) -> None:
-        """Transactions from managed addresses: attempts of ours, or somebody else's use of the key."""
+    def _see_own(self, unit: Unit, evidence: BlockEvidence, block: BlockRef, now: datetime) -> Mapping[Hash, Transaction]:
+        """Attempts of ours among the transactions from managed addresses, those that the books had lost included, by hash."""
         outgoing = evidence.matches.outgoing
-        ours = unit.transactions_by_hash(self._state.chain_id, [each.hash for each in outgoing])
+        known = unit.transactions_by_hash(self._state.chain_id, [each.hash for each in outgoing])
+        ours = {**known, **self._find_again(unit, [each for each in outgoing if each.hash not in known], now)}
         changes = [
             _seen(ours[each.hash], evidence, evidence.receipts[each.hash], block, now)
             for each in outgoing
@@ -157,10 +178,28 @@ class Ingest:
         with_room = {change.transaction.wallet_id for change in changes}
         unit.wake_queued(self._state.chain_id, with_room, now=now)
         self._with_room |= with_room
-        self._see_foreign(unit, [each for each in outgoing if each.hash not in ours], block, now)
+        return ours
+
+    def _find_again(self, unit: Unit, strangers: Sequence[BlockTransaction], now: datetime) -> Mapping[Hash, Transaction]:
+        """Those of `strangers` that are attempts which restored books have lost, as what they are attempts of, by hash."""
+        if unread := [each.hash for each in strangers if each.hash not in self._strangers]:
+            raise StrangersSeen(unread)
+        at = {(address_from_bytes(each.sender), each.nonce): each.hash for each in strangers}
+        changes: dict[Hash, lifecycle.Change] = {}
+        for place, transaction in unit.transactions_by_nonce(self._state.chain_id, list(at)).items():
+            raw = self._strangers[at[place]]
+            if raw is None or facts.AttemptFound not in lifecycle.TRANSITIONS[transaction.state]:
+                continue
+            attempt = recognise(transaction, raw, attempt_id=self._kit.new_id(IdPrefix.ATTEMPT, now), now=now)
+            if attempt is not None:
+                changes[at[place]] = lifecycle.decide(transaction, facts.AttemptFound(attempt), now)
+        record_changes(self._kit, unit, list(changes.values()), now=now, head=self._state.cursor)
+        return {hash_: change.transaction for hash_, change in changes.items()}
 
     def _see_foreign(self, unit: Unit, foreign: Sequence[BlockTransaction], block: BlockRef, now: datetime) -> None:
         """Somebody else signed with a managed key: its wallet stops at once. Our own send at that nonce waits for finality."""
+        if not foreign:
+            return
         chain_id = self._state.chain_id
         uses = [ForeignUse(chain_id, address_from_bytes(each.sender), each.nonce, each.hash, block) for each in foreign]
         unit.put_foreign_uses(uses)

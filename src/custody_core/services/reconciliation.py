@@ -20,9 +20,10 @@ from custody_core.domain.encoding import MalformedSignature, MalformedTransactio
 from custody_core.domain.fees import REPLACEMENT_DENOMINATOR, REPLACEMENT_NUMERATOR
 from custody_core.domain.ledger import WALLET_KINDS, Reason
 from custody_core.domain.money import UINT256_MAX
+from custody_core.domain.recognition import kind_of
 from custody_core.domain.resources import chain_text
 from custody_core.domain.tokens import NATIVE_ALIAS
-from custody_core.domain.transaction import AttemptKind, AttemptState, State, TransactionType
+from custody_core.domain.transaction import AttemptState, State, TransactionType
 from custody_core.ports import Found
 from custody_core.services.books import PAGE, Books, read_books
 from custody_core.services.kit import Kit
@@ -148,13 +149,7 @@ def _same_payment(books: Books) -> Iterator[str]:
             except (MalformedTransaction, MalformedSignature):
                 yield f"{attempt.id} of {each.id} holds bytes that are no transaction"
                 continue
-            said = (unsigned.nonce, unsigned.to, unsigned.value, unsigned.data, unsigned.access_list)
-            if attempt.kind is AttemptKind.PAYMENT:
-                to = bytes.fromhex(each.call_to[2:])
-                meant = (each.nonce, to, each.call_value_wei, each.call_data, each.access_list)
-            else:
-                meant = (each.nonce, bytes.fromhex(each.sender[2:]), 0, b"", ())
-            if said != meant:
+            if kind_of(unsigned, each) is not attempt.kind:
                 yield f"{attempt.id} of {each.id} is not the {attempt.kind} that it should be"
 
 
@@ -188,9 +183,11 @@ def _terminal(books: Books) -> Iterator[str]:
 def _fees(books: Books) -> Iterator[str]:
     for each in books.transactions:
         for attempt in each.attempts:
-            if attempt.fees.max_fee_per_gas_wei > each.fee_per_gas_max_wei:
+            if attempt.fees.max_fee_per_gas_wei > each.fee_cap_wei(attempt.kind):
                 yield f"{attempt.id} of {each.id} offers more per gas than was held"
         for before, after in pairwise(each.attempts):
+            if AttemptState.FOUND in {before.state, after.state}:
+                continue  # planned when the books did not know the other one
             fields = (
                 (before.fees.max_fee_per_gas_wei, after.fees.max_fee_per_gas_wei),
                 (before.fees.max_priority_fee_per_gas_wei, after.fees.max_priority_fee_per_gas_wei),

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import attrs
 
-from custody_core.domain.facts import FoundStuck, ReplacementPlanned
+from custody_core.domain.facts import FoundMoving, FoundStuck, ReplacementPlanned
 from custody_core.domain.fees import FeeQuote, Fees, FeeTier, can_replace, meets_market, payment_cap, replacement_fees
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.lifecycle import PASSED_OVER_AFTER, decide
@@ -28,10 +28,12 @@ PROVIDER_FEE_CAP = "provider-fee-cap"
 
 @attrs.frozen
 class _Plan:
-    """What comes next for one: a dearer attempt, word that it is stuck, or neither, and the same bytes are sent again."""
+    """What comes next for one: a dearer attempt, word that it is stuck or is not any more, or none of these, and the same bytes are
+    sent again.
+    """
 
     attempt: Attempt | None = None
-    stuck: Stuck | None = None
+    found: FoundStuck | FoundMoving | None = None
 
 
 def replace_waiting(kit: Kit, chain: Chain, waiting: Sequence[Transaction]) -> tuple[list[Transaction], list[Transaction]]:
@@ -61,14 +63,15 @@ def require_dearer(transaction: Transaction) -> None:
     """Raises `FeeAboveCap` when no attempt that replaces the earlier ones fits under the transaction's cap."""
     if not can_replace([attempt.fees for attempt in transaction.attempts], cap_wei=_cap_wei(transaction)):
         raise FeeAboveCap(
-            "it offers as much per gas as this transaction may pay; `cancel` takes it back",
-            cap_wei=str(transaction.fee_per_gas_max_wei),
+            "it offers as much per gas as this transaction may pay; `cancel` takes it back, and may be given a higher cap",
+            cap_wei=str(_cap_wei(transaction)),
         )
 
 
 def _cap_wei(transaction: Transaction) -> int:
-    cap_wei = transaction.fee_per_gas_max_wei
-    return payment_cap(cap_wei) if _kind(transaction) is AttemptKind.PAYMENT else cap_wei
+    kind = _kind(transaction)
+    cap_wei = transaction.fee_cap_wei(kind)
+    return payment_cap(cap_wei) if kind is AttemptKind.PAYMENT else cap_wei
 
 
 def _plan(kit: Kit, transaction: Transaction, market: FeeQuote, next_nonces: Mapping[str, int]) -> _Plan:
@@ -78,8 +81,8 @@ def _plan(kit: Kit, transaction: Transaction, market: FeeQuote, next_nonces: Map
         return _Plan()
     fees = _fees(transaction, market)
     why = _stuck(transaction, market, at_cap=fees is None, now=now)
-    if why is not None and why is not transaction.stuck:
-        return _Plan(stuck=why)
+    if why is not transaction.stuck:
+        return _Plan(found=FoundMoving() if why is None else FoundStuck(why))
     if fees is None:
         return _Plan()
     return _Plan(Attempt(kit.new_id(IdPrefix.ATTEMPT, now), _kind(transaction), fees, now))
@@ -103,12 +106,12 @@ def _stuck(transaction: Transaction, market: FeeQuote, *, at_cap: bool, now: dat
 def _outcomes(kit: Kit, unit: Unit, transaction: Transaction, plan: _Plan, now: datetime) -> list[Outcome]:
     if plan.attempt is not None:
         return [decide(transaction, ReplacementPlanned(plan.attempt), now)]
-    if plan.stuck is None:
+    if plan.found is None:
         return []
-    if plan.stuck is Stuck.FEE_AT_CAP:
-        detail = f"{transaction.id} pays at most {transaction.fee_per_gas_max_wei} wei per gas, and the market asks more"
+    if plan.found == FoundStuck(Stuck.FEE_AT_CAP):
+        detail = f"{transaction.id} pays at most {_cap_wei(transaction)} wei per gas, and the market asks more"
         raise_alarm(kit, unit, now=now, code="fee-at-cap", object_id=transaction.id, detail=detail)
-    return [decide(transaction, FoundStuck(plan.stuck), now)]
+    return [decide(transaction, plan.found, now)]
 
 
 def _kind(transaction: Transaction) -> AttemptKind:

@@ -10,13 +10,15 @@ from custody_core.domain.facts import CancelAsked, SpeedUpAsked
 from custody_core.domain.fees import FeeTier
 from custody_core.domain.ids import IdPrefix, is_id
 from custody_core.domain.lifecycle import TRANSITIONS, decide
+from custody_core.domain.money import require_amount
 from custody_core.domain.tokens import NATIVE_ALIAS
-from custody_core.domain.transaction import State, Transaction
+from custody_core.domain.transaction import AttemptKind, State, Transaction
 from custody_core.domain.wallet import Wallet
 from custody_core.errors import InvalidStateTransition, NotFound, ValidationFailed, WaitTimedOut
 from custody_core.ports import MovementFilter, Unit
 from custody_core.services.acceptance import Acceptance
 from custody_core.services.checks import require_limit, require_moment
+from custody_core.services.estimating import require_below_ceiling
 from custody_core.services.kit import Kit, record_changes
 from custody_core.services.previewing import Preview, preview_send
 from custody_core.services.replacing import require_dearer
@@ -156,20 +158,35 @@ class Transactions(Acceptance):
 
         return self._kit.read(work)
 
-    def cancel(self, transaction_id: str, *, owner_id: str | None = None, actor: str | None = None) -> Transaction:
+    def cancel(
+        self,
+        transaction_id: str,
+        *,
+        fee_per_gas_max_wei: int | None = None,
+        owner_id: str | None = None,
+        actor: str | None = None,
+    ) -> Transaction:
         """Takes the transaction back: at once before it has a nonce, else by a cancellation that races it on the chain.
 
-        Asking twice is asking once. Raises `NotFound`, and `InvalidStateTransition` once a block holds it or it is final.
+        The cancellation pays no more per gas than the payment may, unless `fee_per_gas_max_wei` allows it: the difference is held
+        as well. Asking twice for the same is asking once.
+
+        Raises `NotFound`; `InvalidStateTransition` once a block holds it or it is final; `FeeAboveCap` above the service's own cap;
+        `InsufficientFunds`.
         """
+        if fee_per_gas_max_wei is not None:
+            require_amount(fee_per_gas_max_wei, pointer="/fee/fee_per_gas_max_wei")
+            require_below_ceiling(self._kit, fee_per_gas_max_wei)
 
         def work(unit: Unit) -> Transaction:
             now = self._kit.clock.now()
             transaction = visible_outgoing(unit, transaction_id, owner_id)
-            if transaction.cancel_requested_at is not None:
+            is_raised = (fee_per_gas_max_wei or 0) > transaction.fee_cap_wei(AttemptKind.CANCELLATION)
+            if transaction.cancel_requested_at is not None and (transaction.is_final or not is_raised):
                 return transaction
             if CancelAsked not in TRANSITIONS[transaction.state]:
                 raise InvalidStateTransition(f"the transaction is {transaction.state}; it cannot be cancelled any more")
-            change = decide(transaction, CancelAsked(), now)
+            change = decide(transaction, CancelAsked(fee_per_gas_max_wei), now)
             record_changes(self._kit, unit, [change], now=now, actor=actor or transaction.owner_id)
             return change.transaction
 

@@ -31,7 +31,7 @@ _WAYS_OUT: Mapping[str, str] = {
 }
 
 _STUCK: Mapping[Stuck, str] = {
-    Stuck.FEE_AT_CAP: "it pays as much as it may, and the market asks more; it, or its cancellation, goes on when that falls",
+    Stuck.FEE_AT_CAP: "it pays as much as it may, and the market asks more; `custody tx cancel --fee-per-gas-max-wei` may pay more",
     Stuck.PASSED_OVER: "it offers what the market asks and no block takes it; see that nodes pass it on, or cancel it",
 }
 

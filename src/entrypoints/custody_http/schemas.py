@@ -118,6 +118,18 @@ class FeeWish(Schema):
     fee_per_gas_max_wei: AmountText | None = None
 
 
+class CancellationFee(Schema):
+    """How much a cancellation may pay for gas, in wei per gas, where that is more than the payment may."""
+
+    fee_per_gas_max_wei: AmountText
+
+
+class Cancellation(Schema):
+    """`POST /transactions/{id}/cancel`."""
+
+    fee: CancellationFee | None = None
+
+
 class AccessListEntry(Schema):
     """One contract and its storage keys that a transaction is going to touch (EIP-2930)."""
 

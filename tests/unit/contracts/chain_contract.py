@@ -13,6 +13,7 @@ from custody_core.domain.chain import Hash, Header
 from custody_core.domain.encoding import (
     ERC20_BALANCE_OF_SELECTOR,
     ERC20_TRANSFER_TOPIC,
+    AccessList,
     FeeMarketTransaction,
     erc20_transfer_calldata,
     keccak256,
@@ -80,8 +81,10 @@ class Spender:
         tip: int = GWEI,
         gas_limit: int = PLAIN_TRANSFER_GAS,
         data: bytes = b"",
+        access_list: AccessList = (),
     ) -> bytes:
-        transaction = FeeMarketTransaction(self.chain_id, nonce, tip, fee, gas_limit, address_to_bytes(to), value, data)
+        to_bytes = address_to_bytes(to)
+        transaction = FeeMarketTransaction(self.chain_id, nonce, tip, fee, gas_limit, to_bytes, value, data, access_list)
         return serialize_signed(transaction, *secp256k1.sign_digest(self.private_key, signing_hash(transaction)))
 
 
@@ -225,6 +228,22 @@ class ChainContract:
             assert receipt.logs == tuple(log for log in logs if log.transaction_hash == receipt.transaction_hash)
             assert len(receipt.logs) == 1
         assert without.logs == ()
+
+    def test_a_mined_transaction_is_shown_as_it_was_signed(self, driver: Driver, chain: Chain, spender: Spender) -> None:
+        token = driver.deploy_token()
+        driver.send_token(token, spender.address, 9)
+        driver.mine()
+        paying = erc20_transfer_calldata(address_to_bytes(STRANGER), 4)
+        touched = ((address_to_bytes(token), (bytes(32), b"\x01" * 32)),)
+        raws = [
+            spender.signed(0, to=token, value=0, data=paying, gas_limit=100_000, access_list=touched),
+            spender.signed(1, value=0),
+            spender.signed(2, tip=1),
+        ]
+        assert {answer.outcome for answer in chain.broadcast(raws)} == {BroadcastOutcome.ACCEPTED}
+        driver.mine()
+        assert chain.signed_transactions([hash_of(raw) for raw in raws]) == [Found(raw) for raw in raws]
+        assert chain.signed_transactions([]) == []
 
     def test_logs_of_a_block_that_the_node_does_not_have_are_unknown(self, driver: Driver, chain: Chain) -> None:
         driver.mine(2)

@@ -25,7 +25,7 @@ from custody_sql.tables.base import (
 from custody_sql.tables.books import accounts, posting_groups, postings
 from custody_sql.tables.chains import chains, headers, tokens
 from custody_sql.tables.holders import api_keys, sealed_keys, users, wallets
-from custody_sql.tables.movements import attempts, deposits, foreign_uses, nonce_lines, transactions
+from custody_sql.tables.movements import attempts, deposits, foreign_uses, nonce_lines, outflows, transactions
 from custody_sql.tables.records import audit, decisions, events, idempotency_keys, leases, policies, settings
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "leases",
     "metadata",
     "nonce_lines",
+    "outflows",
     "policies",
     "posting_groups",
     "postings",

@@ -58,6 +58,7 @@ transactions = Table(
     Column("reason", Text),
     Column("parked_reason", Text),
     Column("cancel_requested_at", Moment),
+    Column("cancel_fee_per_gas_max_wei", BaseUnits),
     Column("speed_up_requested_at", Moment),
     Column("stuck", Text),
     Column("version", Integer, nullable=False),
@@ -116,6 +117,23 @@ foreign_uses = Table(
     Column("settled", Boolean, nullable=False),
     PrimaryKey("chain_id", "hash"),
     partial("ix_foreign_uses_unsettled", "chain_id", "block_number", where=IS_UNSETTLED),
+)
+
+outflows = Table(
+    "outflows",
+    metadata,
+    Column("chain_id", BigInteger, nullable=False),
+    Column("transaction_hash", Text, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("wallet_id", Text, references("wallets.id"), nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("amount", BaseUnits, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("block_timestamp", Moment, nullable=False),
+    Column("settled", Boolean, nullable=False),
+    PrimaryKey("chain_id", "transaction_hash", "ordinal"),
+    partial("ix_outflows_unsettled", "chain_id", "block_number", where=IS_UNSETTLED),
 )
 
 deposits = Table(

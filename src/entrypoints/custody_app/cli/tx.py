@@ -10,6 +10,7 @@ from custody_app.cli.opening import books, moment
 from custody_app.cli.output import json_option, show, table
 from custody_app.cli.resources import heads_of, movement_with_attempts
 from custody_app.cli.waiting import timeout_option, wait_for
+from custody_core.domain.money import parse_base_units
 from custody_core.domain.transaction import State
 from custody_core.services.resources import movement_resource
 from custody_core.services.transactions import WAITABLE
@@ -95,11 +96,13 @@ def wait(transaction: str, until: str, timeout_s: float, as_json: bool) -> int:
 
 @command.command("cancel")
 @click.argument("transaction")
+@click.option("--fee-per-gas-max-wei", "fee_cap", metavar="WEI", help="lets the cancellation pay more per gas than the payment may")
 @json_option
-def cancel(transaction: str, as_json: bool) -> None:
+def cancel(transaction: str, fee_cap: str | None, as_json: bool) -> None:
     """Take an outgoing transaction back: at once before it has a nonce, else by a cancellation that races it."""
+    cap = None if fee_cap is None else parse_base_units(fee_cap, pointer="/fee/fee_per_gas_max_wei")
     with books() as custody:
-        cancelled = custody.transactions.cancel(transaction)
+        cancelled = custody.transactions.cancel(transaction, fee_per_gas_max_wei=cap)
         resource = movement_resource(cancelled, heads_of(custody))
     text = send.movement_text(resource)
     if cancelled.state is not State.CANCELLED:

@@ -124,7 +124,13 @@ def attempts(call: Call) -> Reply:
 
 
 def cancel(call: Call) -> Reply:
-    cancelled = call.custody.transactions.cancel(call.ids["transaction_id"], owner_id=call.owner, actor=call.actor)
+    body: schemas.Cancellation = call.body
+    cancelled = call.custody.transactions.cancel(
+        call.ids["transaction_id"],
+        fee_per_gas_max_wei=None if body.fee is None else _cap_of(body.fee.fee_per_gas_max_wei),
+        owner_id=call.owner,
+        actor=call.actor,
+    )
     return Reply(movement_resource(cancelled, call.custody.chains.heads()))
 
 
@@ -157,9 +163,11 @@ def _moved(body: schemas.Transfer) -> _Moved:
 
 
 def _fee_cap(fee: schemas.FeeWish) -> int | None:
-    if fee.fee_per_gas_max_wei is None:
-        return None
-    return parse_base_units(fee.fee_per_gas_max_wei, pointer="/fee/fee_per_gas_max_wei")
+    return None if fee.fee_per_gas_max_wei is None else _cap_of(fee.fee_per_gas_max_wei)
+
+
+def _cap_of(text: str) -> int:
+    return parse_base_units(text, pointer="/fee/fee_per_gas_max_wei")
 
 
 ROUTES = (
@@ -236,7 +244,7 @@ ROUTES = (
         access=Scope.TRANSACTIONS_CREATE,
         reach=Reach.OWNER,
         query=schemas.Nothing,
-        body=schemas.Nothing,
+        body=schemas.Cancellation,
         key=KeyRule.WELCOME,
         answer=cancel,
     ),

@@ -9,6 +9,7 @@ import pytest
 
 from custody_core.domain.money import UINT256_MAX
 from custody_core.domain.nonce import ForeignUse
+from custody_core.domain.outflow import Outflow
 from custody_core.domain.tokens import Asset
 from custody_core.domain.transaction import AttemptKind, AttemptState, State
 from custody_core.domain.wallet import freeze
@@ -36,6 +37,7 @@ class TransactionContract:
             reason="because",
             parked_reason="fee-unavailable",
             cancel_requested_at=make.NOW,
+            cancel_fee_per_gas_max_wei=UINT256_MAX,
             external_id="order-4711",
             due_at=make.NOW + SECOND,
             version=9,
@@ -328,6 +330,28 @@ class TransactionContract:
         given.write(store, lambda unit: unit.remove_foreign_uses(make.CHAIN_ID, above=12))
         with store.reading() as unit:
             assert unit.unsettled_foreign_uses(make.CHAIN_ID) == [second]
+
+    def test_outflows_are_kept_until_they_are_booked_or_leave_the_chain(self, store: Store) -> None:
+        wallet, hashes = given.wallet(store), sorted([make.hash32(), make.hash32()])
+        first, second, third = (
+            Outflow(make.CHAIN_ID, hash_, ordinal, wallet.id, asset, amount, make.block_ref(height))
+            for hash_, ordinal, asset, amount, height in (
+                (hashes[1], 0, "eth", UINT256_MAX, 10),
+                (hashes[0], 1, make.address(), 1, 10),
+                (hashes[0], 0, "eth", 7, 12),
+            )
+        )
+        given.write(store, lambda unit: unit.put_outflows([first, second, third]))
+        with store.reading() as unit:
+            assert unit.outflows(make.CHAIN_ID, up_to=12) == [second, first, third]
+            assert unit.outflows(make.CHAIN_ID, up_to=11) == [second, first]
+            assert unit.outflows(1, up_to=12) == []
+        moved = attrs.evolve(third, block=make.block_ref(13))
+        given.write(store, lambda unit: unit.settle_outflows([first]))
+        given.write(store, lambda unit: unit.put_outflows([moved]))
+        given.write(store, lambda unit: unit.remove_outflows(make.CHAIN_ID, above=12))
+        with store.reading() as unit:
+            assert unit.outflows(make.CHAIN_ID, up_to=99) == [second]
 
     def test_frozen_wallets_are_found(self, store: Store) -> None:
         frozen = freeze(given.wallet(store), reason="x", by="system", now=make.NOW)

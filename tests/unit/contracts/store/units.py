@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from custody_core.domain.ledger import WalletAccounts
+from custody_core.domain.outflow import Outflow
 from custody_core.domain.wallet import Wallet
 from custody_core.errors import BrokenInvariant, Conflict, InsufficientFunds
 from custody_core.ports import EVERY_MOVEMENT, Store, Unit
@@ -212,6 +213,7 @@ def _write_to_every_table(unit: Unit, wallet_id: str) -> None:
     unit.add_wallets([new], [make.sealed_key(new)])
     unit.add_transactions([transaction])
     unit.put_nonce_lines([make.nonce_line()])
+    unit.put_outflows([Outflow(make.CHAIN_ID, make.hash32(), 0, new.id, "eth", 1, make.block_ref(1))])
     unit.add_deposits([make.deposit(new)])
     unit.add_chain(make.chain_state(), make.header(0))
     unit.add_token(make.token())
@@ -232,6 +234,7 @@ def _everything(store: Store) -> list[object]:
             unit.wallets(owner_id=None, limit=99),
             unit.addresses_after(0, 99),
             unit.transactions(EVERY_MOVEMENT, limit=99),
+            unit.outflows(make.CHAIN_ID, up_to=99),
             unit.deposits(EVERY_MOVEMENT, limit=99),
             unit.chains(),
             unit.headers(make.CHAIN_ID, first=0, last=999),

@@ -65,6 +65,7 @@ def fact_for(kind: type[facts.Fact], transaction: Transaction) -> facts.Fact:
         facts.ReplacementPlanned: facts.ReplacementPlanned(factories.attempt(fees=Fees(10**12, 10**10))),
         facts.BytesStored: facts.BytesStored(newest_id, b"\x02raw", factories.hash32()),
         facts.AttemptSent: facts.AttemptSent(newest_id),
+        facts.AttemptFound: facts.AttemptFound(factories.attempt(AttemptState.FOUND, hash=factories.hash32())),
         facts.SeenInBlock: facts.SeenInBlock(inclusion_of(newest_id)),
         facts.FoundStuck: facts.FoundStuck(Stuck.FEE_AT_CAP),
         facts.NonceTakenForGood: facts.NonceTakenForGood(factories.hash32()),
@@ -208,6 +209,52 @@ def test_so_does_a_dearer_attempt_that_is_planned_and_not_signed() -> None:
     asked = decide(factories.broadcasting(attempts=(SENT, PLANNED)), facts.CancelAsked(), NOW).transaction
     assert [attempt.kind for attempt in asked.attempts] == [AttemptKind.PAYMENT, AttemptKind.CANCELLATION]
     assert due(asked, NOW) is Act.SIGN
+
+
+def test_a_cancellation_that_may_cost_more_than_the_payment_holds_the_difference_and_settles_all_of_it() -> None:
+    for asset, life in story(*TO_SENT):
+        it = life.transaction
+        native, gas = life.accounts(NATIVE_ALIAS), it.gas_limit
+        life.paid_in[NATIVE_ALIAS] += 10 * gas * it.fee_per_gas_max_wei
+        for times in (2, 3, 1):  # the last one raises nothing
+            change = decide(life.transaction, facts.CancelAsked(times * it.fee_per_gas_max_wei), NOW)
+            life.transaction, life.groups = change.transaction, [*life.groups, *change.postings]
+        held = net_by_account(life.groups)[native.reserved] - (it.amount if asset == ETH else 0)
+        assert held == life.transaction.fee_hold_wei == 3 * gas * it.fee_per_gas_max_wei
+        assert life.transaction.fee_cap_wei(AttemptKind.PAYMENT) == it.fee_per_gas_max_wei
+        assert life.transaction.fee_cap_wei(AttemptKind.CANCELLATION) == 3 * it.fee_per_gas_max_wei
+        assert life.transaction.cancel_requested_at == NOW
+        cancellation = factories.attempt(kind=AttemptKind.CANCELLATION)
+        mined = facts.SeenInBlock(inclusion_of(cancellation.id, price=3 * it.fee_per_gas_max_wei))
+        for fact in (facts.ReplacementPlanned(cancellation), fact_for(facts.BytesStored, it), mined, facts.FinalCancellation()):
+            told = attrs.evolve(fact, attempt_id=cancellation.id) if isinstance(fact, facts.BytesStored) else fact
+            change = decide(life.transaction, told, NOW)
+            life.transaction, life.groups = change.transaction, [*life.groups, *change.postings]
+        assert net_by_account(life.groups).get(native.reserved, 0) == 0
+        assert net_by_account(life.groups)[native.fees] == 21_000 * 3 * it.fee_per_gas_max_wei
+
+
+def test_a_cancellation_before_a_nonce_holds_nothing_more() -> None:
+    change = decide(transaction_in(State.QUEUED), facts.CancelAsked(10**15), NOW)
+    assert (change.transaction.state, change.transaction.cancel_fee_per_gas_max_wei) == (State.CANCELLED, None)
+
+
+# What the books had lost
+
+
+def test_an_attempt_that_comes_back_takes_the_place_of_one_that_was_only_planned() -> None:
+    found = factories.attempt(AttemptState.FOUND, kind=AttemptKind.CANCELLATION, first_sent_at=NOW)
+    for before in (transaction_in(State.PENDING_SIGNATURE), factories.broadcasting(attempts=(SENT, PLANNED))):
+        after = decide(before, facts.AttemptFound(found), NOW).transaction
+        assert after.attempts == (*before.attempts[:-1], attrs.evolve(found, id=before.attempts[-1].id))
+        assert (after.state, due(after, NOW)) == (State.BROADCASTING, Act.SEND)
+
+
+def test_an_attempt_that_comes_back_stays_found_when_it_is_sent_again() -> None:
+    found = factories.attempt(AttemptState.FOUND, first_sent_at=NOW)
+    back = decide(factories.broadcasting(attempts=(SENT,)), facts.AttemptFound(found), NOW).transaction
+    again = decide(back, facts.AttemptSent(found.id), NOW).transaction
+    assert again.attempts == (SENT, found)
 
 
 def test_what_is_signed_stays_what_it_is() -> None:

@@ -1,0 +1,28 @@
+"""What a unit can do with movements that nothing in the books asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from custody_core.domain.outflow import Outflow
+
+
+class OutflowUnit(Protocol):
+    """Outflows until they are booked; see `Unit`."""
+
+    def put_outflows(self, outflows: Sequence[Outflow]) -> None:
+        """Keeps them, to be booked; one that is known, by chain, transaction hash and ordinal, moves to its new block."""
+        ...
+
+    def outflows(self, chain_id: int, *, up_to: int) -> Sequence[Outflow]:
+        """Those that were not booked yet, in blocks at or below a height, by height, transaction hash and ordinal."""
+        ...
+
+    def settle_outflows(self, outflows: Sequence[Outflow]) -> None:
+        """They are booked."""
+        ...
+
+    def remove_outflows(self, chain_id: int, *, above: int) -> None:
+        """Forgets those above a height that were not booked yet (a reorganisation)."""
+        ...

@@ -1,0 +1,208 @@
+"""What is signed with a managed key and is not in the books: known again where it is ours, booked where it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from custody_core import FeeAboveCap, InsufficientFunds, Transaction, TransactionState, Wallet, ether
+from custody_core.domain.addresses import address_to_bytes
+from custody_core.domain.authorisation import AuthorisedPayment
+from custody_core.domain.encoding import FeeMarketTransaction, erc20_transfer_calldata
+from custody_core.domain.fees import GWEI
+from custody_core.domain.transaction import AttemptKind, AttemptState, Stuck
+from custody_core.domain.wallet import WalletState
+from tests.support import factories
+from tests.unit.core.services.bench import FINALITY, Bench, contract_of
+
+STRANGER = factories.address(0xE001)
+
+
+def sign_elsewhere(bench: Bench, wallet: Wallet, unsigned: FeeMarketTransaction) -> None:
+    """The same key signs, and these books do not hear of it."""
+    kit = bench.custody._kit
+    assert kit.keys is not None
+    with kit.store.reading() as unit:
+        key = unit.sealed_keys([wallet.id])[wallet.id]
+    bench.chain.broadcast([kit.keys.sign(AuthorisedPayment(wallet.id, "dec_lost", unsigned), key).raw])
+
+
+def fields(bench: Bench, **changes: Any) -> FeeMarketTransaction:
+    """Five ether's wei to a stranger at the first nonce."""
+    return attrs.evolve(
+        FeeMarketTransaction(bench.chain.chain_id, 0, GWEI, 10 * GWEI, 21_000, address_to_bytes(STRANGER), ether("0.5")), **changes
+    )
+
+
+def lost_attempt_of(bench: Bench, wallet: Wallet, transaction: Transaction, **changes: Any) -> None:
+    """A dearer attempt of `transaction` that was signed before a restored backup forgot it."""
+    again = fields(
+        bench,
+        nonce=transaction.nonce,
+        max_fee_per_gas=transaction.fee_per_gas_max_wei,
+        max_priority_fee_per_gas=transaction.fee_per_gas_max_wei,
+        to=address_to_bytes(transaction.call_to),
+        value=transaction.call_value_wei,
+        data=transaction.call_data,
+        gas_limit=transaction.gas_limit,
+    )
+    sign_elsewhere(bench, wallet, attrs.evolve(again, **changes))
+
+
+def test_o_03_a_mined_attempt_that_the_books_have_lost_settles_its_transaction(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    made = bench.send(wallet, ether("0.5"))
+    bench.rounds()
+    lost_attempt_of(bench, wallet, bench.transaction(made.id))
+    bench.settle()
+    done = bench.transaction(made.id)
+    assert [each.state for each in done.attempts] == [AttemptState.SENT, AttemptState.FOUND]
+    assert done.inclusion is not None
+    assert (done.state, done.inclusion.attempt_id) == (TransactionState.COMPLETED, done.attempts[1].id)
+    assert bench.custody.wallets.get(wallet.id).state is WalletState.OPEN
+    assert bench.alarms() == []
+    bench.require_sound()
+
+
+def test_o_03_so_does_a_lost_attempt_of_a_token_send(bench: Bench) -> None:
+    wallet, token = bench.wallet(wei=ether("1")), bench.token()
+    bench.pay_in_token(wallet, token, 50)
+    made = bench.send(wallet, 20, asset="usdc")
+    bench.rounds()
+    lost_attempt_of(bench, wallet, bench.transaction(made.id))
+    bench.settle()
+    assert bench.transaction(made.id).state is TransactionState.COMPLETED
+    assert bench.balance(wallet, "usdc").available == 30
+    bench.require_sound()
+
+
+def test_o_03_a_lost_cancellation_cancels(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    made = bench.send(wallet, ether("0.5"))
+    bench.rounds()
+    lost_attempt_of(bench, wallet, bench.transaction(made.id), to=address_to_bytes(wallet.address), value=0)
+    bench.settle()
+    assert bench.transaction(made.id).state is TransactionState.CANCELLED
+    bench.require_sound()
+
+
+def test_o_03_a_lost_attempt_that_a_reorganisation_drops_is_sent_again_as_it_is(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    made = bench.send(wallet, ether("0.5"))
+    bench.rounds()
+    lost_attempt_of(bench, wallet, bench.transaction(made.id))
+    bench.blocks(2)
+    bench.chain.reorg(2, pooled=False)
+    bench.settle()
+    done = bench.transaction(made.id)
+    assert [each.state for each in done.attempts] == [AttemptState.SENT, AttemptState.FOUND]
+    assert done.state is TransactionState.COMPLETED
+    bench.require_sound()
+
+
+def test_a_node_that_does_not_show_the_bytes_makes_the_chain_wait(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    made = bench.send(wallet, ether("0.5"))
+    bench.rounds()
+    lost_attempt_of(bench, wallet, bench.transaction(made.id))
+    bench.chain.fail_next("signed_transactions")
+    bench.blocks(1)
+    assert bench.transaction(made.id).state is TransactionState.BROADCASTING
+    bench.settle()
+    assert bench.transaction(made.id).state is TransactionState.COMPLETED
+
+
+def test_what_somebody_else_spent_is_booked_when_it_is_final(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    sign_elsewhere(bench, wallet, fields(bench))
+    bench.blocks(1)
+    assert bench.balance(wallet).available == ether("1"), "not before it is final"
+    bench.blocks(FINALITY)
+    assert ether("0.4999") < bench.balance(wallet).available < ether("0.5")
+    assert bench.alarms() == ["nonce-foreign"]
+    bench.require_sound()
+
+
+def test_what_somebody_else_spent_in_a_block_that_is_gone_is_not_booked(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    sign_elsewhere(bench, wallet, fields(bench))
+    bench.blocks(2)
+    bench.chain.reorg(2, pooled=False)
+    bench.blocks(FINALITY + 3)
+    assert bench.balance(wallet).available == ether("1")
+    bench.require_sound()
+
+
+def test_what_somebody_else_spent_of_what_was_promised_is_a_hole_that_nobodys_balance_pays_for(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    first = bench.send(wallet, ether("0.7"))
+    bench.rounds()
+    sign_elsewhere(bench, wallet, fields(bench, max_priority_fee_per_gas=4 * GWEI, max_fee_per_gas=40 * GWEI))
+    bench.settle()
+    assert bench.transaction(first.id).state is TransactionState.FAILED
+    assert ether("0.49") < bench.balance(wallet).available < ether("0.5"), "the failed one's hold was given back first"
+    bench.require_sound()
+
+
+def test_tokens_that_somebody_else_moved_are_booked(bench: Bench) -> None:
+    wallet, token = bench.wallet(wei=ether("1")), bench.token()
+    bench.pay_in_token(wallet, token, 50)
+    data = erc20_transfer_calldata(address_to_bytes(STRANGER), 20)
+    sign_elsewhere(bench, wallet, fields(bench, to=address_to_bytes(contract_of(token)), value=0, data=data, gas_limit=100_000))
+    bench.blocks(FINALITY + 1)
+    assert bench.balance(wallet, "usdc").available == 30
+    bench.require_sound()
+
+
+# Cancelling above the cap
+
+
+def capped(bench: Bench) -> tuple[Wallet, Transaction]:
+    """A send that offers as much as it may, while the market asks far more."""
+    wallet = bench.wallet(wei=ether("1"))
+    made = bench.send(wallet, ether("0.5"), fee_per_gas_max_wei=4 * GWEI)
+    bench.rounds()
+    bench.chain.set_base_fee(100 * GWEI)
+    bench.rounds(6, seconds=91)
+    assert bench.transaction(made.id).stuck is Stuck.FEE_AT_CAP
+    return wallet, made
+
+
+def test_s_23_above_the_cap_a_cancellation_that_may_cost_more_takes_the_payment_back(bench: Bench) -> None:
+    wallet, made = capped(bench)
+    bench.custody.transactions.cancel(made.id)
+    bench.rounds(3, seconds=91)
+    assert bench.transaction(made.id).state is TransactionState.BROADCASTING, "within the payment's own cap it waits"
+    asked = bench.custody.transactions.cancel(made.id, fee_per_gas_max_wei=250 * GWEI)
+    assert asked == bench.custody.transactions.cancel(made.id, fee_per_gas_max_wei=250 * GWEI)
+    assert bench.balance(wallet).reserved == ether("0.5") + 21_000 * 250 * GWEI
+    bench.rounds(3, seconds=91)
+    assert {each.kind for each in bench.transaction(made.id).attempts} == set(AttemptKind)
+    bench.settle()
+    done = bench.transaction(made.id)
+    assert done.inclusion is not None
+    assert (done.state, done.stuck) == (TransactionState.CANCELLED, None)
+    assert done.inclusion.fee_wei > 21_000 * 4 * GWEI
+    assert (bench.balance(wallet).reserved, bench.balance(wallet).available) == (0, ether("1") - done.inclusion.fee_wei)
+    bench.require_sound()
+
+
+def test_a_cancellations_own_cap_is_bounded_and_paid_for(bench: Bench) -> None:
+    wallet, made = capped(bench)
+    ceiling = bench.custody._kit.limits.fee_per_gas_max_wei
+    with pytest.raises(FeeAboveCap):
+        bench.custody.transactions.cancel(made.id, fee_per_gas_max_wei=ceiling + 1)
+    spent = bench.balance(wallet).available - 21_000 * 300 * GWEI
+    bench.send(wallet, spent, fee_per_gas_max_wei=300 * GWEI)
+    with pytest.raises(InsufficientFunds):
+        bench.custody.transactions.cancel(made.id, fee_per_gas_max_wei=ceiling)
+    assert bench.transaction(made.id).cancel_requested_at is None
+
+
+def test_what_was_stuck_at_its_cap_is_not_any_more_when_the_market_falls(bench: Bench) -> None:
+    _, made = capped(bench)
+    bench.chain.set_base_fee(GWEI)
+    bench.rounds()
+    assert bench.transaction(made.id).stuck is None
