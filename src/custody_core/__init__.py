@@ -46,7 +46,7 @@ from custody_core.errors import (
     WaitTimedOut,
     WalletFrozen,
 )
-from custody_core.services.kit import Limits
+from custody_core.services.kit import Limits, Traces
 from custody_core.services.previewing import Preview
 from custody_core.services.reconciliation import Check, Reconciliation
 
@@ -96,6 +96,7 @@ __all__ = [
     "SimulationReverted",
     "Tick",
     "Token",
+    "Traces",
     "Transaction",
     "TransactionState",
     "Unauthenticated",

@@ -12,7 +12,7 @@ from custody_core.domain.chain import Hash
 from custody_rpc import RpcChain
 from tests.support.contracts import artefacts, calldata
 from tests.support.devnode import DEV_ACCOUNTS, DevNode
-from tests.unit.contracts.chain_contract import ChainContract
+from tests.unit.contracts.chain_contract import TracedChainContract
 
 GAS = hex(200_000)  # said, so that the node need not estimate on a state that is not mined yet
 
@@ -43,6 +43,13 @@ class NodeDriver:
         self.mine()
         return Hash(self.node.send_from_dev_account(token, data=calldata("Good", "transfer", to, amount), gas=GAS))
 
+    def pay_by_contract(self, to: Address, wei: int, *, in_vain: bool = False) -> Hash:
+        data = calldata("Inner", "go" if in_vain else "pay", to)
+        return Hash(self.node.send_from_dev_account(self._deploy("Inner"), wei, data, gas=GAS))
+
+    def force(self, to: Address, wei: int) -> Hash:
+        return Hash(self.node.send_from_dev_account(self._deploy("Boom"), wei, calldata("Boom", "boom", to), gas=GAS))
+
     def reorg(self, depth: int, keep: Collection[Hash] = ()) -> None:
         self.node.reorg(depth, [(self.node.raw_transaction(transaction_hash), 0) for transaction_hash in keep])
 
@@ -52,7 +59,7 @@ class NodeDriver:
         return parse_address(self.node.mined(transaction_hash)["contractAddress"])
 
 
-class TestRpcChainOnANode(ChainContract):
+class TestRpcChainOnANode(TracedChainContract):
     @pytest.fixture
     def driver(self) -> Generator[NodeDriver, None, None]:
         with DevNode(mining=False) as node:

@@ -14,7 +14,7 @@ from eth_account import Account
 from custody_core import TransactionState, ether
 from custody_core.domain.addresses import Address, parse_address
 from custody_core.domain.chain import Hash
-from custody_core.ports import AccountState, BlockTag, BroadcastOutcome, Call, Chain, Found
+from custody_core.ports import Absent, AccountState, BlockTag, BroadcastOutcome, Call, Chain, Found
 from custody_rpc import RpcChain
 from tests.support.contracts import artefacts, calldata
 from tests.support.devnode import DEV_ACCOUNTS
@@ -22,7 +22,7 @@ from tests.support.faultproxy import FaultProxy
 from tests.support.faults import ForwardThenDropReply
 from tests.support.hardhatnode import HardhatNode, hardhat_folder
 from tests.support.service import CHAIN_ID, Service, running_service
-from tests.unit.contracts.chain_contract import STRANGER, ChainContract, Driver, Spender, found
+from tests.unit.contracts.chain_contract import STRANGER, ChainContract, Driver, Spender, found, newest
 
 GAS = hex(200_000)
 GWEI = 10**9
@@ -106,6 +106,11 @@ class TestRpcChainOnASecondNode(ChainContract):
         assert found(chain.account(spender.address, before)) == AccountState(0, 100 * ether("1"))
         assert found(chain.account(spender.address, BlockTag.LATEST)).nonce == 1
         assert found(chain.account(STRANGER, BlockTag.FINALIZED)) == AccountState(0, 1)
+
+    def test_a_node_without_traces_says_so(self, driver: Driver, chain: Chain) -> None:
+        driver.send_ether(STRANGER, 5)
+        driver.mine()
+        assert chain.internal_transfers([newest(chain)]) == [Absent()]
 
     def test_the_gas_of_a_plain_transfer(self, chain: Chain, spender: Spender) -> None:
         """This node searches for the limit, and stops one above it."""

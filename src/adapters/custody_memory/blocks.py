@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from custody_core.domain.chain import Block, BlockTransaction, Hash, Header, Log, Receipt
+from custody_core.domain.chain import Block, BlockTransaction, Hash, Header, InternalTransfer, Log, Receipt
 from custody_core.domain.encoding import RlpValue, keccak256, rlp_encode
 from custody_memory.execution import Effect, Event, logs_bloom
 from custody_memory.mempool import Pooled
@@ -26,6 +26,7 @@ class MinedBlock:
     included: tuple[Pooled, ...]
     receipts: tuple[Receipt, ...]
     logs: tuple[Log, ...]
+    internal: tuple[InternalTransfer, ...]
     base_fee_per_gas_wei: int
     gas_used: int
 
@@ -59,6 +60,7 @@ def sealed(
         included=tuple(pooled for pooled, _ in done),
         receipts=tuple(_receipt(header, pooled, effect, base_fee_per_gas_wei, logs) for pooled, effect in done),
         logs=logs,
+        internal=tuple(InternalTransfer(pooled.hash, *moved) for pooled, effect in done for moved in effect.internal),
         base_fee_per_gas_wei=base_fee_per_gas_wei,
         gas_used=sum(effect.gas_used for _, effect in done),
     )

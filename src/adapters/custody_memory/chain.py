@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Final, TypeVar
 
 from custody_core.domain.addresses import Address, address_to_bytes
-from custody_core.domain.chain import Block, BlockRef, Hash, Header, Log, Receipt
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Log, Receipt
 from custody_core.domain.encoding import (
     ERC20_BALANCE_OF_SELECTOR,
     MalformedSignature,
@@ -64,9 +64,11 @@ class MemoryChain(World):
         genesis_at: datetime = GENESIS_AT,
         base_fee_per_gas_wei: int = GWEI,
         recover: Recover | None = None,
+        offers_traces: bool = True,
     ) -> None:
         super().__init__(chain_id, finality_lag=finality_lag, genesis_at=genesis_at, base_fee_per_gas_wei=base_fee_per_gas_wei)
         self._recover = recover or recover_address
+        self._offers_traces = offers_traces
         self._failures: Counter[str] = Counter()
         self._lost: list[_Lost] = []
         self._signed: dict[Hash, bytes] = {}
@@ -127,6 +129,13 @@ class MemoryChain(World):
         if mined is None:
             return Unknown("unknown block")
         return Found([log for log in mined.logs if log.topics[:1] == (topic,) and log.emitter in emitters])
+
+    @synchronised
+    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        """The internal transfers of these very blocks."""
+        if failure := self._failure("internal_transfers"):
+            return [failure] * len(blocks)
+        return [self._internal(block.header.hash) for block in blocks]
 
     @synchronised
     def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
@@ -250,6 +259,12 @@ class MemoryChain(World):
             return [failure] * len(numbers)
         found = [self._mined(number) for number in numbers]
         return [Found(part(mined)) if mined else Absent() for mined in found]
+
+    def _internal(self, block_hash: Hash) -> Answer[Sequence[InternalTransfer]]:
+        mined = self._mined(self._numbers.get(block_hash))
+        if not self._offers_traces:
+            return Absent()
+        return Found(mined.internal) if mined else Unknown("unknown block")
 
     def _balance(self, holder: bytes, token: Address | None, height: int) -> Answer[int]:
         contract = None if token is None else address_to_bytes(token)

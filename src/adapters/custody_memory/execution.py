@@ -1,4 +1,4 @@
-"""What a transaction does: plain transfers, tokens, and contracts that refuse. There is no EVM here.
+"""What a transaction does: plain transfers, tokens, contracts that refuse and contracts that pass ether on. There is no EVM here.
 
 Gas is the intrinsic gas of a transaction (Yellow Paper, appendix G; EIP-2028, EIP-2930) and a flat price for a contract's work.
 """
@@ -6,6 +6,7 @@ Gas is the intrinsic gas of a transaction (Yellow Paper, appendix G; EIP-2028, E
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, auto
 from typing import Final, TypeAlias
 
 import attrs
@@ -33,7 +34,27 @@ class RevertingContract:
     reason: str | None = None
 
 
-Contract = TokenContract | RevertingContract
+class Passing(Enum):
+    """How a contract passes on the ether that it is sent."""
+
+    CALL = auto()
+    """By calls, which are internal transfers."""
+    REVERTED = auto()
+    """By a call within one that then reverts: the transaction succeeds and the ether stays."""
+    SELF_DESTRUCT = auto()
+    """By destroying itself: the ether moves and no call shows it."""
+
+
+@attrs.frozen
+class PassingContract:
+    """A contract that passes ether on to an address, in equal parts; what cannot be divided stays."""
+
+    to: bytes
+    how: Passing = Passing.CALL
+    parts: int = 1
+
+
+Contract = TokenContract | RevertingContract | PassingContract
 
 
 @attrs.frozen
@@ -47,13 +68,16 @@ class Event:
 
 @attrs.frozen
 class Effect:
-    """What a call does: gas, movements of holdings (from, to, amount) and events; or that it reverts, which leaves the gas."""
+    """What a call does: gas, movements of holdings (from, to, amount) and events; or that it reverts, which leaves the gas.
+    `internal` are those movements (from, to, wei) that calls within it make.
+    """
 
     gas_used: int
     reverted: bool = False
     reason: str | None = None
     moves: tuple[tuple[Holding, Holding, int], ...] = ()
     events: tuple[Event, ...] = ()
+    internal: tuple[tuple[bytes, bytes, int], ...] = ()
 
 
 def intrinsic_gas(data: bytes, access_list: AccessList = ()) -> int:
@@ -82,6 +106,17 @@ def run(
             return Effect(gas + CONTRACT_WORK_GAS, reverted=True, reason=reason)
         case TokenContract():
             return _run_token(held, gas + CONTRACT_WORK_GAS, token=to, sender=sender, value=value, data=data)
+        case PassingContract() as passing:
+            return _pass_on(passing, gas + CONTRACT_WORK_GAS, contract=to, sender=sender, value=value)
+
+
+def _pass_on(passing: PassingContract, gas: int, *, contract: bytes, sender: bytes, value: int) -> Effect:
+    received: tuple[Holding, Holding, int] = ((None, sender), (None, contract), value)
+    if passing.how is Passing.REVERTED:
+        return Effect(gas, moves=(received,))
+    parts = ((contract, passing.to, value // passing.parts),) * passing.parts
+    passed: tuple[tuple[Holding, Holding, int], ...] = tuple(((None, source), (None, target), wei) for source, target, wei in parts)
+    return Effect(gas, moves=(received, *passed), internal=parts if passing.how is Passing.CALL and value >= passing.parts else ())
 
 
 def _run_token(held: Callable[[Holding], int], gas: int, *, token: bytes, sender: bytes, value: int, data: bytes) -> Effect:

@@ -25,6 +25,8 @@ from custody_memory.execution import (
     Contract,
     Effect,
     Holding,
+    Passing,
+    PassingContract,
     RevertingContract,
     TokenContract,
     intrinsic_gas,
@@ -117,6 +119,11 @@ class World:
     def deploy_reverting(self, reason: str | None = None) -> Address:
         """A new contract that refuses everything."""
         return self._deploy(RevertingContract(reason))
+
+    @synchronised
+    def deploy_passing(self, to: Address, how: Passing = Passing.CALL, *, parts: int = 1) -> Address:
+        """A new contract that passes the ether that it is sent on to `to`."""
+        return self._deploy(PassingContract(address_to_bytes(to), how, parts))
 
     @synchronised
     def mint(self, token: Address, to: Address, amount: int) -> None:

@@ -23,9 +23,10 @@ from typing import TypeVar
 import attrs
 
 from custody_core.domain.addresses import Address
-from custody_core.domain.chain import Block, BlockRef, Hash, Header, Log, Receipt
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Log, Receipt
 from custody_core.domain.fees import FeeHistory
 from custody_core.ports import (
+    Absent,
     AccountState,
     Answer,
     BlockTag,
@@ -40,6 +41,7 @@ from custody_rpc import questions
 from custody_rpc.broadcasting import Courier, Offered, combined, disputed, fee_capped, gathered
 from custody_rpc.circuit import Circuit, NodeState, Resting
 from custody_rpc.node import Node
+from custody_rpc.tracing import Tracer
 from custody_rpc.transport import InvalidNodeUrl, Limits, Transport, Waiting
 
 T = TypeVar("T")
@@ -79,6 +81,7 @@ class RpcChain:
         transports = [Transport(url, limits=limits, waiting=waiting, allow_http=allow_http) for url in urls]
         self._nodes = [Node(each, Circuit(each.name, resting, waiting, self._tell_health)) for each in transports]
         self._couriers = {node: Courier(node.name) for node in self._nodes}
+        self._tracers = {node.circuit: Tracer(waiting.monotonic_s) for node in self._nodes}
         self._verified: set[Circuit] = set()
         self._foreign: dict[Circuit, str] = {}
 
@@ -129,6 +132,22 @@ class RpcChain:
         if not emitters:
             return Found(())  # to a node, no emitters would mean all of them
         return self._one(lambda node: questions.logs(node, block_hash, topic, emitters))
+
+    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        """What contracts paid, by the first node that tells. `Absent` where all say so, and none that has told before is away."""
+        away = [node for node in self._nodes if node.circuit.is_resting and self._tracers[node.circuit].offers]
+        answers: list[Answer[Sequence[InternalTransfer]]]
+        answers = [away[0].unknown("has traces, and does not answer") if away else Absent() for _ in blocks]
+        for node in self._in_turn():
+            left = [index for index, answer in enumerate(answers) if not isinstance(answer, Found)]
+            if not left:
+                break
+            why = self._distrust(node)
+            asked = [blocks[index] for index in left]
+            told = self._tracers[node.circuit].ask(node, asked) if why is None else [why for _ in asked]
+            for index, answer in zip(left, told, strict=True):
+                answers[index] = answers[index] if isinstance(answer, Absent) else answer
+        return answers
 
     def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
         """The receipts."""

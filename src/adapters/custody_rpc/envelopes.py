@@ -49,9 +49,13 @@ class RpcError(msgspec.Struct, frozen=True):
 
 @attrs.frozen
 class NoReply:
-    """Nothing usable came for this call."""
+    """Nothing usable came for this call. Asked alone again, it may be answered where the answers of its batch were `is_too_long`;
+    `is_refused` tells that the server turned it down by its HTTP status (4xx).
+    """
 
     reason: str
+    is_too_long: bool = False
+    is_refused: bool = False
 
 
 Reply = Result[T] | RpcError | NoReply

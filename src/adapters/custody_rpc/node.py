@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
+
+import attrs
 
 from custody_core.ports import Absent, Answer, Found, Unknown
 from custody_rpc import node_errors
 from custody_rpc.circuit import Circuit
-from custody_rpc.envelopes import NoReply, Reply, Request, Result, RpcError, decode, encode
+from custody_rpc.envelopes import NOT_JSON, NoReply, Reply, Request, Result, RpcError, decode, encode
 from custody_rpc.node_errors import ReadFault
 from custody_rpc.transport import Failure, Transport
 from custody_rpc.wire import Malformed
+
+Reshape = Callable[[bytes | bytearray], bytes | bytearray]
+"""Done to the body of an answer before it is read. Raises `Malformed`."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 REQUEST_BYTES_MAX: Final = 1_000_000
 """What a batch is split above. Servers and proxies commonly refuse bodies of more than a mebibyte (HTTP 413)."""
+
+
+@attrs.frozen
+class _Form(Generic[T]):
+    """How answers are read."""
+
+    result_type: type[T]
+    reshape: Reshape | None
+
+    def read(self, body: bytes | bytearray, ids: Sequence[int]) -> list[Reply[T]]:
+        try:
+            return decode(self.reshape(body) if self.reshape else body, ids, self.result_type)
+        except Malformed:
+            return [NOT_JSON for _ in ids]
 
 
 class Node:
@@ -39,12 +58,19 @@ class Node:
         return Node(self._transport, self.circuit, is_patient=False)
 
     def ask(
-        self, requests: Sequence[Request], result_type: type[T], *, batch_max: int = 100, repeatable: bool = True
+        self,
+        requests: Sequence[Request],
+        result_type: type[T],
+        *,
+        batch_max: int = 100,
+        repeatable: bool = True,
+        reshape: Reshape | None = None,
     ) -> list[Reply[T]]:
         """A reply per request, in that order, asked in batches of at most `batch_max`."""
+        form = _Form(result_type, reshape)
         replies: list[Reply[T]] = []
         for start in range(0, len(requests), batch_max):
-            replies += self._batch(requests[start : start + batch_max], result_type, repeatable=repeatable)
+            replies += self._batch(requests[start : start + batch_max], form, repeatable=repeatable)
         return replies
 
     def ask_one(self, request: Request, result_type: type[T]) -> Reply[T]:
@@ -76,27 +102,27 @@ class Node:
         """Lets go of connections."""
         self._transport.close()
 
-    def _batch(self, requests: Sequence[Request], result_type: type[T], *, repeatable: bool) -> list[Reply[T]]:
+    def _batch(self, requests: Sequence[Request], form: _Form[T], *, repeatable: bool) -> list[Reply[T]]:
         body, ids = encode(requests)
         if len(body) > REQUEST_BYTES_MAX and len(requests) > 1:
-            return self._halves(requests, result_type, repeatable=repeatable)
+            return self._halves(requests, form, repeatable=repeatable)
         answer = self._transport.post(body, repeatable=repeatable and self._is_patient)
         if isinstance(answer, Failure):
             if answer.is_too_much and len(requests) > 1:
-                return self._halves(requests, result_type, repeatable=repeatable)
+                return self._halves(requests, form, repeatable=repeatable)
             if not answer.is_too_much:  # what is wrong with the question says nothing about the node
                 self.circuit.failed(answer.reason, wait_s=answer.wait_s)
-            return [NoReply(answer.reason) for _ in requests]
-        replies = decode(answer, ids, result_type)
+            return [NoReply(answer.reason, is_too_long=answer.is_too_long, is_refused=answer.is_refused) for _ in requests]
+        replies = form.read(answer, ids)
         self._note(replies)
         if len(requests) > 1 and all(_is_too_much(reply) for reply in replies):
-            return self._halves(requests, result_type, repeatable=repeatable)
+            return self._halves(requests, form, repeatable=repeatable)
         return replies
 
-    def _halves(self, requests: Sequence[Request], result_type: type[T], *, repeatable: bool) -> list[Reply[T]]:
+    def _halves(self, requests: Sequence[Request], form: _Form[T], *, repeatable: bool) -> list[Reply[T]]:
         half = len(requests) // 2
         parts = (requests[:half], requests[half:])
-        return [reply for part in parts for reply in self._batch(part, result_type, repeatable=repeatable)]
+        return [reply for part in parts for reply in self._batch(part, form, repeatable=repeatable)]
 
     def _note(self, replies: Sequence[Reply[T]]) -> None:
         """One usable reply, be it an error, is a sign of life."""

@@ -2,7 +2,7 @@
 
 Rules of this file
 
-1. Only text is read. Codes differ between nodes for the same fault, and -32000 means everything.
+1. Only text is read, but for -32601 (no such method). Codes differ between nodes for the same fault, and -32000 means everything.
 2. Text that is not in a table is unknown, and unknown is never a no: the node may have taken the bytes.
 3. A node can quote a stranger (a contract's revert reason). Whatever speaks of a revert is recognised as that first, so that no
    contract can make a node seem to say something else about a transaction.
@@ -30,6 +30,8 @@ TEXT_LENGTH_MAX: Final = 256
 REVERT_DATA_LENGTH_MAX: Final = 64 * 1024
 """Longer revert data is not looked at: a reason fits in less."""
 
+_METHOD_NOT_FOUND: Final = -32601
+
 _REVERTED: Final = (
     "execution reverted",  # geth, erigon, besu, reth, anvil
     "vm execution error",  # nethermind, openethereum
@@ -54,6 +56,29 @@ _INSUFFICIENT_FUNDS: Final = (
     "does not have enough balance",  # ethereumjs
     "insufficient balance",
     "transaction would cause overdraft",  # geth before 1.13
+)
+
+_PRUNED: Final = (
+    "missing trie node",  # geth
+    "required historical state unavailable",
+    "pruned history unavailable",  # besu
+    "historical state",
+    "world state unavailable",  # besu
+    "state not available",
+    "no state available",  # nethermind
+)
+
+_TOO_MUCH: Final = (
+    "batch too large",  # geth
+    "batch size",
+    "batch limit",
+    "too many requests in batch",
+    "response too large",  # geth
+    "response size",
+    "request entity too large",
+    "query returned more than",
+    "query exceeds max",
+    "requested range exceeds",  # besu
 )
 
 BROADCAST_PATTERNS: Final[Sequence[tuple[BroadcastOutcome, tuple[str, ...]]]] = (
@@ -246,32 +271,12 @@ READ_PATTERNS: Final[Sequence[tuple[ReadFault, tuple[str, ...]]]] = (
             "could not find block",
             "block could not be found",
             "resource not found",  # besu, nethermind
-            "missing trie node",  # geth: pruned
-            "required historical state unavailable",
-            "pruned history unavailable",  # besu
-            "historical state",
-            "world state unavailable",  # besu
-            "state not available",
-            "no state available",  # nethermind
+            *_PRUNED,
             "is not currently canonical",  # geth (EIP-1898)
             "block is not canonical",
         ),
     ),
-    (
-        ReadFault.TOO_MUCH,
-        (
-            "batch too large",  # geth
-            "batch size",
-            "batch limit",
-            "too many requests in batch",
-            "response too large",  # geth
-            "response size",
-            "request entity too large",
-            "query returned more than",
-            "query exceeds max",
-            "requested range exceeds",  # besu
-        ),
-    ),
+    (ReadFault.TOO_MUCH, _TOO_MUCH),
     (
         ReadFault.UNSUPPORTED,
         (
@@ -291,6 +296,55 @@ READ_PATTERNS: Final[Sequence[tuple[ReadFault, tuple[str, ...]]]] = (
         ),
     ),
 )
+
+
+class TraceFault(StrEnum):
+    """What an error on asking for traces means."""
+
+    NO_TRACES = "no_traces"
+    """The node does not have this method, or does not let us use it."""
+    NOT_THIS_BLOCK = "not_this_block"
+    """It has no trace of this block, and will have none: the state is gone, or there is too much to it."""
+    OTHER = "other"
+
+
+TRACE_PATTERNS: Final[Sequence[tuple[TraceFault, tuple[str, ...]]]] = (
+    (
+        TraceFault.NOT_THIS_BLOCK,
+        (
+            *_PRUNED,
+            *_TOO_MUCH,
+            "pruned",  # erigon
+            "genesis is not traceable",  # geth
+            "execution timeout",  # geth
+            "tracing failed",  # geth
+        ),
+    ),
+    (
+        TraceFault.NO_TRACES,
+        (
+            "method not found",  # JSON-RPC 2.0
+            "method trace",  # geth, erigon: the method … does not exist/is not available; hardhat, nethermind: … is not supported
+            "method debug",
+            "method not enabled",  # besu
+            "method not supported",
+            "method is not",  # providers: … whitelisted, … available on your plan
+            "unknown method",
+            "unsupported method",
+            "no such method",
+            "trace block is not",  # providers: trace_block is not available on the … tier
+            "debug traceblockbyhash is not",
+            "tracer not found",  # geth before callTracer
+        ),
+    ),
+)
+
+
+def trace_fault(error: RpcError) -> TraceFault:
+    """What a refusal to trace means. The code of JSON-RPC 2.0 for a method that is not there counts, whatever the words are."""
+    if error.code == _METHOD_NOT_FOUND:
+        return TraceFault.NO_TRACES
+    return _classified(error.message, TRACE_PATTERNS) or TraceFault.OTHER
 
 
 def broadcast_outcome(error: RpcError) -> BroadcastOutcome:

@@ -63,13 +63,16 @@ class Waiting:
 @attrs.frozen
 class Failure:
     """No answer. `passing` tells trouble that may be over soon; `wait_s` is what the node asked for; `is_too_much` tells that
-    less, asked at once, may be answered.
+    less, asked at once, may be answered; `is_too_long`, that the answer is longer than is read; `is_refused`, that the server did
+    not want the question (HTTP 4xx).
     """
 
     reason: str
     passing: bool = False
     wait_s: float | None = None
     is_too_much: bool = False
+    is_too_long: bool = False
+    is_refused: bool = False
 
 
 class Transport:
@@ -148,7 +151,7 @@ class Transport:
                 for part in _inflated(inflate, chunk) if inflate else (chunk,):
                     body += part
                     if len(body) > size_max:
-                        return Failure(f"sent more than {size_max} bytes")
+                        return Failure(f"sent more than {size_max} bytes", is_too_long=True)
             except zlib.error:
                 return Failure("sent an answer whose compression is broken", passing=True)
             if self._waiting.monotonic_s() > deadline_s:
@@ -171,7 +174,9 @@ def _refusal(response: requests.Response) -> Failure | None:
         return Failure(f"answered HTTP {status}; redirects are not followed")
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
         return Failure(f"answered HTTP {status}", passing=True, wait_s=_retry_after_s(response.headers.get("Retry-After")))
-    return Failure(f"answered HTTP {status}", is_too_much=status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return Failure(f"answered HTTP {status}", is_too_much=True)
+    return Failure(f"answered HTTP {status}", is_refused=400 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT)
 
 
 def _retry_after_s(header: str | None) -> float | None:

@@ -90,6 +90,16 @@ class Log:
 
 
 @attrs.frozen
+class InternalTransfer:
+    """Ether that a call within a transaction moved, and that nothing took back. Addresses are 20 raw bytes, the value is in wei."""
+
+    transaction_hash: Hash
+    sender: bytes
+    recipient: bytes
+    value: int
+
+
+@attrs.frozen
 class Receipt:
     """What became of a transaction in a block. `succeeded` is the status of EIP-658; `logs` is all that it emitted."""
 

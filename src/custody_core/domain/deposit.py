@@ -36,10 +36,13 @@ class DepositState(StrEnum):
 
 
 class DepositKind(StrEnum):
-    """How the value came: in the transaction itself, or told by a token's `Transfer` event."""
+    """How the value came: in the transaction itself, told by a token's `Transfer` event, or moved by a contract's call within the
+    transaction.
+    """
 
     NATIVE = "native"
     TOKEN = "token"  # noqa: S105 - a kind of deposit, not a secret
+    INTERNAL = "internal"
 
 
 @attrs.frozen

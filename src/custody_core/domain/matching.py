@@ -8,6 +8,8 @@ Rules of this file
 3. Movements of nothing are ignored: they are how addresses get poisoned.
 4. A bloom filter may say "perhaps" for nothing, never "no" for something (Yellow Paper, section 4.3.1).
 5. A block's logs and its receipts tell of the same transfers, or the node has not told all of one of them.
+6. An internal deposit is ether that a contract's call moves to a managed address (`domain/tracing.py` says which calls do).
+   A transaction's own value is never one, so that nothing is found twice.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from collections.abc import Collection, Iterable, Sequence
 import attrs
 
 from custody_core.domain.addresses import Address, address_from_bytes
-from custody_core.domain.chain import Block, BlockTransaction, Hash, Log, Receipt
+from custody_core.domain.chain import Block, BlockTransaction, Hash, InternalTransfer, Log, Receipt
 from custody_core.domain.deposit import DepositKey, DepositKind
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC, keccak256
 from custody_core.domain.tokens import NATIVE_ALIAS
@@ -29,16 +31,20 @@ _BLOOM_BYTES = 256
 
 @attrs.frozen
 class BlockMatches:
-    """What concerns us in one block: transactions to (with value) and from managed addresses."""
+    """What concerns us in one block: transactions to (with value) and from managed addresses, and what contracts pay to them,
+    in trace order.
+    """
 
     block: Block
     incoming: tuple[BlockTransaction, ...]
     outgoing: tuple[BlockTransaction, ...]
+    internal: tuple[InternalTransfer, ...] = ()
 
     @property
     def transaction_hashes(self) -> tuple[Hash, ...]:
         """The transactions whose receipts are needed, each once."""
-        return tuple(dict.fromkeys(each.hash for each in (*self.incoming, *self.outgoing)))
+        whole = [each.hash for each in (*self.incoming, *self.outgoing)]
+        return tuple(dict.fromkeys([*whole, *(each.transaction_hash for each in self.internal)]))
 
 
 @attrs.frozen
@@ -73,12 +79,13 @@ class ManagedAddresses:
         return len(self._addresses)
 
 
-def match_block(block: Block, managed: ManagedAddresses) -> BlockMatches:
-    """The transactions of `block` that concern us."""
+def match_block(block: Block, managed: ManagedAddresses, internal: Iterable[InternalTransfer] = ()) -> BlockMatches:
+    """The transactions of `block`, and of its `internal` transfers those, that concern us."""
     return BlockMatches(
         block,
         incoming=tuple(each for each in block.transactions if each.value and each.recipient in managed),
         outgoing=tuple(each for each in block.transactions if each.sender in managed),
+        internal=tuple(each for each in internal if each.value and each.recipient in managed and each.sender != each.recipient),
     )
 
 
@@ -104,6 +111,27 @@ def native_key(chain_id: int, transaction: BlockTransaction) -> DepositKey:
         amount=transaction.value,
         ordinal=0,
     )
+
+
+def internal_keys(chain_id: int, transfers: Sequence[InternalTransfer]) -> list[DepositKey]:
+    """The identities of `transfers` to managed addresses, which are in trace order."""
+    keys: list[DepositKey] = []
+    equals: Counter[InternalTransfer] = Counter()
+    for transfer in transfers:
+        keys.append(
+            DepositKey(
+                chain_id=chain_id,
+                transaction_hash=transfer.transaction_hash,
+                kind=DepositKind.INTERNAL,
+                asset=NATIVE_ALIAS,
+                sender=address_from_bytes(transfer.sender),
+                to=address_from_bytes(transfer.recipient),
+                amount=transfer.value,
+                ordinal=equals[transfer],
+            )
+        )
+        equals[transfer] += 1
+    return keys
 
 
 def token_keys(chain_id: int, logs: Sequence[Log], managed: ManagedAddresses) -> list[DepositKey]:

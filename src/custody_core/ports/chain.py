@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 import attrs
 
 from custody_core.domain.addresses import Address
-from custody_core.domain.chain import Block, BlockRef, Hash, Header, Log, Receipt
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Log, Receipt
 from custody_core.domain.encoding import AccessList
 from custody_core.domain.fees import FeeHistory
 
@@ -132,6 +132,14 @@ class Chain(Protocol):
         """The logs of exactly this block (by hash, EIP-234) with that first topic from these contracts, in log order.
 
         A node that does not know the block answers `Unknown`, never an empty list.
+        """
+        ...
+
+    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        """For each of `blocks` the ether that calls within its transactions moved (`domain/tracing.py`), in trace order.
+
+        `Absent`: no node offers traces, or none of this block: its state is pruned, or there is more to it than is read. A node
+        that has another block at that height, or does not tell of all of the transactions, answers `Unknown`.
         """
         ...
 

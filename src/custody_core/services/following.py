@@ -5,7 +5,7 @@ successor.
 
 A round asks the node for its final block, its head and the blocks after our cursor, and then does one of four things:
 
-* the blocks link to the cursor: reads all that they need (receipts, logs), and commits them as one (`ingest.py`);
+* the blocks link to the cursor: reads all that they need (traces, receipts, logs), and commits them as one (`ingest.py`);
 * they do not link: finds the newest header that we and the node agree on, and takes back what lies above it;
 * the node disagrees at or below our final block: halts the chain; nothing is reversed by itself;
 * anything is unknown, contradictory or behind us: does nothing, and asks again next round. A block that cannot be read whole
@@ -39,6 +39,7 @@ from custody_core.errors import Conflict
 from custody_core.ports import Answer, BlockTag, Call, Found, Reverted, Unit, Unknown
 from custody_core.services.ingest import BlockEvidence, ContradictoryReceipt, Ingest, StrangersSeen
 from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
+from custody_core.services.tracing import TraceReader
 
 _ADDRESSES_PER_READ = 10_000
 
@@ -61,6 +62,7 @@ class Follower:
         self._kit = kit
         self._chain = kit.chain(chain_id)
         self._holder = holder
+        self._traces = TraceReader(kit, self._chain)
         self._managed = ManagedAddresses()
         self._has_led = False
 
@@ -155,9 +157,13 @@ class Follower:
     def _commit(self, state: ChainState, blocks: Sequence[Block], tip: Header, final: Header | None) -> Round:
         """Reads what the blocks need and saves them with all that follows from them. Again, where an address was born meanwhile."""
         tokens, strangers = self._tokens(), dict[Hash, bytes | None]()
+        traced = self._traces.read(blocks)
+        if blocks and not traced:
+            return self._wait(f"the node does not tell yet what contracts paid in block {blocks[0].header.number}")
         while True:
             self._learn_addresses()
-            evidence = self._with_reasons(self._read([match_block(block, self._managed) for block in blocks], tokens))
+            matches = [match_block(block, self._managed, transfers) for block, transfers in traced]
+            evidence = self._with_reasons(self._read(matches, tokens))
             if blocks and not evidence:
                 return self._wait(f"block {blocks[0].header.number} cannot be read whole yet")
             read = [each.matches.block for each in evidence]

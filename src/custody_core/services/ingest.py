@@ -16,7 +16,7 @@ from custody_core.domain.addresses import address_from_bytes, address_to_bytes
 from custody_core.domain.chain import BlockRef, BlockTransaction, ChainState, Hash, Log, Receipt
 from custody_core.domain.deposit import Deposit, DepositKey, DepositState
 from custody_core.domain.ids import IdPrefix
-from custody_core.domain.matching import BlockMatches, ManagedAddresses, native_key, read_transfer, token_keys
+from custody_core.domain.matching import BlockMatches, ManagedAddresses, internal_keys, native_key, read_transfer, token_keys
 from custody_core.domain.nonce import ForeignUse, moved_past, open_line
 from custody_core.domain.recognition import recognise
 from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_asset
@@ -128,6 +128,8 @@ class Ingest:
             for each in evidence.matches.incoming
             if evidence.receipts[each.hash].succeeded and each.sender != each.recipient
         ]
+        internal = [each for each in evidence.matches.internal if evidence.receipts[each.transaction_hash].succeeded]
+        keys += internal_keys(self._state.chain_id, internal)
         keys += token_keys(self._state.chain_id, evidence.logs, self._managed)
         if keys:
             self._see_deposits(unit, keys, block, now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import TypeVar
 
 import attrs
@@ -17,6 +18,7 @@ from custody_core.domain import lifecycle
 from custody_core.domain.audit import AuditEvent, Event
 from custody_core.domain.chain import BlockRef
 from custody_core.domain.fees import GAS_LIMIT_MAX, GWEI
+from custody_core.domain.money import ETHER
 from custody_core.domain.ids import ENTROPY_BYTES, IdPrefix, make_id
 from custody_core.domain.nonce import IN_FLIGHT_MAX
 from custody_core.domain.resources import Resource, deposit_resource, transaction_resource, wallet_resource
@@ -25,6 +27,18 @@ from custody_core.errors import Conflict, InvalidStateTransition, NotFound, Outc
 from custody_core.ports import Chain, Clock, Entropy, Keys, Observer, Store, Unit
 
 T = TypeVar("T")
+
+
+class Traces(StrEnum):
+    """What is made of a node's traces, which tell of internal transfers."""
+
+    AUTO = "auto"
+    """Read where a node offers them."""
+    OFF = "off"
+    """Not asked for."""
+    REQUIRED = "required"
+    """A block without them waits."""
+
 
 UNIT_ATTEMPTS_MAX = 8
 """How often a unit is run before its `Conflict` reaches the caller."""
@@ -40,11 +54,17 @@ class Limits:
     fee_per_gas_max_wei: int = 500 * GWEI
     """No transaction's cap is above this."""
 
+    fee_max_wei: int = ETHER
+    """No transaction's gas may cost more than this in all. Nodes commonly refuse to pass on more than one ether."""
+
     gas_limit_max: int = GAS_LIMIT_MAX
     """No transaction may use more gas: what a call needs above this is refused before anything is signed."""
 
     confirmations: Mapping[int, int | None] = attrs.field(factory=dict)
     """Chain id → the depth that counts as final; None or no entry: the node's `finalized` tag."""
+
+    traces: Mapping[int, Traces] = attrs.field(factory=dict)
+    """Chain id → what is made of its node's traces; no entry: `AUTO`."""
 
     dust_wei: int = 0
     """Native deposits below this are quarantined."""

@@ -18,8 +18,9 @@ import attrs
 from custody_app.config import ChainSettings, ConfigurationError, Settings
 from custody_app.observers import QuietObserver
 from custody_app.system import SystemClock, SystemEntropy
-from custody_core import Custody, CustodyError, Limits, NodeUnavailable, Policy
-from custody_core.ports import Answer, BlockTag, Found, Observer, Unknown
+from custody_core import Custody, CustodyError, Limits, NodeUnavailable, Policy, Traces
+from custody_core.domain.chain import InternalTransfer
+from custody_core.ports import Absent, Answer, BlockTag, Found, Observer, Unknown
 from custody_rpc import InvalidNodeUrl, RpcChain
 from custody_sql.store import SqlStore
 
@@ -143,8 +144,10 @@ def _first_rows(custody: Custody, store: SqlStore, settings: Settings, keys: Ins
 def _limits(settings: Settings) -> Limits:
     return Limits(
         fee_per_gas_max_wei=settings.max_fee_per_gas_wei,
+        fee_max_wei=settings.max_fee_wei,
         gas_limit_max=settings.max_gas_limit,
         confirmations={chain.chain_id: chain.confirmations for chain in settings.chains},
+        traces={chain.chain_id: chain.traces for chain in settings.chains},
         dust_wei=settings.dust_wei,
         in_flight_max=settings.in_flight_max,
         key_pool_size=settings.key_pool_size,
@@ -202,6 +205,19 @@ def _require_right_node(connected: RpcChain, chain: ChainSettings) -> None:
             f"the node of chain {chain.name} does not know the `finalized` tag; set CUSTODY_CONFIRMATIONS to the number of blocks "
             "after which you take a block for final (12 or more on Ethereum)"
         )
+    if chain.traces is Traces.REQUIRED and isinstance(newest_traced(connected), Absent):
+        raise ConfigurationError(
+            f"the node of chain {chain.name} offers no traces, and CUSTODY_TRACES=required asks for them; use one with trace_block "
+            "or debug_traceBlockByHash, or set CUSTODY_TRACES=auto and find internal transfers with `custody reconcile`"
+        )
+
+
+def newest_traced(connected: RpcChain) -> Answer[Sequence[InternalTransfer]]:
+    """What contracts paid in the newest block: `Absent` where the nodes offer no traces."""
+    head = connected.header(BlockTag.LATEST)
+    blocks = connected.blocks([head.value.number] if isinstance(head, Found) else [])
+    answers = connected.internal_transfers([block.value for block in blocks if isinstance(block, Found)])
+    return answers[0] if answers else Unknown("the node does not show its newest block")
 
 
 def _silent(chain: ChainSettings, answer: Answer[int]) -> NodeUnavailable:

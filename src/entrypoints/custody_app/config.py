@@ -16,8 +16,10 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
+from custody_core import Traces
 from custody_core.domain.chain import chain_name
 from custody_core.domain.fees import GAS_LIMIT_MAX, GWEI, PLAIN_TRANSFER_GAS
+from custody_core.domain.money import ETHER
 from custody_core.domain.nonce import IN_FLIGHT_MAX
 from custody_core.errors import CustodyError
 
@@ -42,7 +44,8 @@ class ConfigurationError(CustodyError):
 
 @attrs.frozen
 class ChainSettings:
-    """One followed chain. `confirmations` is the depth that counts as final, None for the node's `finalized` tag.
+    """One followed chain. `confirmations` is the depth that counts as final, None for the node's `finalized` tag; `traces` says
+    what is made of its nodes' traces.
 
     `given_name` is that of its table. `is_chain_id_given` tells an id that somebody has set from the default.
     """
@@ -51,6 +54,7 @@ class ChainSettings:
     chain_id: int
     rpc_urls: tuple[str, ...] = attrs.field(repr=False)
     confirmations: int | None = None
+    traces: Traces = Traces.AUTO
     is_chain_id_given: bool = True
 
     @property
@@ -68,6 +72,7 @@ class Settings:
     key_file: Path = Path("custody.key")
     scan_interval_s: float = 2.0
     max_fee_per_gas_wei: int = 500 * GWEI
+    max_fee_wei: int = ETHER
     max_gas_limit: int = GAS_LIMIT_MAX
     in_flight_max: int = IN_FLIGHT_MAX
     key_pool_size: int = 10
@@ -111,7 +116,7 @@ def _chains(texts: Mapping[str, str], tables: object, *, allow_http: bool) -> tu
         raise ConfigurationError("`chains` is a table of tables, as in [chains.sepolia]")
     if tables and short_form:
         raise ConfigurationError(
-            f"set either [chains.…] tables or {PREFIX}RPC_URL, {PREFIX}CHAIN_ID and {PREFIX}CONFIRMATIONS, not both"
+            f"set either [chains.…] tables or {PREFIX}RPC_URL, {PREFIX}CHAIN_ID, {PREFIX}CONFIRMATIONS and {PREFIX}TRACES, not both"
         )
     if not tables and not short_form.get("rpc_url", "").strip(" ,"):
         return ()
@@ -145,8 +150,16 @@ def _chain(name: str | None, texts: Mapping[str, str], *, allow_http: bool) -> C
         chain_id=_positive("CHAIN_ID", texts.get("chain_id", str(SEPOLIA_CHAIN_ID))),
         rpc_urls=urls,
         confirmations=None if depth == "finalized" else _positive("CONFIRMATIONS", depth),
+        traces=_traces(texts.get("traces", Traces.AUTO)),
         is_chain_id_given="chain_id" in texts,
     )
+
+
+def _traces(text: str) -> Traces:
+    try:
+        return Traces(text)
+    except ValueError:
+        raise ConfigurationError(f"{PREFIX}TRACES is {', '.join(Traces)}") from None
 
 
 def _require_safe_url(url: str, *, allow_http: bool) -> None:
@@ -283,6 +296,7 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
     "KEY_FILE": _path,
     "SCAN_INTERVAL_S": _seconds,
     "MAX_FEE_PER_GAS_WEI": _positive,
+    "MAX_FEE_WEI": _positive,
     "MAX_GAS_LIMIT": _gas_limit,
     "IN_FLIGHT_MAX": _positive,
     "KEY_POOL_SIZE": _positive,
@@ -294,6 +308,6 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
     "PUBLIC_URL": _public_url,
 }
 
-_CHAIN_NAMES = frozenset({"RPC_URL", "CHAIN_ID", "CONFIRMATIONS"})
+_CHAIN_NAMES = frozenset({"RPC_URL", "CHAIN_ID", "CONFIRMATIONS", "TRACES"})
 
 _SECRET_NAMES = ("DATABASE_URL", "RPC_URL")

@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from custody_app import doctor_sends
-from custody_app.bootstrap import open_database, open_node, open_service
+from custody_app.bootstrap import newest_traced, open_database, open_node, open_service
 from custody_app.bootstrap_keys import check_key_file
 from custody_app.config import ChainSettings, Settings
 from custody_app.findings import Finding
 from custody_app.observers import QuietObserver
-from custody_core import Custody, CustodyError
+from custody_core import Custody, CustodyError, Traces
 from custody_core.domain.resources import chain_text
-from custody_core.ports import BlockTag, Found
+from custody_core.ports import Absent, BlockTag, Found
 from custody_core.services.chains import ChainStatus
 
 LAG_BLOCKS_MAX = 10
@@ -48,6 +48,7 @@ def settings_shown(settings: Settings) -> Mapping[str, object]:
                 "id": chain_text(chain.chain_id),
                 "nodes": [_without_secrets(url) for url in chain.rpc_urls],
                 "confirmations": "finalized" if chain.confirmations is None else chain.confirmations,
+                "traces": str(chain.traces),
             }
             for chain in settings.chains
         ],
@@ -73,6 +74,7 @@ def _node(chain: ChainSettings, settings: Settings) -> Finding:
     try:
         with open_node(chain, settings) as node:
             head, final = node.header(BlockTag.LATEST), node.header(BlockTag.FINALIZED)
+            untraced = chain.traces is Traces.AUTO and isinstance(newest_traced(node), Absent)
             silent = [state for state in node.nodes if not state.is_healthy or state.failures]
     except CustodyError as problem:
         return Finding(name, False, problem.detail)
@@ -80,6 +82,8 @@ def _node(chain: ChainSettings, settings: Settings) -> Finding:
         return Finding(name, False, "it answers, but does not show its head; see whether it is still syncing")
     known_final = f"final {final.value.number}" if isinstance(final, Found) else "no finalized tag"
     answers = f"answers, on the right chain, head {head.value.number}, {known_final}"
+    if untraced:
+        answers += ", no traces (only `custody reconcile` finds internal transfers)"
     if silent:
         told = "; ".join(f"{state.name}: {state.last_failure}" for state in silent)
         return Finding(name, False, f"{answers}, but of {len(chain.rpc_urls)} nodes not all do: {told}")

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from custody_core.domain.addresses import ZERO_ADDRESS, Address, address_from_bytes, address_to_bytes
-from custody_core.domain.chain import Hash, Header
+from custody_core.domain.chain import Block, Hash, Header
 from custody_core.domain.encoding import (
     ERC20_BALANCE_OF_SELECTOR,
     ERC20_TRANSFER_TOPIC,
@@ -57,6 +57,18 @@ class Driver(Protocol):
     def send_token(self, token: Address, to: Address, amount: int) -> Hash: ...
     def reorg(self, depth: int, keep: Collection[Hash] = ()) -> None:
         """Replaces the newest `depth` blocks; only what is in `keep` is mined again, in the first of the new ones."""
+        ...
+
+
+class TracedDriver(Driver, Protocol):
+    """A world in which contracts pay."""
+
+    def pay_by_contract(self, to: Address, wei: int, *, in_vain: bool = False) -> Hash:
+        """A contract passes on what it is sent; `in_vain`: in a call that is then taken back, while the transaction succeeds."""
+        ...
+
+    def force(self, to: Address, wei: int) -> Hash:
+        """A contract destroys itself in favour of `to`."""
         ...
 
 
@@ -388,6 +400,66 @@ class ChainContract:
         (after,) = (found(answer) for answer in chain.receipts([hash_of(raw)]))
         assert after.block_number == before.block_number
         assert after.block_hash != before.block_hash
+
+
+class TracedChainContract(ChainContract):
+    """What every implementation of `Chain` does whose node offers traces. Its `driver` is a `TracedDriver`."""
+
+    def test_d_12_what_a_contract_pays_is_an_internal_transfer(self, driver: TracedDriver, chain: Chain) -> None:
+        paid = driver.pay_by_contract(STRANGER, 5)
+        driver.mine()
+        block = newest(chain)
+        (transfer,) = found(chain.internal_transfers([block])[0])
+        contract = next(each.recipient for each in block.transactions if each.hash == paid)
+        assert (transfer.transaction_hash, transfer.sender) == (paid, contract)
+        assert (transfer.recipient, transfer.value) == (address_to_bytes(STRANGER), 5)
+        assert balance(chain, STRANGER) == 5
+
+    def test_a_transactions_own_value_is_no_internal_transfer(self, driver: TracedDriver, chain: Chain) -> None:
+        driver.send_ether(STRANGER, 5)
+        driver.mine()
+        assert list(found(chain.internal_transfers([newest(chain)])[0])) == []
+
+    def test_d_13_what_was_taken_back_is_no_internal_transfer(self, driver: TracedDriver, chain: Chain) -> None:
+        in_vain = driver.pay_by_contract(STRANGER, 5, in_vain=True)
+        driver.mine()
+        (receipt,) = (found(answer) for answer in chain.receipts([in_vain]))
+        assert receipt.succeeded
+        assert list(found(chain.internal_transfers([newest(chain)])[0])) == []
+        assert balance(chain, STRANGER) == 0
+
+    def test_d_14_what_is_forced_on_an_address_is_no_internal_transfer(self, driver: TracedDriver, chain: Chain) -> None:
+        driver.force(STRANGER, 5)
+        driver.mine()
+        assert list(found(chain.internal_transfers([newest(chain)])[0])) == []
+        assert balance(chain, STRANGER) == 5
+
+    def test_internal_transfers_of_several_blocks_keep_the_asked_order(self, driver: TracedDriver, chain: Chain) -> None:
+        driver.pay_by_contract(STRANGER, 5)
+        driver.mine()
+        first = newest(chain)
+        driver.mine()
+        empty = newest(chain)
+        driver.pay_by_contract(STRANGER, 6)
+        driver.mine()
+        answers = chain.internal_transfers([newest(chain), empty, first])
+        assert [[each.value for each in found(answer)] for answer in answers] == [[6], [], [5]]
+
+    def test_internal_transfers_of_a_block_that_left_the_chain_are_unknown(self, driver: TracedDriver, chain: Chain) -> None:
+        driver.pay_by_contract(STRANGER, 5)
+        driver.mine()
+        orphan = newest(chain)
+        driver.reorg(1)
+        assert [type(answer) for answer in chain.internal_transfers([orphan])] == [Unknown]
+
+
+def newest(chain: Chain) -> Block:
+    (block,) = chain.blocks([found(chain.header(BlockTag.LATEST)).number])
+    return found(block)
+
+
+def balance(chain: Chain, address: Address) -> int:
+    return found(chain.account(address, BlockTag.LATEST)).balance_wei
 
 
 def in_bloom(header: Header, entry: bytes) -> bool:

@@ -16,7 +16,8 @@ from custody_core.domain.chain import Hash
 from custody_core.domain.fees import GWEI
 from custody_core.ports import Absent, BlockTag, BroadcastOutcome, Chain, Found, Unknown
 from custody_memory.chain import MemoryChain
-from tests.unit.contracts.chain_contract import ETHER, STRANGER, ChainContract, Spender, found, hash_of
+from custody_memory.execution import Passing
+from tests.unit.contracts.chain_contract import ETHER, STRANGER, Spender, TracedChainContract, found, hash_of
 
 
 @attrs.define
@@ -42,11 +43,17 @@ class MemoryDriver:
     def send_token(self, token: Address, to: Address, amount: int) -> Hash:
         return self.chain.send_token(token, to, amount)
 
+    def pay_by_contract(self, to: Address, wei: int, *, in_vain: bool = False) -> Hash:
+        return self.chain.send_ether(self.chain.deploy_passing(to, Passing.REVERTED if in_vain else Passing.CALL), wei)
+
+    def force(self, to: Address, wei: int) -> Hash:
+        return self.chain.send_ether(self.chain.deploy_passing(to, Passing.SELF_DESTRUCT), wei)
+
     def reorg(self, depth: int, keep: Collection[Hash] = ()) -> None:
         self.chain.reorg(depth, keep=keep, pooled=False)
 
 
-class TestMemoryChain(ChainContract):
+class TestMemoryChain(TracedChainContract):
     @pytest.fixture
     def driver(self) -> MemoryDriver:
         return MemoryDriver()

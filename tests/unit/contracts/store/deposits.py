@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import attrs
 import pytest
 
-from custody_core.domain.deposit import DepositState
+from custody_core.domain.deposit import DepositKind, DepositState
 from custody_core.domain.money import UINT256_MAX
 from custody_core.domain.tokens import Asset
 from custody_core.errors import Conflict
@@ -48,6 +48,13 @@ class DepositContract:
         with pytest.raises(Conflict):
             given.write(store, lambda unit: unit.add_deposits([make.deposit(wallet), again]))
         assert given.read(store, lambda unit: len(unit.deposits(EVERY_MOVEMENT, limit=9))) == 2
+
+    def test_a_movement_of_another_kind_is_another_deposit(self, store: Store) -> None:
+        native = make.deposit(given.wallet(store))
+        internal = attrs.evolve(make.deposit(given.wallet(store)), key=attrs.evolve(native.key, kind=DepositKind.INTERNAL))
+        given.write(store, lambda unit: unit.add_deposits([native, internal]))
+        found = given.read(store, lambda unit: unit.deposits_by_key([native.key, internal.key]))
+        assert found == {native.key: native, internal.key: internal}
 
     def test_one_stale_row_refuses_the_whole_batch(self, store: Store) -> None:
         wallet = given.wallet(store)

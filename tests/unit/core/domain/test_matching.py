@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custody_core.domain.addresses import address_from_bytes, address_to_bytes
-from custody_core.domain.chain import Block, BlockTransaction, Log, Receipt
+from custody_core.domain.chain import Block, BlockTransaction, InternalTransfer, Log, Receipt
 from custody_core.domain.deposit import DepositKind
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
 from custody_core.domain.matching import (
     ManagedAddresses,
     TokenTransfer,
     bloom_admits,
+    internal_keys,
     match_block,
     native_key,
     read_transfer,
@@ -89,6 +90,41 @@ def test_the_key_of_a_native_deposit_names_the_movement_and_not_its_place() -> N
     assert not {"block", "block_hash", "number"} & {field.name for field in attrs.fields(type(key))}
     with pytest.raises(ValueError, match="creation"):
         native_key(1, sent(recipient=None))
+
+
+# What contracts pay
+
+
+def paid(*, sender: bytes = OTHER, recipient: bytes = OURS, value: int = 7, transaction: int = 2) -> InternalTransfer:
+    return InternalTransfer(hash32(transaction), sender, recipient, value)
+
+
+def test_what_a_contract_pays_to_us_needs_its_transactions_receipt() -> None:
+    to_us, to_another, of_nothing, to_itself = paid(), paid(recipient=OTHER), paid(value=0), paid(sender=OURS)
+    own = sent()
+    matches = match_block(Block(header(1), [own]), managed(), [to_another, to_us, of_nothing, to_itself, to_us])
+    assert matches.internal == (to_us, to_us)
+    assert matches.transaction_hashes == (own.hash, to_us.transaction_hash)
+
+
+def test_equal_internal_transfers_of_one_transaction_are_told_apart_by_their_order() -> None:
+    keys = internal_keys(1, [paid(), paid(value=8), paid(), paid(transaction=3), paid(sender=EMITTER)])
+    assert [(key.transaction_hash, key.amount, key.ordinal) for key in keys] == [
+        (hash32(2), 7, 0),
+        (hash32(2), 8, 0),
+        (hash32(2), 7, 1),
+        (hash32(3), 7, 0),
+        (hash32(2), 7, 0),
+    ]
+    assert {(key.kind, key.asset, key.to) for key in keys} == {(DepositKind.INTERNAL, "eth", address_from_bytes(OURS))}
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_same_movement_found_in_two_ways_would_be_two_deposits_so_it_is_looked_for_in_one() -> None:
+    """Why a transaction's own value must never be among its internal transfers."""
+    transaction = sent()
+    same = InternalTransfer(transaction.hash, transaction.sender, OURS, transaction.value)
+    assert native_key(1, transaction) != internal_keys(1, [same])[0]
 
 
 # Logs
