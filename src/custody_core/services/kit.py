@@ -18,7 +18,6 @@ from custody_core.domain import lifecycle
 from custody_core.domain.audit import AuditEvent, Event
 from custody_core.domain.chain import BlockRef
 from custody_core.domain.fees import GAS_LIMIT_MAX, GWEI
-from custody_core.domain.money import ETHER
 from custody_core.domain.ids import ENTROPY_BYTES, IdPrefix, make_id
 from custody_core.domain.nonce import IN_FLIGHT_MAX
 from custody_core.domain.resources import Resource, deposit_resource, transaction_resource, wallet_resource
@@ -53,9 +52,6 @@ class Limits:
 
     fee_per_gas_max_wei: int = 500 * GWEI
     """No transaction's cap is above this."""
-
-    fee_max_wei: int = ETHER
-    """No transaction's gas may cost more than this in all. Nodes commonly refuse to pass on more than one ether."""
 
     gas_limit_max: int = GAS_LIMIT_MAX
     """No transaction may use more gas: what a call needs above this is refused before anything is signed."""

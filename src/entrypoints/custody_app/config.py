@@ -19,7 +19,6 @@ import attrs
 from custody_core import Traces
 from custody_core.domain.chain import chain_name
 from custody_core.domain.fees import GAS_LIMIT_MAX, GWEI, PLAIN_TRANSFER_GAS
-from custody_core.domain.money import ETHER
 from custody_core.domain.nonce import IN_FLIGHT_MAX
 from custody_core.errors import CustodyError
 
@@ -72,7 +71,6 @@ class Settings:
     key_file: Path = Path("custody.key")
     scan_interval_s: float = 2.0
     max_fee_per_gas_wei: int = 500 * GWEI
-    max_fee_wei: int = ETHER
     max_gas_limit: int = GAS_LIMIT_MAX
     in_flight_max: int = IN_FLIGHT_MAX
     key_pool_size: int = 10
@@ -296,7 +294,6 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
     "KEY_FILE": _path,
     "SCAN_INTERVAL_S": _seconds,
     "MAX_FEE_PER_GAS_WEI": _positive,
-    "MAX_FEE_WEI": _positive,
     "MAX_GAS_LIMIT": _gas_limit,
     "IN_FLIGHT_MAX": _positive,
     "KEY_POOL_SIZE": _positive,
