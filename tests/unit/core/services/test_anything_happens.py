@@ -28,9 +28,21 @@ from custody_core import (
     ether,
 )
 from custody_core.domain.fees import GWEI
+from custody_memory.execution import Passing
 from tests.unit.core.services.bench import FINALITY, FRIEND, Bench, contract_of, opened
 
-FAILING = ("header", "headers", "blocks", "logs", "receipts", "account", "fee_history", "estimate_gas", "broadcast")
+FAILING = (
+    "header",
+    "headers",
+    "blocks",
+    "logs",
+    "internal_transfers",
+    "receipts",
+    "account",
+    "fee_history",
+    "estimate_gas",
+    "broadcast",
+)
 AMOUNTS = st.integers(1, ether("0.4"))
 
 # What can happen, and with what values: each is a method of `Story`.
@@ -42,6 +54,7 @@ STEPS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "lose": st.tuples(st.booleans()),
     "fees": st.tuples(st.sampled_from([GWEI // 10, GWEI, 5 * GWEI, 80 * GWEI])),
     "pay_in": st.tuples(st.integers(0, 1), AMOUNTS),
+    "pay_by_contract": st.tuples(st.integers(0, 1), AMOUNTS, st.booleans(), st.integers(1, 2)),
     "pay_in_tokens": st.tuples(st.integers(0, 1), st.integers(1, 100)),
     "send": st.tuples(st.integers(0, 1), AMOUNTS, st.booleans()),
     "send_tokens": st.tuples(st.integers(0, 1), st.integers(1, 100), st.booleans()),
@@ -86,6 +99,11 @@ class Story:
 
     def pay_in(self, whose: int, amount: int) -> None:
         self.bench.chain.send_ether(self.wallets[whose].address, amount)
+
+    def pay_by_contract(self, whose: int, amount: int, in_vain: bool, parts: int) -> None:
+        how = Passing.REVERTED if in_vain else Passing.CALL
+        chain = self.bench.chain
+        chain.send_ether(chain.deploy_passing(self.wallets[whose].address, how, parts=parts), amount)
 
     def pay_in_tokens(self, whose: int, amount: int) -> None:
         self.bench.chain.send_token(contract_of(self.token), self.wallets[whose].address, amount)
