@@ -28,9 +28,12 @@ from custody_core.ports import (
     BroadcastAnswer,
     BroadcastOutcome,
     Call,
+    Doubt,
     Found,
     Reverted,
     Unknown,
+    Witness,
+    no_doubt,
 )
 from custody_memory.blocks import BLOCK_GAS_LIMIT, MinedBlock
 from custody_memory.execution import Effect, TokenContract, intrinsic_gas, run
@@ -97,6 +100,11 @@ class MemoryChain(World):
         """The configured chain id."""
         return self._chain_id
 
+    @property
+    def witnesses(self) -> Sequence[Witness]:
+        """This one, and no other."""
+        return [self]
+
     @synchronised
     def node_chain_id(self) -> Answer[int]:
         """The same."""
@@ -121,14 +129,16 @@ class MemoryChain(World):
         return self._each("blocks", numbers, lambda mined: mined.block)
 
     @synchronised
-    def logs(self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes]) -> Answer[Sequence[Log]]:
+    def logs(
+        self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Sequence[Log]] = no_doubt
+    ) -> Answer[Sequence[Log]]:
         """The logs of exactly this block."""
         if failure := self._failure("logs"):
             return failure
         mined = self._mined(self._numbers.get(block_hash))
         if mined is None:
             return Unknown("unknown block")
-        return Found([log for log in mined.logs if log.topics[:1] == (topic,) and log.emitter in emitters])
+        return _doubted(Found([log for log in mined.logs if log.topics[:1] == (topic,) and log.emitter in emitters]), doubt)
 
     @synchronised
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
@@ -138,12 +148,12 @@ class MemoryChain(World):
         return [self._internal(block.header.hash) for block in blocks]
 
     @synchronised
-    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
+    def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
         """The receipts."""
         if failure := self._failure("receipts"):
             return [failure] * len(transaction_hashes)
         found = [self._receipts.get(transaction_hash) for transaction_hash in transaction_hashes]
-        return [Found(receipt) if receipt else Absent() for receipt in found]
+        return [_doubted(Found(receipt), doubt) if receipt else Absent() for receipt in found]
 
     @synchronised
     def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[bytes]]:
@@ -162,7 +172,7 @@ class MemoryChain(World):
         return Found(AccountState(self._nonces.at(raw, height), self._held.at((None, raw), height)))
 
     @synchronised
-    def known_nonces(self, addresses: Sequence[Address]) -> Sequence[Answer[int]]:
+    def known_nonces(self, addresses: Sequence[Address], *, reserved: Sequence[int]) -> Sequence[Answer[int]]:  # noqa: ARG002  one node
         """Mined transactions, and those that are next in the pool."""
         failure = self._failure("known_nonces")
         return [failure or Found(self._next_nonce(address_to_bytes(address))) for address in addresses]
@@ -295,6 +305,11 @@ class MemoryChain(World):
             nonce=self._nonces.at(sender, height),
             balance_wei=self._held.at((None, sender), height),
         )
+
+
+def _doubted(found: Found[T], doubt: Doubt[T]) -> Answer[T]:
+    why = doubt(found.value)
+    return found if why is None else Unknown(why)
 
 
 def _tips_wei(mined: MinedBlock) -> Sequence[int]:

@@ -47,6 +47,9 @@ RANK: Final = {
 }
 """How several nodes' answers become one: the first of these that any of them gave."""
 
+_NO_ROOM_FOR_FEE: Final = frozenset({BroadcastOutcome.UNKNOWN, BroadcastOutcome.FEE_CAPPED, BroadcastOutcome.REFUSED})
+"""What nodes say where none of them is known to pass on a fee as high: whoever has another answer looked further than the fee."""
+
 IN_A_POOL: Final = frozenset({BroadcastOutcome.ACCEPTED, BroadcastOutcome.KNOWN})
 
 MOMENT_S: Final = 0.25
@@ -63,10 +66,15 @@ class Offered:
 
 
 def combined(offers: Sequence[Offered]) -> list[BroadcastAnswer]:
-    """One answer per transaction, by `RANK`; its detail names the node where there are several."""
+    """One answer per transaction, by `RANK`; its detail names the node where there are several.
+
+    A silent node may have the bytes, so nothing is concluded; that the others do not pass on such a fee is told all the same.
+    """
     answers = []
     for said in zip(*(offer.answers for offer in offers), strict=True):
         index, best = min(enumerate(said), key=lambda each: RANK[each[1].outcome])
+        if best.outcome is BroadcastOutcome.UNKNOWN and {answer.outcome for answer in said} <= _NO_ROOM_FOR_FEE:
+            best = attrs.evolve(best, fee_cap=_fee_cap(offers, said))
         is_named = len(offers) > 1 and best.detail and not best.detail.startswith(offers[index].node)
         answers.append(attrs.evolve(best, detail=f"{offers[index].node}: {best.detail}") if is_named else best)
     return answers
@@ -84,11 +92,13 @@ def disputed(offers: Sequence[Offered]) -> str | None:
 
 def fee_capped(offers: Sequence[Offered]) -> str | None:
     """A node that passes on no fees as high as ours: its operator, or ours, has to set something."""
-    for offer in offers:
-        for answer in offer.answers:
-            if answer.outcome is BroadcastOutcome.FEE_CAPPED:
-                return f"{offer.node}: {answer.detail}"
-    return None
+    each_said = zip(*(offer.answers for offer in offers), strict=True)
+    return next((told for said in each_said if (told := _fee_cap(offers, said))), None)
+
+
+def _fee_cap(offers: Sequence[Offered], said: Sequence[BroadcastAnswer]) -> str | None:
+    capped = (each for each in zip(offers, said, strict=True) if each[1].outcome is BroadcastOutcome.FEE_CAPPED)
+    return next((f"{offer.node}: {answer.detail}" for offer, answer in capped), None)
 
 
 def gathered(offers: Sequence[Future[Offered | None]]) -> list[Offered]:

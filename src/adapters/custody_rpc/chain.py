@@ -5,8 +5,8 @@ Rules of this file
 1. A node's answer is compared with the question: the height, the hash, the contract, the topic that we asked for. What does not
    fit is unknown.
 2. Null is absent, and only where the protocol says so. An error is unknown, and so is silence.
-3. Several nodes are asked in their order: the next one only for what the one before left unknown. Answers are never mixed within
-   one question. Only the last one is asked again while its trouble may pass.
+3. Several nodes are asked in their order: the next one for what those before did not have, or got wrong as far as the caller can
+   tell. Their answers become one by the rules of `several.py`. Only the last one is asked again while its trouble may pass.
 4. Signed bytes go to all of them, and may reach a node although its answer did not reach us.
 5. A node is asked nothing about a chain before it has said, once, that it is on that chain: one that was silent at the start may
    be of another.
@@ -33,16 +33,20 @@ from custody_core.ports import (
     BroadcastAnswer,
     BroadcastOutcome,
     Call,
+    Doubt,
     Found,
     Reverted,
     Unknown,
+    Witness,
+    no_doubt,
 )
-from custody_rpc import questions
+from custody_rpc import questions, several
 from custody_rpc.broadcasting import Courier, Offered, combined, disputed, fee_capped, gathered
 from custody_rpc.circuit import Circuit, NodeState, Resting
 from custody_rpc.node import Node
 from custody_rpc.tracing import Tracer
 from custody_rpc.transport import InvalidNodeUrl, Limits, Transport, Waiting
+from custody_rpc.witness import NodeAlone
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -59,7 +63,7 @@ class RpcChain:
 
     `trouble`, of the form of `Observer.trouble`, is told, from any thread: `node-out` and `node-back` when a node falls out and
     comes back, `provider-fee-cap` when one passes on no fees as high as ours, `broadcast-disputed` when one refuses what another
-    took.
+    took, `node-disagreement` when one's answer was not used because it cannot be right and another one's can.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class RpcChain:
         self._nodes = [Node(each, Circuit(each.name, resting, waiting, self._tell_health)) for each in transports]
         self._couriers = {node: Courier(node.name) for node in self._nodes}
         self._tracers = {node.circuit: Tracer(waiting.monotonic_s) for node in self._nodes}
+        self._heads: dict[str, int] = {}
         self._verified: set[Circuit] = set()
         self._foreign: dict[Circuit, str] = {}
 
@@ -94,6 +99,11 @@ class RpcChain:
     def nodes(self) -> Sequence[NodeState]:
         """The nodes as they are now, in the order of their URLs. Nobody is asked for this."""
         return [self._state(node.circuit) for node in self._nodes]
+
+    @property
+    def witnesses(self) -> Sequence[Witness]:
+        """The nodes one by one, each asked once."""
+        return [NodeAlone(node.hasty, self._tracers[node.circuit], self._distrust) for node in self._nodes]
 
     def close(self) -> None:
         """Lets go of connections and threads."""
@@ -117,21 +127,46 @@ class RpcChain:
 
     def header(self, at: int | BlockTag) -> Answer[Header]:
         """The canonical header at a height or tag."""
-        return self._one(lambda node: questions.header(node, at))
+        if not isinstance(at, BlockTag):
+            return self._one(lambda node: questions.header(node, at))
+        answers = self._of_all(lambda node: questions.header(node, at))
+        if at is BlockTag.FINALIZED:
+            return several.lowest_in_time(answers, self._heads)
+        self._heads = {name: answer.value.number for name, answer in answers.items() if isinstance(answer, Found)}
+        return several.highest(answers)
 
     def headers(self, numbers: Sequence[int]) -> Sequence[Answer[Header]]:
-        """The canonical headers at `numbers`. Of two neighbours that do not link, the upper one is unknown."""
-        return self._each(numbers, questions.headers)
+        """The canonical headers at `numbers`. Of two neighbours that do not link, only one is found."""
+        return self._linked(numbers, questions.headers, lambda header: header)
 
     def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
-        """The canonical blocks at `numbers`. Of two neighbours that do not link, the upper one is unknown."""
-        return self._each(numbers, questions.blocks)
+        """The canonical blocks at `numbers`. Of two neighbours that do not link, only one is found."""
+        return self._linked(numbers, questions.blocks, lambda block: block.header)
 
-    def logs(self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes]) -> Answer[Sequence[Log]]:
-        """The logs of exactly this block."""
+    def logs(
+        self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Sequence[Log]] = no_doubt
+    ) -> Answer[Sequence[Log]]:
+        """The logs of exactly this block. None at all are believed when the receipts of the block agree (geth issue 24078)."""
         if not emitters:
             return Found(())  # to a node, no emitters would mean all of them
-        return self._one(lambda node: questions.logs(node, block_hash, topic, emitters))
+        empty: list[str] = []
+
+        def some(node: Node) -> Answer[Sequence[Log]]:
+            answer = questions.logs(node, block_hash, topic, emitters)
+            if not isinstance(answer, Found) or answer.value:
+                return answer
+            empty.append(node.name)
+            return node.unknown(f"shows none of the logs that block {block_hash} may have")
+
+        answer = self._one(some, doubt)
+        if empty and not isinstance(answer, Found):
+            answer = self._one(lambda node: questions.logs_of_receipts(node, block_hash, topic, emitters), doubt)
+        if isinstance(answer, Absent):  # no node tells a block's receipts, and a bloom admits what is not there
+            why = doubt(())
+            return Found(()) if why is None else Unknown(why)
+        if empty and isinstance(answer, Found) and answer.value:
+            self._trouble("node-disagreement", f"{', '.join(empty)} left out logs of block {block_hash}")
+        return answer
 
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
         """What contracts paid, by the first node that tells. `Absent` where all say so, and none that has told before is away."""
@@ -149,9 +184,9 @@ class RpcChain:
                 answers[index] = answers[index] if isinstance(answer, Absent) else answer
         return answers
 
-    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
+    def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
         """The receipts."""
-        return self._each(transaction_hashes, questions.receipts)
+        return self._each(transaction_hashes, questions.receipts, doubt)
 
     def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[bytes]]:
         """The signed bytes of mined transactions. They prove themselves: they have the hash that was asked for."""
@@ -161,9 +196,20 @@ class RpcChain:
         """Nonce and balance. A block may be mined between the two: with `LATEST` they can be of neighbouring blocks."""
         return self._one(lambda node: questions.account(node, address, at))
 
-    def known_nonces(self, addresses: Sequence[Address]) -> Sequence[Answer[int]]:
-        """Mined transactions, and those that are next in the node's pool."""
-        return self._each(addresses, questions.known_nonces)
+    def known_nonces(self, addresses: Sequence[Address], *, reserved: Sequence[int]) -> Sequence[Answer[int]]:
+        """Mined transactions, and those that are next in a pool. More than `reserved` takes two nodes, where there are several."""
+        answers = list(self._each(addresses, questions.known_nonces))
+        above = [index for index, answer in enumerate(answers) if isinstance(answer, Found) and answer.value > reserved[index]]
+        if len(self._nodes) == 1 or not above:
+            return answers
+        heard = self._of_all(lambda node: questions.known_nonces_at_head(node, [addresses[index] for index in above]))
+        for position, index in enumerate(above):
+            counts = several.counts_in(heard, position)
+            answers[index] = several.vouched_count(counts, reserved=reserved[index])
+            if answers[index] != Found(max((each.count for each in counts), default=0)):
+                told = ", ".join(f"{each.node} knows {each.count}" for each in counts)
+                self._trouble("node-disagreement", f"transactions of {addresses[index]}: {told}")
+        return answers
 
     def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
         """Balances at exactly that block."""
@@ -203,21 +249,49 @@ class RpcChain:
         """None where nothing was sent, since the node may be of another chain."""
         return None if self._distrust(node.hasty) else Offered(node.name, questions.broadcast(node, raws))
 
-    def _one(self, question: Callable[[Node], Answer[R]]) -> Answer[R]:
-        return self._each([None], lambda node, _: [question(node)])[0]
+    def _one(self, question: Callable[[Node], Answer[R]], doubt: Doubt[R] = no_doubt) -> Answer[R]:
+        return self._each([None], lambda node, _: [question(node)], doubt)[0]
 
-    def _each(self, items: Sequence[T], question: Callable[[Node, Sequence[T]], Sequence[Answer[R]]]) -> Sequence[Answer[R]]:
-        """An answer per item, of the first node that has one."""
+    def _each(
+        self, items: Sequence[T], question: Callable[[Node, Sequence[T]], Sequence[Answer[R]]], doubt: Doubt[R] = no_doubt
+    ) -> Sequence[Answer[R]]:
+        """An answer per item, of the first node that has one which `doubt` lets pass."""
         answers: dict[int, Answer[R]] = {}
+        doubted: dict[int, str] = {}
         left = list(range(len(items)))
         for node in self._in_turn() if items else ():
-            why = self._distrust(node)
-            asked = [items[index] for index in left]
-            answers |= zip(left, question(node, asked) if why is None else [why for _ in asked], strict=True)
-            left = [index for index in left if isinstance(answers[index], Unknown)]
+            # Whoever comes after an answer, be it that there is nothing, is not waited for.
+            asked = node.hasty if all(isinstance(answers.get(index), Absent) for index in left) else node
+            why = self._distrust(asked)
+            given = question(asked, [items[index] for index in left]) if why is None else [why for _ in left]
+            for index, answer in zip(left, given, strict=True):
+                wrong = doubt(answer.value) if isinstance(answer, Found) else None
+                if wrong is not None:
+                    doubted[index] = f"{node.name}: {wrong}"
+                answers[index] = several.better(answers.get(index), answer if wrong is None else node.unknown(f"is wrong: {wrong}"))
+            left = [index for index in left if not isinstance(answers[index], Found)]
             if not left:
                 break
+        for detail in {detail for index, detail in doubted.items() if isinstance(answers[index], Found)}:
+            self._trouble("node-disagreement", f"another node's answer was taken instead of that of {detail}")
         return [answers[index] for index in range(len(items))]
+
+    def _linked(
+        self,
+        numbers: Sequence[int],
+        question: Callable[[Node, Sequence[int]], Sequence[Answer[R]]],
+        header_of: Callable[[R], Header],
+    ) -> Sequence[Answer[R]]:
+        found: dict[int, Header] = {}
+        return self._each(numbers, lambda node, some: several.linking(node, some, question(node, some), header_of, found))
+
+    def _of_all(self, question: Callable[[Node], Answer[R]]) -> dict[str, Answer[R]]:
+        """Every node's own answer, by its position and name. Once one has answered, the others are not waited for."""
+        answers: dict[str, Answer[R]] = {}
+        for node in self._in_turn():
+            asked = node.hasty if any(not isinstance(answer, Unknown) for answer in answers.values()) else node
+            answers[f"{self._position(node)} {node.name}"] = self._distrust(asked) or question(asked)
+        return answers
 
     # Which nodes are asked
 
@@ -225,6 +299,9 @@ class RpcChain:
         """Those to ask, one after another: all but the last without waiting for trouble to pass."""
         *earlier, last = self._awake()
         return [*(node.hasty for node in earlier), last]
+
+    def _position(self, node: Node) -> int:
+        return next(index for index, each in enumerate(self._nodes, 1) if each.circuit is node.circuit)
 
     def _awake(self) -> Sequence[Node]:
         """Those that do not rest, else the least bad one. Whoever's rest is over is tried, beside the question."""

@@ -357,6 +357,11 @@ def read_fault(error: RpcError) -> ReadFault:
     return _classified(error.message, READ_PATTERNS) or ReadFault.OTHER
 
 
+def is_unsupported(error: RpcError) -> bool:
+    """Whether the node does not offer the method: by the code of JSON-RPC 2.0, or by what it says."""
+    return error.code == _METHOD_NOT_FOUND or read_fault(error) is ReadFault.UNSUPPORTED
+
+
 def revert_reason(error: RpcError) -> str | None:
     """The reason of a revert: decoded from the error's data where there is any, else what the message adds to the word."""
     data = _revert_data(error.data)

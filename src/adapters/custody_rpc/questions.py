@@ -102,6 +102,20 @@ def logs(node: Node, block_hash: Hash, topic: bytes, emitters: Sequence[bytes]) 
     return Found([by_index[index] for index in sorted(by_index)])
 
 
+def logs_of_receipts(node: Node, block_hash: Hash, topic: bytes, emitters: Sequence[bytes]) -> Answer[Sequence[Log]]:
+    """The same logs out of the receipts of the whole block. `Absent`: the node does not offer these."""
+    reply = node.ask_one(Request("eth_getBlockReceipts", (block_hash,)), list[wire.WireReceipt])
+    if isinstance(reply, RpcError) and node_errors.is_unsupported(reply):
+        return Absent()
+    answer = _present(node, node.answer(reply, lambda receipts: [wire.receipt(each) for each in receipts]))
+    if not isinstance(answer, Found):
+        return answer
+    if any(receipt.block_hash != block_hash for receipt in answer.value):
+        return node.unknown("sent the receipts of another block")
+    held = [log for receipt in answer.value for log in receipt.logs if log.topics[:1] == (topic,) and log.emitter in emitters]
+    return Found(sorted(held, key=lambda log: log.log_index))
+
+
 def receipts(node: Node, hashes: Sequence[Hash]) -> list[Answer[Receipt]]:
     replies = node.ask([Request("eth_getTransactionReceipt", (hash_,)) for hash_ in hashes], wire.WireReceipt)
     answers = [node.answer(reply, wire.receipt) for reply in replies]
@@ -146,6 +160,12 @@ def account(node: Node, address: Address, at: int | BlockTag) -> Answer[AccountS
 def known_nonces(node: Node, addresses: Sequence[Address]) -> list[Answer[int]]:
     replies = node.ask([Request("eth_getTransactionCount", (address, "pending")) for address in addresses], str)
     return [_present(node, node.answer(reply, wire.quantity)) for reply in replies]
+
+
+def known_nonces_at_head(node: Node, addresses: Sequence[Address]) -> Answer[tuple[int, Sequence[Answer[int]]]]:
+    """The node's head, and then what it knows."""
+    head = header(node, BlockTag.LATEST)
+    return Found((head.value.number, known_nonces(node, addresses))) if isinstance(head, Found) else head
 
 
 def balances(node: Node, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:

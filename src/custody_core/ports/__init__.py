@@ -18,9 +18,12 @@ from custody_core.ports.chain import (
     BroadcastOutcome,
     Call,
     Chain,
+    Doubt,
     Found,
     Reverted,
     Unknown,
+    Witness,
+    no_doubt,
 )
 from custody_core.ports.keys import Keys, SignedTransaction
 from custody_core.ports.store import Store, Unit
@@ -40,6 +43,7 @@ __all__ = [
     "Call",
     "Chain",
     "Clock",
+    "Doubt",
     "Entropy",
     "Found",
     "IdempotencyRecord",
@@ -51,4 +55,6 @@ __all__ = [
     "Store",
     "Unit",
     "Unknown",
+    "Witness",
+    "no_doubt",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
@@ -37,6 +37,16 @@ class Unknown:
 
 
 Answer = Found[T] | Absent | Unknown
+
+Doubt = Callable[[T], str | None]
+"""Why an answer cannot be right, None where it can. It is asked of each node's answer, so that another node is asked for what one
+gets wrong; what no node gets right is `Unknown`.
+"""
+
+
+def no_doubt(_: object) -> str | None:
+    """Whatever is found may be right."""
+    return None
 
 
 class BlockTag(StrEnum):
@@ -102,14 +112,40 @@ class BroadcastAnswer:
 
     outcome: BroadcastOutcome
     detail: str = ""
+    fee_cap: str | None = None
+    """Where the outcome is `UNKNOWN`: what a node said that passes on no fee as high. The others may have the bytes, or not."""
+
+
+class Witness(Protocol):
+    """One node of a chain, alone: what it says does not come from another one."""
+
+    def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
+        """As `Chain.blocks`."""
+        ...
+
+    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
+        """As `Chain.receipts`."""
+        ...
+
+    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        """As `Chain.internal_transfers`."""
+        ...
 
 
 class Chain(Protocol):
-    """One chain, through one or several nodes. Methods answer `Unknown`, and never raise, for what a node or network does."""
+    """One chain, through one or several nodes. Methods answer `Unknown`, and never raise, for what a node or network does.
+
+    The nodes have an order. A later one is asked for what the ones before do not know; `Absent` is what none of them has.
+    """
 
     @property
     def chain_id(self) -> int:
         """The configured chain id."""
+        ...
+
+    @property
+    def witnesses(self) -> Sequence[Witness]:
+        """The nodes one by one."""
         ...
 
     def node_chain_id(self) -> Answer[int]:
@@ -117,21 +153,28 @@ class Chain(Protocol):
         ...
 
     def header(self, at: int | BlockTag) -> Answer[Header]:
-        """The canonical header at a height or tag. `Absent`: above the head, or the node knows no such tag."""
+        """The canonical header at a height or tag. `Absent`: above the head, or no node knows such a tag.
+
+        Of several nodes `LATEST` is the highest head and `FINALIZED` the lowest of those that are not far behind.
+        """
         ...
 
     def headers(self, numbers: Sequence[int]) -> Sequence[Answer[Header]]:
-        """The canonical headers at `numbers`, in that order."""
+        """The canonical headers at `numbers`, in that order. Of two neighbours that do not link, only one is `Found`."""
         ...
 
     def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
-        """The canonical blocks at `numbers`, in that order, each with all of its transactions."""
+        """The canonical blocks at `numbers`, in that order, each with all of its transactions. As `headers`, never of two forks."""
         ...
 
-    def logs(self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes]) -> Answer[Sequence[Log]]:
+    def logs(
+        self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Sequence[Log]] = no_doubt
+    ) -> Answer[Sequence[Log]]:
         """The logs of exactly this block (by hash, EIP-234) with that first topic from these contracts, in log order.
 
-        A node that does not know the block answers `Unknown`, never an empty list.
+        A node that does not know the block answers `Unknown`, never an empty list. Where the block's bloom rules such logs out,
+        this is not asked. An empty answer is therefore unlikely, and no single word for it is taken: the block's receipts have to
+        agree, where a node tells them.
         """
         ...
 
@@ -143,8 +186,8 @@ class Chain(Protocol):
         """
         ...
 
-    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
-        """The receipts, in that order. `Absent`: the node knows no mined transaction with that hash."""
+    def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
+        """The receipts, in that order. `Absent`: no node knows a mined transaction with that hash."""
         ...
 
     def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[bytes]]:
@@ -155,8 +198,12 @@ class Chain(Protocol):
         """Nonce and balance at a block."""
         ...
 
-    def known_nonces(self, addresses: Sequence[Address]) -> Sequence[Answer[int]]:
-        """For each address how many of its transactions the node knows: those mined, and those that are next in its pool."""
+    def known_nonces(self, addresses: Sequence[Address], *, reserved: Sequence[int]) -> Sequence[Answer[int]]:
+        """For each address how many of its transactions are known to nodes: those mined, and those that are next in a pool.
+
+        `reserved` is how many there should be at most. Where there are several nodes, more than that is answered only when two of
+        them know as many; it is `Unknown` while one says so and no other one is heard.
+        """
         ...
 
     def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:

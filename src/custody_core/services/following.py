@@ -36,7 +36,9 @@ from custody_core.domain.matching import BlockMatches, ManagedAddresses, bloom_a
 from custody_core.domain.tokens import Asset
 from custody_core.domain.transaction import Transaction
 from custody_core.errors import Conflict
-from custody_core.ports import Answer, BlockTag, Call, Found, Reverted, Unit, Unknown
+from custody_core.ports import Answer, BlockTag, Call, Doubt, Found, Reverted, Unit, Unknown
+from custody_core.services.cross_check import CrossCheck
+from custody_core.services.doubts import logs_doubted, receipts_doubted
 from custody_core.services.ingest import BlockEvidence, ContradictoryReceipt, Ingest, StrangersSeen
 from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
 from custody_core.services.tracing import TraceReader
@@ -64,6 +66,7 @@ class Follower:
         self._holder = holder
         self._traces = TraceReader(kit, self._chain)
         self._managed = ManagedAddresses()
+        self._cross_check = CrossCheck(kit, self._chain)
         self._has_led = False
 
     def follow(self, *, rounds_max: int = 1_000_000) -> Round:
@@ -194,16 +197,19 @@ class Follower:
     def _read(self, matches: Sequence[BlockMatches], tokens: Sequence[Asset]) -> list[BlockEvidence]:
         """The evidence for each block, up to the first that cannot be read completely and consistently."""
         hashes = [hash_ for each in matches for hash_ in each.transaction_hashes]
-        answers = dict(zip(hashes, self._chain.receipts(hashes), strict=True)) if hashes else {}
+        answers = dict(zip(hashes, self._chain.receipts(hashes, doubt=self._doubt(matches)), strict=True)) if hashes else {}
         emitters = [bytes.fromhex(asset.contract[2:]) for asset in tokens if asset.contract]
         evidence: list[BlockEvidence] = []
         for each in matches:
             receipts = _receipts_of(each, answers)
-            logs = self._transfer_logs(each.block.header, emitters)
+            logs = None if receipts is None else self._transfer_logs(each.block.header, emitters, receipts)
             if receipts is None or logs is None or not transfers_agree(logs, receipts.values(), emitters):
                 break
             evidence.append(BlockEvidence(each, receipts, logs))
         return evidence
+
+    def _doubt(self, matches: Sequence[BlockMatches]) -> Doubt[Receipt]:
+        return self._kit.read(lambda unit: receipts_doubted(unit, self._chain.chain_id, matches))
 
     def _with_reasons(self, evidence: Sequence[BlockEvidence]) -> list[BlockEvidence]:
         """The same, with why those of our own transactions failed that did, as far as the node can say."""
@@ -226,13 +232,14 @@ class Follower:
             return f"it reverted: {answer.value.reason or 'its contract gives no reason'}"
         return "it reverted; the node does not say why"
 
-    def _transfer_logs(self, header: Header, emitters: Sequence[bytes]) -> tuple[Log, ...] | None:
+    def _transfer_logs(self, header: Header, emitters: Sequence[bytes], receipts: Mapping[Hash, Receipt]) -> tuple[Log, ...] | None:
         """The `Transfer` logs of listed tokens in exactly that block; the node is not asked where the block's bloom rules them
         out.
         """
         if not emitters or not bloom_admits(header.logs_bloom, topic=ERC20_TRANSFER_TOPIC, emitters=emitters):
             return ()
-        answer = self._chain.logs(header.hash, topic=ERC20_TRANSFER_TOPIC, emitters=emitters)
+        doubt = logs_doubted(receipts, emitters)
+        answer = self._chain.logs(header.hash, topic=ERC20_TRANSFER_TOPIC, emitters=emitters, doubt=doubt)
         return tuple(answer.value) if isinstance(answer, Found) else None
 
     def _rewind(self, state: ChainState) -> Round:
@@ -256,6 +263,17 @@ class Follower:
         return Round.REWOUND
 
     def _halt(self, state: ChainState, seen: str) -> Round:
+        """Stops following and sending until a person has looked. One node's word is not enough where there are several."""
+        witnesses = self._chain.witnesses
+        if len(witnesses) > 1:
+            shown = [
+                answer.value.header.hash
+                for each in witnesses
+                for answer in each.blocks([state.final.number])
+                if isinstance(answer, Found)
+            ]
+            if sum(hash_ != state.final.hash for hash_ in shown) < 2:
+                return self._wait(f"one node shows another final block {state.final.number} than ours, and no second one does")
         reason = f"final block {state.final.number} is {state.final.hash} in our books and {seen} on the node"
         halted = attrs.evolve(state, halted_reason=reason, version=state.version + 1)
 
@@ -292,9 +310,20 @@ class Follower:
         if number > cursor.number:
             return state.final
         ours = next((header for header in reversed(new) if header.number == number), None) or self._stored(number)
-        if ours is None or (tagged is not None and tagged.number == number and tagged.hash != ours.hash):
+        if ours is None:
             return state.final
-        return ours.ref
+        if tagged is not None and tagged.number == number and tagged.hash != ours.hash:
+            self._kit.observer.trouble("node-disagreement", f"block {number} is final as {tagged.hash}, and {ours.hash} to us")
+            return state.final
+        return self._agreed_on(state, ours)
+
+    def _agreed_on(self, state: ChainState, wanted: Header) -> BlockRef:
+        """The newest block up to `wanted` that may be final as far as the nodes agree about large deposits."""
+        number = self._cross_check.final_number(state, wanted.number)
+        if number == wanted.number:
+            return wanted.ref
+        below = self._stored(number)
+        return below.ref if below else state.final
 
     def _stored(self, number: int) -> Header | None:
         found = self._kit.read(lambda unit: unit.headers(self._chain.chain_id, first=number, last=number))

@@ -23,6 +23,7 @@ from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_a
 from custody_core.domain.transaction import Attempt, AttemptKind, Inclusion, State, Transaction
 from custody_core.domain.wallet import Wallet
 from custody_core.ports import Unit
+from custody_core.services.doubts import costs_too_much
 from custody_core.services.foreign_use import refuse_queued, stop_wallet
 from custody_core.services.kit import (
     Kit,
@@ -261,7 +262,7 @@ def _seen(transaction: Transaction, evidence: BlockEvidence, receipt: Receipt, b
     attempt = transaction.attempt_by_hash(receipt.transaction_hash)
     if attempt is None:
         raise AssertionError("a transaction was found by a hash that it does not have")
-    if receipt.gas_used > transaction.gas_limit or receipt.effective_gas_price_wei > attempt.fees.max_fee_per_gas_wei:
+    if costs_too_much(receipt, transaction, attempt):
         raise ContradictoryReceipt(receipt.transaction_hash)
     problem = _problem(transaction, attempt, evidence, receipt)
     inclusion = Inclusion(

@@ -65,6 +65,11 @@ class Limits:
     dust_wei: int = 0
     """Native deposits below this are quarantined."""
 
+    cross_check_min_wei: int | None = None
+    """Two nodes have to agree about a native deposit of this much or more, and about every token deposit, before its block is
+    final to us. None: one node's word is taken.
+    """
+
     in_flight_max: int = IN_FLIGHT_MAX
     """Transactions of one wallet that may hold a nonce and be in no block yet."""
 

@@ -81,6 +81,7 @@ def _ask(kit: Kit, keys: Keys, chain: Chain, queued: Sequence[Transaction]) -> _
     wallet_ids, senders = sorted({each.wallet_id for each in queued}), sorted({each.sender for each in queued})
     with kit.store.reading() as unit:
         sealed = unit.sealed_keys(wallet_ids)
+        lines = unit.nonce_lines(chain.chain_id, senders)
     problems: dict[str, CustodyError] = {}
     for wallet_id in wallet_ids:
         try:
@@ -89,7 +90,8 @@ def _ask(kit: Kit, keys: Keys, chain: Chain, queued: Sequence[Transaction]) -> _
             keys.verify(sealed[wallet_id])
         except CustodyError as problem:
             problems[wallet_id] = problem
-    answers = zip(senders, chain.known_nonces(senders), strict=True)
+    reserved = [(lines.get(sender) or open_line(chain.chain_id, sender)).next_nonce for sender in senders]
+    answers = zip(senders, chain.known_nonces(senders, reserved=reserved), strict=True)
     known = {sender: answer.value for sender, answer in answers if isinstance(answer, Found)}
     try:
         market = market_now(chain)

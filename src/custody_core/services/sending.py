@@ -22,7 +22,7 @@ import attrs
 from custody_core.domain.facts import AttemptSent
 from custody_core.domain.lifecycle import Act, Change, decide, next_act
 from custody_core.domain.transaction import Transaction
-from custody_core.ports import BroadcastOutcome, Chain, Keys, Unit
+from custody_core.ports import BroadcastAnswer, BroadcastOutcome, Chain, Keys, Unit
 from custody_core.services.kit import Kit, raise_alarm
 from custody_core.services.replacing import PROVIDER_FEE_CAP, replace_waiting
 from custody_core.services.reserving import reserve_nonces
@@ -76,11 +76,7 @@ class Sender:
             if answer.outcome not in _IN_THE_POOL:
                 self._kit.observer.trouble(f"broadcast-{answer.outcome}", f"{transaction.id} is sent again later: {answer.detail}")
         attempt_ids = {transaction.id: attempt.id for transaction, attempt in sendable}
-        capped = {
-            transaction.id: answer.detail
-            for (transaction, _), answer in zip(sendable, answers, strict=True)
-            if answer.outcome is BroadcastOutcome.FEE_CAPPED
-        }
+        capped = {transaction.id: _fee_cap(answer) for (transaction, _), answer in zip(sendable, answers, strict=True)}
 
         def step(unit: Unit, fresh: Sequence[Transaction], now: datetime) -> list[Outcome]:
             return [self._sent(unit, each, attempt_ids[each.id], capped.get(each.id), now) for each in fresh]
@@ -95,6 +91,11 @@ class Sender:
         if transaction.parked_reason != PROVIDER_FEE_CAP:
             raise_alarm(self._kit, unit, now=now, code="provider-fee-cap", object_id=transaction.id, detail=capped)
         return attrs.evolve(change, transaction=attrs.evolve(change.transaction, parked_reason=PROVIDER_FEE_CAP))
+
+
+def _fee_cap(answer: BroadcastAnswer) -> str | None:
+    """What a node says that passes on no fee as high, where no other node is known to. A silent one may have the bytes."""
+    return answer.detail if answer.outcome is BroadcastOutcome.FEE_CAPPED else answer.fee_cap
 
 
 def _earlier(transaction: Transaction) -> list[bytes]:

@@ -148,6 +148,7 @@ def _limits(settings: Settings) -> Limits:
         confirmations={chain.chain_id: chain.confirmations for chain in settings.chains},
         traces={chain.chain_id: chain.traces for chain in settings.chains},
         dust_wei=settings.dust_wei,
+        cross_check_min_wei=settings.cross_check_min_wei,
         in_flight_max=settings.in_flight_max,
         key_pool_size=settings.key_pool_size,
     )

@@ -75,6 +75,7 @@ class Settings:
     in_flight_max: int = IN_FLIGHT_MAX
     key_pool_size: int = 10
     dust_wei: int = 0
+    cross_check_min_wei: int | None = None
     allow_http_rpc: bool = False
     explorer_url: str | None = None
     host: str = "127.0.0.1"
@@ -95,7 +96,10 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         raise ConfigurationError(f"there is no setting {PREFIX}{unknown[0]}; docs/reference/settings.md lists them all")
     values: dict[str, Any] = {name.lower(): read(name, texts[name]) for name, read in _READERS.items() if name in texts}
     chains = _chains(texts, chain_tables, allow_http=values.get("allow_http_rpc", False))
-    return Settings(chains=chains, **values)
+    settings = Settings(chains=chains, **values)
+    if settings.cross_check_min_wei is not None:
+        _require_second_node(settings)
+    return settings
 
 
 def require_chains(settings: Settings) -> Settings:
@@ -123,6 +127,15 @@ def _chains(texts: Mapping[str, str], tables: object, *, allow_http: bool) -> tu
     if len({chain.chain_id for chain in chains}) != len(chains):
         raise ConfigurationError("two chains have the same CHAIN_ID")
     return chains
+
+
+def _require_second_node(settings: Settings) -> None:
+    for chain in settings.chains:
+        if len(set(chain.rpc_urls)) < 2:
+            raise ConfigurationError(
+                f"{PREFIX}CROSS_CHECK_MIN_WEI needs two nodes that are independent of each other: chain {chain.name} has one; "
+                "give its RPC_URL two different addresses, separated by a comma"
+            )
 
 
 def _chain_texts(name: str, table: object) -> dict[str, str]:
@@ -298,6 +311,7 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
     "IN_FLIGHT_MAX": _positive,
     "KEY_POOL_SIZE": _positive,
     "DUST_WEI": _natural,
+    "CROSS_CHECK_MIN_WEI": _natural,
     "ALLOW_HTTP_RPC": _boolean,
     "EXPLORER_URL": _text,
     "HOST": _text,

@@ -160,6 +160,40 @@ class ChainContract:
         assert (transaction.hash, transaction.recipient, transaction.value) == (transaction_hash, address_to_bytes(STRANGER), 7)
         assert len(transaction.sender) == 20
 
+    def test_each_node_alone_shows_the_same_block(self, driver: Driver, chain: Chain) -> None:
+        transaction_hash = driver.send_ether(STRANGER, 7)
+        driver.mine()
+        head = found(chain.header(BlockTag.LATEST))
+        assert chain.witnesses
+        for witness in chain.witnesses:
+            (block,), (receipt,) = witness.blocks([head.number]), witness.receipts([transaction_hash])
+            assert (found(block).header, found(receipt).block_hash) == (head, head.hash)
+            assert witness.receipts([NO_SUCH_HASH]) == [Absent()]
+
+    def test_a_receipt_that_is_doubted_is_unknown(self, driver: Driver, chain: Chain) -> None:
+        transaction_hash = driver.send_ether(STRANGER, 7)
+        driver.mine()
+        doubted, absent = chain.receipts([transaction_hash, NO_SUCH_HASH], doubt=lambda _: "it cannot be")
+        assert (type(doubted), absent) == (Unknown, Absent())
+        assert isinstance(chain.receipts([transaction_hash], doubt=lambda _: None)[0], Found)
+
+    def test_logs_that_are_doubted_are_unknown_be_they_none(self, driver: Driver, chain: Chain) -> None:
+        token = driver.deploy_token()
+        driver.mine()
+        hashes = [found(chain.header(BlockTag.LATEST)).hash]
+        driver.send_token(token, STRANGER, 7)
+        driver.mine()
+        hashes.append(found(chain.header(BlockTag.LATEST)).hash)
+        for hash_ in hashes:
+            emitters = [address_to_bytes(token)]
+            doubted = chain.logs(hash_, topic=ERC20_TRANSFER_TOPIC, emitters=emitters, doubt=lambda _: "it cannot be")
+            assert isinstance(doubted, Unknown)
+
+    def test_one_nodes_word_about_nonces_is_taken_where_there_is_one(self, driver: Driver, chain: Chain, spender: Spender) -> None:
+        chain.broadcast([spender.signed(0)])
+        driver.mine()
+        assert chain.known_nonces([spender.address, STRANGER], reserved=[0, 0]) == [Found(1), Found(0)]
+
     def test_nothing_asked_is_nothing_answered(self, chain: Chain) -> None:
         assert not chain.headers([])
         assert not chain.blocks([])

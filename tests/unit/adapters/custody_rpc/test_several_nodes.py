@@ -295,6 +295,15 @@ def test_s_28_a_provider_with_a_fee_cap_of_its_own_is_told_and_the_next_one_take
     assert stage.asked() == [2, 2]
 
 
+@pytest.mark.parametrize("other", [lambda _: Http(hang_up=True), error("something that nobody has heard before")])
+def test_s_28_a_fee_cap_is_told_although_another_node_may_have_it(staged: Staged, other: Behaviour) -> None:
+    words = "tx fee (1.20 ether) exceeds the configured cap (1.00 ether)"
+    stage = staged(other, error(words))
+    answer = stage.chain.broadcast(RAWS)[0]
+    assert (answer.outcome, answer.fee_cap) == (BroadcastOutcome.UNKNOWN, f"{stage.servers[1].host}: {words}")
+    assert "provider-fee-cap" in [what for what, _ in stage.told]
+
+
 # How answers become one
 
 
@@ -311,6 +320,9 @@ def test_the_combined_answer(said: list[BroadcastOutcome]) -> None:
         assert answer.outcome in IN_A_POOL
     elif BroadcastOutcome.UNKNOWN in said:
         assert answer.outcome in {BroadcastOutcome.UNKNOWN, BroadcastOutcome.NONCE_TOO_LOW}, "no no, while a node may have it"
+    is_hidden = BroadcastOutcome.FEE_CAPPED in said and answer.outcome is BroadcastOutcome.UNKNOWN
+    elsewhere = {BroadcastOutcome.UNDERPRICED, BroadcastOutcome.NOT_NOW, BroadcastOutcome.INSUFFICIENT_FUNDS}
+    assert (answer.fee_cap is not None) == (is_hidden and not elsewhere & set(said))
     for other in itertools.permutations(offers):
         assert combined(other)[0].outcome is answer.outcome
 

@@ -10,7 +10,7 @@ import pytest
 from custody_app import open_in_memory
 from custody_core import Deposit, TransactionState, UnsupportedAsset, ether
 from custody_core.domain.chain import Block, Hash, Header, Log, Receipt
-from custody_core.ports import Answer, Call, Found, Reverted, Unknown
+from custody_core.ports import Answer, Call, Doubt, Found, Reverted, Unknown, no_doubt
 from custody_memory.chain import MemoryChain
 from custody_memory.clock import ManualClock
 from tests.unit.core.services.bench import Bench
@@ -21,8 +21,8 @@ class ExaggeratingChain(MemoryChain):
 
     exaggerates = ""
 
-    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
-        answers = super().receipts(transaction_hashes)
+    def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
+        answers = super().receipts(transaction_hashes, doubt=doubt)
         return [Found(self._exaggerated(each.value)) if isinstance(each, Found) else each for each in answers]
 
     def _exaggerated(self, receipt: Receipt) -> Receipt:
@@ -59,8 +59,10 @@ class WithholdingChain(MemoryChain):
 
     withholds = ""
 
-    def logs(self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes]) -> Answer[Sequence[Log]]:
-        return Found(()) if self.withholds == "logs" else super().logs(block_hash, topic=topic, emitters=emitters)
+    def logs(
+        self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Sequence[Log]] = no_doubt
+    ) -> Answer[Sequence[Log]]:
+        return Found(()) if self.withholds == "logs" else super().logs(block_hash, topic=topic, emitters=emitters, doubt=doubt)
 
     def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
         answers = super().blocks(numbers)
@@ -68,8 +70,8 @@ class WithholdingChain(MemoryChain):
             return answers
         return [Found(_without_bloom(each.value)) if isinstance(each, Found) else each for each in answers]
 
-    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
-        answers = super().receipts(transaction_hashes)
+    def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
+        answers = super().receipts(transaction_hashes, doubt=doubt)
         if self.withholds != "receipts":
             return answers
         return [Found(attrs.evolve(each.value, logs=())) if isinstance(each, Found) else each for each in answers]

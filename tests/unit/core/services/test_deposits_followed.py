@@ -14,7 +14,7 @@ from custody_core.domain.chain import Hash, Header, Receipt
 from custody_core.domain.deposit import DepositKind
 from custody_core.domain.encoding import FeeMarketTransaction
 from custody_core.domain.fees import GWEI
-from custody_core.ports import Answer, BlockTag, Found
+from custody_core.ports import Answer, BlockTag, Doubt, Found, no_doubt
 from custody_core.services.following import Round
 from custody_core.services.foreign_use import frozen_because
 from custody_memory.chain import MemoryChain
@@ -53,11 +53,11 @@ class Interrupted(MemoryChain):
 
     happens: Callable[[], object] | None = None
 
-    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
+    def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
         happens, self.happens = self.happens, None
         if happens:
             happens()
-        return super().receipts(transaction_hashes)
+        return super().receipts(transaction_hashes, doubt=doubt)
 
 
 def born_while_its_block_is_read(target: Address) -> tuple[Wallet, int]:
@@ -254,8 +254,8 @@ class FailedOnChain(MemoryChain):
 
     fails = True
 
-    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
-        answers = super().receipts(transaction_hashes)
+    def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
+        answers = super().receipts(transaction_hashes, doubt=doubt)
         if not self.fails:
             return answers
         return [Found(attrs.evolve(each.value, succeeded=False)) if isinstance(each, Found) else each for each in answers]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -20,8 +20,9 @@ from custody_core.domain.nonce import IN_FLIGHT_MAX
 from custody_core.domain.transaction import AttemptKind
 from custody_core.domain.wallet import SealedKey
 from custody_core.errors import KeyIntegrity, Sealed, SignerUnavailable
-from custody_core.ports import Keys, SignedTransaction
-from tests.unit.core.services.bench import FINALITY, Bench, contract_of
+from custody_core.ports import BroadcastAnswer, BroadcastOutcome, Keys, SignedTransaction
+from custody_memory.chain import MemoryChain
+from tests.unit.core.services.bench import FINALITY, Bench, contract_of, opened
 
 
 def nonces(transactions: list[Transaction]) -> list[int | None]:
@@ -337,6 +338,32 @@ def test_what_waits_too_long_is_replaced_by_the_same_payment_until_the_cap(bench
     bench.settle()
     assert bench.transaction(made.id).state is TransactionState.COMPLETED
     bench.require_sound()
+
+
+class CappedOrSilent(MemoryChain):
+    """Two nodes, for as long as it is told to: one passes on no such fee, of the other nothing is heard."""
+
+    is_capped = True
+
+    def broadcast(self, raws: Sequence[bytes]) -> Sequence[BroadcastAnswer]:
+        if not self.is_capped:
+            return super().broadcast(raws)
+        return [BroadcastAnswer(BroadcastOutcome.UNKNOWN, "node 2 was silent", fee_cap="node 1: above the cap") for _ in raws]
+
+
+def test_s_28_a_fee_cap_beside_a_silent_node_is_shown_and_told_once() -> None:
+    chain = CappedOrSilent()
+    with opened(chain=chain) as bench:
+        made = bench.send(bench.wallet(wei=ether("1")))
+        bench.rounds(4, seconds=31)
+        waiting = bench.transaction(made.id)
+        assert (waiting.state, waiting.parked_reason) == (TransactionState.BROADCASTING, "provider-fee-cap")
+        assert len(waiting.attempts) == 1, "what is too dear already is not made dearer"
+        assert bench.alarms() == ["provider-fee-cap"]
+        chain.is_capped = False
+        bench.settle()
+        assert bench.transaction(made.id).state is TransactionState.COMPLETED
+        bench.require_sound()
 
 
 # What cannot go on waits, and goes on

@@ -1,0 +1,37 @@
+"""One node of several, asked alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from custody_core.domain.chain import Block, Hash, InternalTransfer, Receipt
+from custody_core.ports import Answer, Unknown
+from custody_rpc import questions
+from custody_rpc.node import Node
+from custody_rpc.tracing import Tracer
+
+
+@attrs.frozen
+class NodeAlone:
+    """`Witness` for `node`. `distrust` says why the node is not to be asked about this chain, None where it may be."""
+
+    node: Node
+    tracer: Tracer
+    distrust: Callable[[Node], Unknown | None]
+
+    def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
+        """The blocks that it has for canonical."""
+        why = self.distrust(self.node)
+        return questions.blocks(self.node, numbers) if why is None else [why] * len(numbers)
+
+    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
+        """Its receipts."""
+        why = self.distrust(self.node)
+        return questions.receipts(self.node, transaction_hashes) if why is None else [why] * len(transaction_hashes)
+
+    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        """What contracts paid, by its own traces."""
+        why = self.distrust(self.node)
+        return self.tracer.ask(self.node, blocks) if why is None else [why] * len(blocks)

@@ -1,0 +1,43 @@
+"""When a node's answer cannot be right, by what is known already: the block, and the bytes of our own transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from custody_core.domain.chain import Hash, Log, Receipt
+from custody_core.domain.matching import BlockMatches, transfers_agree
+from custody_core.domain.transaction import Attempt, Transaction
+from custody_core.ports import Doubt, Unit
+
+
+def costs_too_much(receipt: Receipt, transaction: Transaction, attempt: Attempt) -> bool:
+    """Whether a receipt says that an attempt of ours cost more than its bytes allow."""
+    return receipt.gas_used > transaction.gas_limit or receipt.effective_gas_price_wei > attempt.fees.max_fee_per_gas_wei
+
+
+def receipts_doubted(unit: Unit, chain_id: int, matches: Sequence[BlockMatches]) -> Doubt[Receipt]:
+    """Doubts receipts that are of another block than the one which holds the transaction, or that cost more than they may."""
+    blocks = {hash_: each.block.header.hash for each in matches for hash_ in each.transaction_hashes}
+    outgoing = [each.hash for match in matches for each in match.outgoing]
+    ours = unit.transactions_by_hash(chain_id, outgoing) if outgoing else {}
+    return lambda receipt: _receipt_doubted(receipt, blocks, ours)
+
+
+def _receipt_doubted(receipt: Receipt, blocks: Mapping[Hash, Hash], ours: Mapping[Hash, Transaction]) -> str | None:
+    hash_ = receipt.transaction_hash
+    if receipt.block_hash != blocks[hash_]:
+        return f"the receipt of {hash_} is of another block"
+    transaction = ours.get(hash_)
+    attempt = transaction.attempt_by_hash(hash_) if transaction else None
+    if transaction and attempt and costs_too_much(receipt, transaction, attempt):
+        return f"the receipt of {hash_} says that it cost more than it may"
+    return None
+
+
+def logs_doubted(receipts: Mapping[Hash, Receipt], emitters: Sequence[bytes]) -> Doubt[Sequence[Log]]:
+    """Doubts a block's `Transfer` logs that are not those of its receipts, as far as these were read."""
+
+    def doubt(logs: Sequence[Log]) -> str | None:
+        return None if transfers_agree(logs, receipts.values(), emitters) else "the block's logs are not those of its receipts"
+
+    return doubt

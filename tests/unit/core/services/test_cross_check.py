@@ -1,0 +1,211 @@
+"""Deposits that two nodes have to agree about: credited when they do, and never on one's word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import attrs
+import pytest
+
+from custody_core import DepositState, Limits, ether
+from custody_core.domain.chain import Block, Hash, InternalTransfer, Receipt
+from custody_core.ports import Absent, Answer, Found, Unknown, Witness
+from custody_memory.chain import MemoryChain
+from custody_memory.execution import Passing
+from tests.support import factories
+from tests.unit.core.services.bench import FINALITY, Bench, opened
+
+MINIMUM = ether("1")
+
+
+@attrs.define
+class SecondNode:
+    """Shows what the first one does, except for what it is told to."""
+
+    chain: MemoryChain
+    says: str = "the same"
+
+    def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
+        return [self._block(each.value) if isinstance(each, Found) else each for each in self.chain.blocks(numbers)]
+
+    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
+        return [self._receipt(each.value) if isinstance(each, Found) else each for each in self.chain.receipts(transaction_hashes)]
+
+    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        match self.says:
+            case "nothing" | "no traces":
+                return [Absent() for _ in blocks]
+            case "another payment":
+                return [Found([]) for _ in blocks]
+            case _:
+                return self.chain.internal_transfers(blocks)
+
+    def _block(self, block: Block) -> Answer[Block]:
+        match self.says:
+            case "nothing":
+                return Unknown("silent")
+            case "no such block":
+                return Absent()
+            case "another block":
+                return Found(attrs.evolve(block, header=attrs.evolve(block.header, hash=factories.hash32(7))))
+            case "another value":
+                return Found(attrs.evolve(block, transactions=[attrs.evolve(each, value=1) for each in block.transactions]))
+            case "another recipient":
+                return Found(
+                    attrs.evolve(block, transactions=[attrs.evolve(each, recipient=bytes(20)) for each in block.transactions])
+                )
+            case _:
+                return Found(block)
+
+    def _receipt(self, receipt: Receipt) -> Answer[Receipt]:
+        match self.says:
+            case "nothing":
+                return Unknown("silent")
+            case "no receipt":
+                return Absent()
+            case "failed":
+                return Found(attrs.evolve(receipt, succeeded=False))
+            case "no logs":
+                return Found(attrs.evolve(receipt, logs=()))
+            case "another log":
+                changed = [attrs.evolve(log, data=bytes(31) + b"\x01") for log in receipt.logs]
+                return Found(attrs.evolve(receipt, logs=tuple(changed)))
+            case "a receipt of another block":
+                return Found(attrs.evolve(receipt, block_hash=factories.hash32(8)))
+            case _:
+                return Found(receipt)
+
+
+class TwoNodes(MemoryChain):
+    """A chain that is followed through its first node."""
+
+    second: SecondNode | None = None
+
+    @property
+    def witnesses(self) -> Sequence[Witness]:
+        return [self, self.second] if self.second else [self]
+
+
+@contextmanager
+def checked(says: str) -> Iterator[tuple[Bench, SecondNode]]:
+    chain = TwoNodes()
+    chain.second = second = SecondNode(chain, says)
+    with opened(chain=chain, limits=Limits(key_pool_size=3, cross_check_min_wei=MINIMUM)) as bench:
+        yield bench, second
+
+
+def test_r_13_what_two_nodes_agree_about_is_credited_as_ever() -> None:
+    with checked("the same") as (bench, _):
+        wallet, token = bench.wallet(), bench.token()
+        bench.pay_in(wallet, 3 * MINIMUM)
+        bench.pay_in_token(wallet, token, 5)
+        bench.pay_in_token(wallet, token, 5)
+        assert (bench.balance(wallet).available, bench.balance(wallet, token.alias).available) == (3 * MINIMUM, 10)
+        assert bench.alarms() == []
+        bench.require_sound()
+
+
+SILENT = ["nothing", "no such block", "no receipt"]
+CONTRADICTING = ["another block", "failed", "a receipt of another block"]
+
+
+@pytest.mark.parametrize("says", [*SILENT, *CONTRADICTING, "another value", "another recipient"])
+def test_r_13_ether_that_only_one_node_shows_is_not_credited_until_a_second_one_does(says: str) -> None:
+    with checked(says) as (bench, second):
+        wallet = bench.wallet()
+        bench.pay_in(wallet, MINIMUM)
+        bench.blocks(3 * FINALITY)
+        (deposit,) = bench.deposits(wallet)
+        assert (deposit.state, bench.balance(wallet).available) == (DepositState.CONFIRMING, 0)
+        assert bench.custody.chains.states()[0].final.number == deposit.block.number - 1, "final waits below it"
+        assert bench.alarms() == ([] if says in SILENT else ["node-disagreement"]), "once, however long it lasts"
+        bench.require_sound()
+        second.says = "the same"
+        bench.rounds(2)
+        assert bench.balance(wallet).available == MINIMUM
+        bench.require_sound()
+
+
+@pytest.mark.parametrize("says", [*SILENT, *CONTRADICTING, "no logs", "another log"])
+def test_r_13_a_token_deposit_of_any_amount_waits_for_a_second_node(says: str) -> None:
+    with checked("the same") as (bench, second):
+        wallet, token = bench.wallet(), bench.token()
+        second.says = says
+        bench.pay_in_token(wallet, token, 5)
+        bench.blocks(FINALITY)
+        assert bench.balance(wallet, token.alias).available == 0
+        second.says = "the same"
+        bench.rounds(2)
+        assert bench.balance(wallet, token.alias).available == 5
+
+
+def test_less_than_the_minimum_takes_one_nodes_word() -> None:
+    with checked("nothing") as (bench, _):
+        wallet = bench.wallet()
+        bench.pay_in(wallet, MINIMUM - 1)
+        assert bench.balance(wallet).available == MINIMUM - 1
+
+
+def test_r_13_a_deposit_that_one_node_made_up_is_taken_back_with_its_block() -> None:
+    with checked("another block") as (bench, second):
+        wallet = bench.wallet()
+        bench.pay_in(wallet, MINIMUM)
+        bench.blocks(FINALITY)
+        (deposit,) = bench.deposits(wallet)
+        bench.chain.reorg(bench.chain.head.number - deposit.block.number + 1, pooled=False)
+        bench.chain.mine(2)
+        second.says = "the same"
+        bench.blocks(FINALITY + 1)
+        (deposit,) = bench.deposits(wallet)
+        assert (deposit.state, bench.balance(wallet).available) == (DepositState.ORPHANED, 0)
+        assert bench.custody.chains.states()[0].halted_reason is None, "nothing of that branch was final"
+        bench.pay_in(wallet, 2 * MINIMUM)
+        assert bench.balance(wallet).available == 2 * MINIMUM
+        bench.require_sound()
+
+
+def test_a_node_alone_never_agrees_with_itself() -> None:
+    with opened(chain=TwoNodes(), limits=Limits(key_pool_size=3, cross_check_min_wei=0)) as bench:
+        wallet = bench.wallet()
+        bench.pay_in(wallet, 1)
+        assert bench.balance(wallet).available == 0
+
+
+@attrs.define
+class StaysBehind(SecondNode):
+    """Goes on showing the blocks that it had."""
+
+    kept: Sequence[Answer[Block]] = ()
+
+    def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
+        return [self.kept[number] for number in numbers]
+
+
+def test_a_chain_is_not_halted_on_one_nodes_word() -> None:
+    chain = TwoNodes()
+    with opened(chain=chain) as bench:
+        wallet = bench.wallet(wei=MINIMUM)
+        bench.blocks(FINALITY)
+        chain.second = StaysBehind(chain, kept=chain.blocks(range(chain.head.number + 1)))
+        chain.reorg(FINALITY + 2)
+        bench.blocks(3)
+        assert bench.custody.chains.states()[0].halted_reason is None
+        assert bench.alarms() == []
+        chain.second = SecondNode(chain)
+        bench.rounds()
+        assert bench.custody.chains.states()[0].halted_reason is not None
+        assert bench.balance(wallet).available == MINIMUM
+
+
+@pytest.mark.parametrize("says", [*SILENT, *CONTRADICTING, "no traces", "another payment"])
+def test_r_13_what_a_contract_pays_waits_for_a_second_nodes_traces(says: str) -> None:
+    with checked(says) as (bench, second):
+        wallet = bench.wallet()
+        bench.chain.send_ether(bench.chain.deploy_passing(wallet.address, Passing.CALL), MINIMUM)
+        bench.blocks(2 * FINALITY)
+        assert [deposit.state for deposit in bench.deposits(wallet)] == [DepositState.CONFIRMING]
+        second.says = "the same"
+        bench.rounds(2)
+        assert bench.balance(wallet).available == MINIMUM
+        bench.require_sound()
