@@ -31,6 +31,7 @@ def test_the_transaction_itself_is_no_internal_transfer() -> None:
 def test_d_13_a_failure_takes_back_all_below_it_and_nothing_beside_it() -> None:
     assert values(call(0, 5), call(1, 5, failed=True), call(2, 5), call(3, 5), call(1, 7)) == [7]
     assert values(call(0, 5), call(1), call(2, 5, failed=True), call(3, 4), call(2, 3)) == [3]
+    assert values(call(0, 5), call(1, 5, failed=True), call(1, 4), call(2, 3)) == [4, 3]
     assert values(call(0, 5), call(1, failed=True), call(2, failed=True), call(3, 4), call(2, 3), call(1, 2)) == [2]
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
+import attrs
 import pytest
 
 from custody_core import DepositState, Limits, Traces, Wallet, ether
+from custody_core.domain.chain import Hash, Receipt
 from custody_core.domain.deposit import DepositKind
+from custody_core.ports import Answer, Found
 from custody_core.services.following import Round
 from custody_memory.chain import MemoryChain
 from custody_memory.execution import Passing
@@ -80,6 +84,22 @@ def test_d13_what_was_taken_back_is_not_credited(bench: Bench) -> None:
     bench.blocks(FINALITY + 1)
     assert (bench.deposits(wallet), on_chain(bench, wallet)) == ([], 0)
     bench.require_sound()
+
+
+class FailedOnChain(MemoryChain):
+    """A node whose receipts say that nothing succeeded, whatever its traces tell."""
+
+    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
+        answers = super().receipts(transaction_hashes)
+        return [Found(attrs.evolve(each.value, succeeded=False)) if isinstance(each, Found) else each for each in answers]
+
+
+def test_d02_what_a_transaction_paid_whose_receipt_says_that_it_failed_is_not_credited() -> None:
+    with opened(chain=FailedOnChain()) as bench:
+        wallet = bench.wallet()
+        pay(bench, wallet)
+        bench.blocks(FINALITY + 1)
+        assert bench.deposits(wallet) == []
 
 
 def test_d14_what_is_forced_on_an_address_is_nobodys_deposit(bench: Bench) -> None:
