@@ -17,6 +17,7 @@ ENTRYPOINTS = SRC / "entrypoints"
 PURE = frozenset(
     {
         "__future__",
+        "array",
         "attrs",
         "base64",
         "bisect",

@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Final, TypeVar
 
 from custody_core.domain.addresses import Address, address_to_bytes
-from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Log, Receipt
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Logs, Receipt
 from custody_core.domain.encoding import (
     ERC20_BALANCE_OF_SELECTOR,
     MalformedSignature,
@@ -130,15 +130,13 @@ class MemoryChain(World):
 
     @synchronised
     def logs(
-        self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Sequence[Log]] = no_doubt
-    ) -> Answer[Sequence[Log]]:
-        """The logs of exactly this block."""
+        self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
+    ) -> Sequence[Answer[Logs]]:
+        """For each block the logs of exactly that one."""
         if failure := self._failure("logs"):
-            return failure
-        mined = self._mined(self._numbers.get(block_hash))
-        if mined is None:
-            return Unknown("unknown block")
-        return _doubted(Found([log for log in mined.logs if log.topics[:1] == (topic,) and log.emitter in emitters]), doubt)
+            return [failure] * len(block_hashes)
+        mined = [self._mined(self._numbers.get(block_hash)) for block_hash in block_hashes]
+        return [_doubted(Found(_chosen(each, topic, emitters)), doubt) if each else Unknown("unknown block") for each in mined]
 
     @synchronised
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
@@ -329,3 +327,7 @@ def recover_address(digest: bytes, y_parity: int, r: int, s: int) -> bytes:
     signature = bytes((31 + y_parity,)) + r.to_bytes(32, "big") + s.to_bytes(32, "big")  # 31: Bitcoin's mark of a compressed key
     public_key = wallycore.ec_public_key_decompress(wallycore.ec_sig_to_public_key(digest, signature))
     return keccak256(bytes(public_key[1:]))[12:]
+
+
+def _chosen(mined: MinedBlock, topic: bytes, emitters: Sequence[bytes]) -> Logs:
+    return Logs(mined.block.header.hash, [log for log in mined.logs if log.topics[:1] == (topic,) and log.emitter in emitters])

@@ -23,7 +23,7 @@ from typing import TypeVar
 import attrs
 
 from custody_core.domain.addresses import Address
-from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Log, Receipt
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Logs, Receipt
 from custody_core.domain.fees import FeeHistory
 from custody_core.ports import (
     Absent,
@@ -144,29 +144,40 @@ class RpcChain:
         return self._linked(numbers, questions.blocks, lambda block: block.header)
 
     def logs(
-        self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Sequence[Log]] = no_doubt
-    ) -> Answer[Sequence[Log]]:
-        """The logs of exactly this block. None at all are believed when the receipts of the block agree (geth issue 24078)."""
+        self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
+    ) -> Sequence[Answer[Logs]]:
+        """For each block the logs of exactly that one. None at all are believed when the receipts of the block agree (geth issue
+        24078).
+        """
         if not emitters:
-            return Found(())  # to a node, no emitters would mean all of them
-        empty: list[str] = []
+            return [Found(Logs(each)) for each in block_hashes]  # to a node, no emitters would mean all of them
+        empty: dict[Hash, list[str]] = {}
 
-        def some(node: Node) -> Answer[Sequence[Log]]:
-            answer = questions.logs(node, block_hash, topic, emitters)
-            if not isinstance(answer, Found) or answer.value:
-                return answer
-            empty.append(node.name)
-            return node.unknown(f"shows none of the logs that block {block_hash} may have")
+        def some(node: Node, hashes: Sequence[Hash]) -> list[Answer[Logs]]:
+            answers = questions.logs(node, hashes, topic, emitters)
+            for index, answer in enumerate(answers):
+                if isinstance(answer, Found) and not answer.value:
+                    empty.setdefault(hashes[index], []).append(node.name)
+                    answers[index] = node.unknown(f"shows none of the logs that block {hashes[index]} may have")
+            return answers
 
-        answer = self._one(some, doubt)
-        if empty and not isinstance(answer, Found):
-            answer = self._one(lambda node: questions.logs_of_receipts(node, block_hash, topic, emitters), doubt)
-        if isinstance(answer, Absent):  # no node tells a block's receipts, and a bloom admits what is not there
-            why = doubt(())
-            return Found(()) if why is None else Unknown(why)
-        if empty and isinstance(answer, Found) and answer.value:
-            self._trouble("node-disagreement", f"{', '.join(empty)} left out logs of block {block_hash}")
-        return answer
+        answers = dict(zip(block_hashes, self._each(block_hashes, some, doubt), strict=True))
+        answers |= self._logs_of_receipts([each for each in empty if not isinstance(answers[each], Found)], topic, emitters, doubt)
+        for block_hash, names in empty.items():
+            answer = answers[block_hash]
+            if isinstance(answer, Found) and answer.value:
+                self._trouble("node-disagreement", f"{', '.join(names)} left out logs of block {block_hash}")
+        return [answers[each] for each in block_hashes]
+
+    def _logs_of_receipts(
+        self, hashes: Sequence[Hash], topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs]
+    ) -> dict[Hash, Answer[Logs]]:
+        answers = self._each(hashes, lambda node, some: questions.logs_of_receipts(node, some, topic, emitters), doubt)
+        # Where no node tells a block's receipts: a bloom admits what is not there.
+        return {
+            block_hash: _undoubted(Logs(block_hash), doubt) if isinstance(answer, Absent) else answer
+            for block_hash, answer in zip(hashes, answers, strict=True)
+        }
 
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
         """What contracts paid, by the first node that tells. `Absent` where all say so, and none that has told before is away."""
@@ -349,3 +360,8 @@ class RpcChain:
             self._trouble(
                 "node-out", f"{state.name} is left alone for a while: it {state.last_failure} (failures in a row: {state.failures})"
             )
+
+
+def _undoubted(value: R, doubt: Doubt[R]) -> Answer[R]:
+    why = doubt(value)
+    return Found(value) if why is None else Unknown(why)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 from custody_core.domain.addresses import Address, address_to_bytes
-from custody_core.domain.chain import Block, BlockRef, Hash, Header, Log, Receipt
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, Logs, Receipt
 from custody_core.domain.encoding import ERC20_BALANCE_OF_SELECTOR, transaction_hash
 from custody_core.domain.fees import TIER_PERCENTILES, FeeHistory
 from custody_core.ports import (
@@ -20,7 +21,7 @@ from custody_core.ports import (
     Found,
     Reverted,
 )
-from custody_rpc import node_errors, wire
+from custody_rpc import bulk, node_errors, wire
 from custody_rpc.envelopes import NoReply, Reply, Request, Result, RpcError
 from custody_rpc.node import Node
 from custody_rpc.node_errors import ReadFault
@@ -66,7 +67,7 @@ def headers(node: Node, numbers: Sequence[int]) -> list[Answer[Header]]:
 
 def blocks(node: Node, numbers: Sequence[int]) -> list[Answer[Block]]:
     replies = node.ask(_block_requests(numbers, full=True), wire.WireBlock, batch_max=FULL_BLOCKS_PER_BATCH_MAX)
-    return _linked(node, numbers, [node.answer(reply, wire.block) for reply in replies], lambda block: block.header)
+    return _linked(node, numbers, [node.answer(reply, bulk.block) for reply in replies], lambda block: block.header)
 
 
 def _linked(node: Node, numbers: Sequence[int], answers: Sequence[Answer[R]], header_of: Callable[[R], Header]) -> list[Answer[R]]:
@@ -87,24 +88,27 @@ def _linked(node: Node, numbers: Sequence[int], answers: Sequence[Answer[R]], he
     return checked
 
 
-def logs(node: Node, block_hash: Hash, topic: bytes, emitters: Sequence[bytes]) -> Answer[Sequence[Log]]:
-    wanted = {"blockHash": block_hash, "address": ["0x" + emitter.hex() for emitter in emitters], "topics": ["0x" + topic.hex()]}
-    reply = node.ask_one(Request("eth_getLogs", (wanted,)), list[wire.WireLog])
-    answer = _present(node, node.answer(reply, lambda logs: [wire.log(log) for log in logs]))
-    if not isinstance(answer, Found):
-        return answer
-    known, by_index = frozenset(emitters), dict[int, Log]()
-    for log in answer.value:
-        if log.block_hash != block_hash or log.topics[:1] != (topic,) or log.emitter not in known:
-            return node.unknown("sent a log that was not asked for")
-        if by_index.setdefault(log.log_index, log) != log:
-            return node.unknown("sent two different logs with one index")
-    return Found([by_index[index] for index in sorted(by_index)])
+def logs(node: Node, block_hashes: Sequence[Hash], topic: bytes, emitters: Sequence[bytes]) -> list[Answer[Logs]]:
+    contracts, topics = ["0x" + emitter.hex() for emitter in emitters], ["0x" + topic.hex()]
+    requests = [Request("eth_getLogs", ({"blockHash": each, "address": contracts, "topics": topics},)) for each in block_hashes]
+    replies = node.ask(requests, list[wire.WireLog], batch_max=FULL_BLOCKS_PER_BATCH_MAX)
+    known = frozenset(emitters)
+    return [
+        _present(node, node.answer(reply, partial(bulk.BlockLogs, block_hash=block_hash, topic=topic, emitters=known)))
+        for block_hash, reply in zip(block_hashes, replies, strict=True)
+    ]
 
 
-def logs_of_receipts(node: Node, block_hash: Hash, topic: bytes, emitters: Sequence[bytes]) -> Answer[Sequence[Log]]:
-    """The same logs out of the receipts of the whole block. `Absent`: the node does not offer these."""
-    reply = node.ask_one(Request("eth_getBlockReceipts", (block_hash,)), list[wire.WireReceipt])
+def logs_of_receipts(node: Node, block_hashes: Sequence[Hash], topic: bytes, emitters: Sequence[bytes]) -> list[Answer[Logs]]:
+    """The same logs out of the receipts of whole blocks. `Absent`: the node does not offer these."""
+    requests = [Request("eth_getBlockReceipts", (each,)) for each in block_hashes]
+    replies = node.ask(requests, list[wire.WireReceipt], batch_max=FULL_BLOCKS_PER_BATCH_MAX)
+    return [_held(node, block_hash, reply, topic, emitters) for block_hash, reply in zip(block_hashes, replies, strict=True)]
+
+
+def _held(
+    node: Node, block_hash: Hash, reply: Reply[list[wire.WireReceipt]], topic: bytes, emitters: Sequence[bytes]
+) -> Answer[Logs]:
     if isinstance(reply, RpcError) and node_errors.is_unsupported(reply):
         return Absent()
     answer = _present(node, node.answer(reply, lambda receipts: [wire.receipt(each) for each in receipts]))
@@ -113,7 +117,7 @@ def logs_of_receipts(node: Node, block_hash: Hash, topic: bytes, emitters: Seque
     if any(receipt.block_hash != block_hash for receipt in answer.value):
         return node.unknown("sent the receipts of another block")
     held = [log for receipt in answer.value for log in receipt.logs if log.topics[:1] == (topic,) and log.emitter in emitters]
-    return Found(sorted(held, key=lambda log: log.log_index))
+    return Found(Logs(block_hash, sorted(held, key=lambda log: log.log_index)))
 
 
 def receipts(node: Node, hashes: Sequence[Hash]) -> list[Answer[Receipt]]:

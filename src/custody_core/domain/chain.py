@@ -11,7 +11,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NewType
 
@@ -69,12 +69,46 @@ class BlockTransaction:
     value: int
 
 
+class Transactions:
+    """The transactions of a block, in order.
+
+    A block has hundreds, of which few concern us, so they are looked through by column. Whoever reads them from elsewhere may make
+    one only when it is asked for; it has checked them all before.
+    """
+
+    def __init__(self, transactions: Iterable[BlockTransaction]) -> None:
+        self._transactions = tuple(transactions)
+
+    def __len__(self) -> int:
+        return len(self._transactions)
+
+    def __getitem__(self, index: int) -> BlockTransaction:
+        return self._transactions[index]
+
+    def __iter__(self) -> Iterator[BlockTransaction]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def senders(self) -> Sequence[bytes]:
+        """Who sent each."""
+        return [each.sender for each in self._transactions]
+
+    @property
+    def recipients(self) -> Sequence[bytes | None]:
+        """Whom each calls or pays."""
+        return [each.recipient for each in self._transactions]
+
+
+def _as_transactions(transactions: Transactions | Iterable[BlockTransaction]) -> Transactions:
+    return transactions if isinstance(transactions, Transactions) else Transactions(transactions)
+
+
 @attrs.frozen
 class Block:
     """A block with all of its transactions, in order."""
 
     header: Header
-    transactions: Sequence[BlockTransaction]
+    transactions: Transactions = attrs.field(converter=_as_transactions)
 
 
 @attrs.frozen
@@ -87,6 +121,32 @@ class Log:
     emitter: bytes
     topics: tuple[bytes, ...]
     data: bytes
+
+
+class Logs:
+    """Logs of one block, in order, by column as `Transactions` are."""
+
+    def __init__(self, block_hash: Hash, logs: Iterable[Log] = ()) -> None:
+        self.block_hash = block_hash
+        self._logs = tuple(logs)
+
+    def __len__(self) -> int:
+        return len(self._logs)
+
+    def __getitem__(self, index: int) -> Log:
+        return self._logs[index]
+
+    def __iter__(self) -> Iterator[Log]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def transaction_hashes(self) -> Sequence[Hash]:
+        """What emitted each."""
+        return [each.transaction_hash for each in self._logs]
+
+    def addresses(self, topic: int) -> Sequence[bytes]:
+        """The last 20 bytes of each one's topic at that index, which is where it keeps an address; `b""` where it has none."""
+        return [each.topics[topic][12:] if len(each.topics) > topic else b"" for each in self._logs]
 
 
 @attrs.frozen

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 from custody_core.domain.chain import Block, InternalTransfer, Receipt
 from custody_core.domain.deposit import Deposit, DepositKey
-from custody_core.domain.matching import ManagedAddresses, internal_keys, match_block, native_key, token_keys
+from custody_core.domain.managed import ManagedAddresses
+from custody_core.domain.matching import internal_keys, match_block, native_key, token_keys
 
 
 def needs_corroboration(deposit: Deposit, *, minimum_wei: int) -> bool:

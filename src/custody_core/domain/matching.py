@@ -16,13 +16,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 
 import attrs
 
-from custody_core.domain.addresses import Address, address_from_bytes
-from custody_core.domain.chain import Block, BlockTransaction, Hash, InternalTransfer, Log, Receipt
+from custody_core.domain.addresses import address_from_bytes
+from custody_core.domain.chain import Block, BlockTransaction, Hash, InternalTransfer, Log, Logs, Receipt
 from custody_core.domain.deposit import DepositKey, DepositKind
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC, keccak256
+from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.tokens import NATIVE_ALIAS
 
 _WORD = 32
@@ -56,37 +58,25 @@ class TokenTransfer:
     amount: int
 
 
-class ManagedAddresses:
-    """The addresses that are ours, held so that a block's few hundred candidates are tested quickly.
-
-    `sequence` is the highest wallet sequence taken in; the set only grows.
-    """
-
-    def __init__(self) -> None:
-        self._addresses: set[bytes] = set()
-        self.sequence = 0
-
-    def add(self, rows: Iterable[tuple[int, Address]]) -> None:
-        """Takes in (sequence, address) rows, in ascending order."""
-        for sequence, address in rows:
-            self._addresses.add(bytes.fromhex(address[2:]))
-            self.sequence = sequence
-
-    def __contains__(self, address: bytes | None) -> bool:
-        return address in self._addresses
-
-    def __len__(self) -> int:
-        return len(self._addresses)
-
-
-def match_block(block: Block, managed: ManagedAddresses, internal: Iterable[InternalTransfer] = ()) -> BlockMatches:
+def match_block(block: Block, managed: ManagedAddresses, internal: Sequence[InternalTransfer] = ()) -> BlockMatches:
     """The transactions of `block`, and of its `internal` transfers those, that concern us."""
+    transactions = block.transactions
+    paid = [transactions[index] for index in managed.hits(transactions.recipients)]
+    paid_within = [internal[index] for index in managed.hits([each.recipient for each in internal])]
     return BlockMatches(
         block,
-        incoming=tuple(each for each in block.transactions if each.value and each.recipient in managed),
-        outgoing=tuple(each for each in block.transactions if each.sender in managed),
-        internal=tuple(each for each in internal if each.value and each.recipient in managed and each.sender != each.recipient),
+        incoming=tuple(each for each in paid if each.value),
+        outgoing=tuple(transactions[index] for index in managed.hits(transactions.senders)),
+        internal=tuple(each for each in paid_within if each.value and each.sender != each.recipient),
     )
+
+
+def concerning(logs: Logs, managed: ManagedAddresses, hashes: Collection[Hash]) -> tuple[Log, ...]:
+    """Of a block's `Transfer` logs those from or to managed addresses, and those of the transactions `hashes`."""
+    at = {*managed.hits(logs.addresses(1)), *managed.hits(logs.addresses(2))}
+    if hashes:
+        at.update(index for index, hash_ in enumerate(logs.transaction_hashes) if hash_ in hashes)
+    return tuple(logs[index] for index in sorted(at))
 
 
 def read_transfer(log: Log) -> TokenTransfer | None:
@@ -178,9 +168,12 @@ def bloom_admits(bloom: bytes | None, *, topic: bytes, emitters: Iterable[bytes]
 
 
 def _bloom_has(bloom: bytes, value: bytes) -> bool:
+    return all(bloom[place] & mask for place, mask in _bloom_bits(value))
+
+
+@lru_cache(maxsize=1024)
+def _bloom_bits(value: bytes) -> Sequence[tuple[int, int]]:
+    """The byte of each of the three bits that stand for `value`, and the bit in it. Always the same few tokens are looked for."""
     digest = keccak256(value)
-    for index in (0, 2, 4):
-        bit = int.from_bytes(digest[index : index + 2], "big") & 2047
-        if not bloom[_BLOOM_BYTES - 1 - bit // 8] >> bit % 8 & 1:
-            return False
-    return True
+    bits = [int.from_bytes(digest[index : index + 2], "big") & 2047 for index in (0, 2, 4)]
+    return [(_BLOOM_BYTES - 1 - bit // 8, 1 << bit % 8) for bit in bits]

@@ -19,7 +19,8 @@ import attrs
 from custody_core.domain.addresses import Address, address_from_bytes, address_to_bytes
 from custody_core.domain.chain import BlockRef, BlockTransaction, Hash, Log, Receipt
 from custody_core.domain.ledger import PostingGroup, Reason, WalletAccounts, moves
-from custody_core.domain.matching import ManagedAddresses, read_transfer
+from custody_core.domain.managed import ManagedAddresses
+from custody_core.domain.matching import read_transfer
 from custody_core.domain.tokens import NATIVE_ALIAS
 from custody_core.domain.transaction import Transaction
 

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 import attrs
 
 from custody_core.domain.addresses import Address
-from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Log, Receipt
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Logs, Receipt
 from custody_core.domain.encoding import AccessList
 from custody_core.domain.fees import FeeHistory
 
@@ -168,9 +168,9 @@ class Chain(Protocol):
         ...
 
     def logs(
-        self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Sequence[Log]] = no_doubt
-    ) -> Answer[Sequence[Log]]:
-        """The logs of exactly this block (by hash, EIP-234) with that first topic from these contracts, in log order.
+        self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
+    ) -> Sequence[Answer[Logs]]:
+        """For each block the logs of exactly that one (by hash, EIP-234) with that first topic from these contracts, in log order.
 
         A node that does not know the block answers `Unknown`, never an empty list. Where the block's bloom rules such logs out,
         this is not asked. An empty answer is therefore unlikely, and no single word for it is taken: the block's receipts have to

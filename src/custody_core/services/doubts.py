@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from custody_core.domain.chain import Hash, Log, Receipt
+from custody_core.domain.chain import Hash, Logs, Receipt
 from custody_core.domain.matching import BlockMatches, transfers_agree
 from custody_core.domain.transaction import Attempt, Transaction
 from custody_core.ports import Doubt, Unit
@@ -34,10 +34,14 @@ def _receipt_doubted(receipt: Receipt, blocks: Mapping[Hash, Hash], ours: Mappin
     return None
 
 
-def logs_doubted(receipts: Mapping[Hash, Receipt], emitters: Sequence[bytes]) -> Doubt[Sequence[Log]]:
-    """Doubts a block's `Transfer` logs that are not those of its receipts, as far as these were read."""
+def logs_doubted(receipts: Mapping[Hash, Mapping[Hash, Receipt]], emitters: Sequence[bytes]) -> Doubt[Logs]:
+    """Doubts a block's `Transfer` logs that are not those of its receipts, as far as these were read: block → transaction →
+    receipt.
+    """
 
-    def doubt(logs: Sequence[Log]) -> str | None:
-        return None if transfers_agree(logs, receipts.values(), emitters) else "the block's logs are not those of its receipts"
+    def doubt(logs: Logs) -> str | None:
+        read = receipts[logs.block_hash]
+        own = [logs[index] for index, hash_ in enumerate(logs.transaction_hashes) if hash_ in read] if read else []
+        return None if transfers_agree(own, read.values(), emitters) else "the block's logs are not those of its receipts"
 
     return doubt

@@ -14,7 +14,7 @@ A round asks the node for its final block, its head and the blocks after our cur
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 
 import attrs
@@ -25,21 +25,17 @@ from custody_core.domain.chain import (
     ChainState,
     Hash,
     Header,
-    Log,
-    Receipt,
     common_ancestor,
     final_number,
     links,
 )
-from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
-from custody_core.domain.matching import BlockMatches, ManagedAddresses, bloom_admits, match_block, transfers_agree
+from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.tokens import Asset
-from custody_core.domain.transaction import Transaction
 from custody_core.errors import Conflict
-from custody_core.ports import Answer, BlockTag, Call, Doubt, Found, Reverted, Unit, Unknown
+from custody_core.ports import Answer, BlockTag, Found, Unit, Unknown
 from custody_core.services.cross_check import CrossCheck
-from custody_core.services.doubts import logs_doubted, receipts_doubted
-from custody_core.services.ingest import BlockEvidence, ContradictoryReceipt, Ingest, StrangersSeen
+from custody_core.services.evidence import EvidenceReader
+from custody_core.services.ingest import ContradictoryReceipt, Ingest, StrangersSeen
 from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
 from custody_core.services.tracing import TraceReader
 
@@ -65,6 +61,7 @@ class Follower:
         self._chain = kit.chain(chain_id)
         self._holder = holder
         self._traces = TraceReader(kit, self._chain)
+        self._evidence = EvidenceReader(kit, self._chain)
         self._managed = ManagedAddresses()
         self._cross_check = CrossCheck(kit, self._chain)
         self._has_led = False
@@ -165,8 +162,7 @@ class Follower:
             return self._wait(f"the node does not tell yet what contracts paid in block {blocks[0].header.number}")
         while True:
             self._learn_addresses()
-            matches = [match_block(block, self._managed, transfers) for block, transfers in traced]
-            evidence = self._with_reasons(self._read(matches, tokens))
+            evidence, managed = self._evidence.read(traced, tokens, self._managed)
             if blocks and not evidence:
                 return self._wait(f"block {blocks[0].header.number} cannot be read whole yet")
             read = [each.matches.block for each in evidence]
@@ -177,7 +173,7 @@ class Follower:
                 version=state.version + 1,
             )
             assets = {asset.key: asset for asset in tokens}
-            ingest = Ingest(self._kit, self._managed, assets, state=advanced, evidence=evidence, strangers=strangers)
+            ingest = Ingest(self._kit, managed, assets, state=advanced, evidence=evidence, strangers=strangers)
             try:
                 is_saved = self._kit.write(ingest.run)
             except StrangersSeen as seen:
@@ -193,54 +189,6 @@ class Follower:
                 self._kit.observer.progress(f"chain eip155:{state.chain_id}", done=advanced.cursor.number, total=tip.number)
                 # At the head there is nothing to ask again for: what came meanwhile is the next turn's.
                 return Round.ADVANCED if advanced.cursor.number < tip.number else Round.IDLE
-
-    def _read(self, matches: Sequence[BlockMatches], tokens: Sequence[Asset]) -> list[BlockEvidence]:
-        """The evidence for each block, up to the first that cannot be read completely and consistently."""
-        hashes = [hash_ for each in matches for hash_ in each.transaction_hashes]
-        answers = dict(zip(hashes, self._chain.receipts(hashes, doubt=self._doubt(matches)), strict=True)) if hashes else {}
-        emitters = [bytes.fromhex(asset.contract[2:]) for asset in tokens if asset.contract]
-        evidence: list[BlockEvidence] = []
-        for each in matches:
-            receipts = _receipts_of(each, answers)
-            logs = None if receipts is None else self._transfer_logs(each.block.header, emitters, receipts)
-            if receipts is None or logs is None or not transfers_agree(logs, receipts.values(), emitters):
-                break
-            evidence.append(BlockEvidence(each, receipts, logs))
-        return evidence
-
-    def _doubt(self, matches: Sequence[BlockMatches]) -> Doubt[Receipt]:
-        return self._kit.read(lambda unit: receipts_doubted(unit, self._chain.chain_id, matches))
-
-    def _with_reasons(self, evidence: Sequence[BlockEvidence]) -> list[BlockEvidence]:
-        """The same, with why those of our own transactions failed that did, as far as the node can say."""
-        failed = {hash_ for each in evidence for hash_ in _failed_outgoing(each)}
-        if not failed:
-            return list(evidence)
-        ours = self._kit.read(lambda unit: unit.transactions_by_hash(self._chain.chain_id, sorted(failed)))
-        return [attrs.evolve(each, reverts=self._reasons(each, ours)) for each in evidence]
-
-    def _reasons(self, evidence: BlockEvidence, ours: Mapping[Hash, Transaction]) -> dict[Hash, str]:
-        return {hash_: self._reason(ours[hash_], evidence) for hash_ in _failed_outgoing(evidence) if hash_ in ours}
-
-    def _reason(self, transaction: Transaction, evidence: BlockEvidence) -> str:
-        """Tried again on top of the block before: what stood earlier in its own block may have made it another story."""
-        call = Call(
-            transaction.sender, transaction.call_to, transaction.call_value_wei, transaction.call_data, transaction.access_list
-        )
-        answer = self._chain.try_call(call, on_top_of=evidence.matches.block.header.number - 1)
-        if isinstance(answer, Found) and isinstance(answer.value, Reverted):
-            return f"it reverted: {answer.value.reason or 'its contract gives no reason'}"
-        return "it reverted; the node does not say why"
-
-    def _transfer_logs(self, header: Header, emitters: Sequence[bytes], receipts: Mapping[Hash, Receipt]) -> tuple[Log, ...] | None:
-        """The `Transfer` logs of listed tokens in exactly that block; the node is not asked where the block's bloom rules them
-        out.
-        """
-        if not emitters or not bloom_admits(header.logs_bloom, topic=ERC20_TRANSFER_TOPIC, emitters=emitters):
-            return ()
-        doubt = logs_doubted(receipts, emitters)
-        answer = self._chain.logs(header.hash, topic=ERC20_TRANSFER_TOPIC, emitters=emitters, doubt=doubt)
-        return tuple(answer.value) if isinstance(answer, Found) else None
 
     def _rewind(self, state: ChainState) -> Round:
         """Takes back what lies above the newest block that we and the node agree on; halts when that would be below the final
@@ -342,15 +290,3 @@ class Follower:
     def _wait(self, why: str) -> Round:
         self._kit.observer.trouble("chain-waiting", f"eip155:{self._chain.chain_id}: {why}")
         return Round.WAITING
-
-
-def _failed_outgoing(evidence: BlockEvidence) -> list[Hash]:
-    return [each.hash for each in evidence.matches.outgoing if not evidence.receipts[each.hash].succeeded]
-
-
-def _receipts_of(matches: BlockMatches, answers: Mapping[Hash, Answer[Receipt]]) -> dict[Hash, Receipt] | None:
-    """The receipts that a block's matches need, or None unless every one of them is there and of this very block."""
-    found = [answers[hash_] for hash_ in matches.transaction_hashes]
-    receipts = {answer.value.transaction_hash: answer.value for answer in found if isinstance(answer, Found)}
-    whole = len(receipts) == len(found) and all(each.block_hash == matches.block.header.hash for each in receipts.values())
-    return receipts if whole else None

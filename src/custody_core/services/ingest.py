@@ -16,7 +16,8 @@ from custody_core.domain.addresses import address_from_bytes, address_to_bytes
 from custody_core.domain.chain import BlockRef, BlockTransaction, ChainState, Hash, Log, Receipt
 from custody_core.domain.deposit import Deposit, DepositKey, DepositState
 from custody_core.domain.ids import IdPrefix
-from custody_core.domain.matching import BlockMatches, ManagedAddresses, internal_keys, native_key, read_transfer, token_keys
+from custody_core.domain.managed import ManagedAddresses
+from custody_core.domain.matching import BlockMatches, internal_keys, native_key, read_transfer, token_keys
 from custody_core.domain.nonce import ForeignUse, moved_past, open_line
 from custody_core.domain.recognition import recognise
 from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_asset

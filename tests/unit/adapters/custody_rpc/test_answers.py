@@ -234,7 +234,8 @@ def test_a_busy_node_is_not_one_without_the_final_tag(stage: Stage) -> None:
 
 def ask_logs(stage: Stage, *logs: object) -> Any:
     emitters = [bytes.fromhex(TOKEN[2:])]
-    return stage.plays(results(list(logs))).logs(BLOCK_HASH, topic=ERC20_TRANSFER_TOPIC, emitters=emitters)
+    (answer,) = stage.plays(results(list(logs))).logs([BLOCK_HASH], topic=ERC20_TRANSFER_TOPIC, emitters=emitters)
+    return answer
 
 
 def test_logs_are_asked_for_by_hash_and_come_in_order_and_once(stage: Stage) -> None:
@@ -271,7 +272,8 @@ def test_two_logs_at_one_place_contradict_each_other(stage: Stage) -> None:
 def test_no_list_of_logs_is_not_an_empty_one(stage: Stage) -> None:
     emitters = [bytes.fromhex(TOKEN[2:])]
     for behaviour in (results(None), results({}), error("unknown block")):
-        assert isinstance(stage.plays(behaviour).logs(BLOCK_HASH, topic=ERC20_TRANSFER_TOPIC, emitters=emitters), Unknown)
+        (answer,) = stage.plays(behaviour).logs([BLOCK_HASH], topic=ERC20_TRANSFER_TOPIC, emitters=emitters)
+        assert isinstance(answer, Unknown)
 
 
 # Receipts

@@ -14,8 +14,8 @@ from custody_core.domain.addresses import address_from_bytes, address_to_bytes
 from custody_core.domain.chain import Block, BlockTransaction, InternalTransfer, Log, Receipt
 from custody_core.domain.deposit import DepositKind
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
+from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.matching import (
-    ManagedAddresses,
     TokenTransfer,
     bloom_admits,
     internal_keys,

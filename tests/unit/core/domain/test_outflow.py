@@ -12,7 +12,7 @@ from custody_core.domain.addresses import address_to_bytes
 from custody_core.domain.chain import BlockTransaction, Hash, Log, Receipt
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
 from custody_core.domain.ledger import AccountKind, Reason
-from custody_core.domain.matching import ManagedAddresses
+from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.outflow import Outflow, booked, numbered, spent_by, tokens_moved
 from custody_core.domain.tokens import Asset
 from tests.support import factories

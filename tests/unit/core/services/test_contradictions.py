@@ -9,7 +9,7 @@ import pytest
 
 from custody_app import open_in_memory
 from custody_core import Deposit, TransactionState, UnsupportedAsset, ether
-from custody_core.domain.chain import Block, Hash, Header, Log, Receipt
+from custody_core.domain.chain import Block, Hash, Header, Logs, Receipt
 from custody_core.ports import Answer, Call, Doubt, Found, Reverted, Unknown, no_doubt
 from custody_memory.chain import MemoryChain
 from custody_memory.clock import ManualClock
@@ -60,9 +60,11 @@ class WithholdingChain(MemoryChain):
     withholds = ""
 
     def logs(
-        self, block_hash: Hash, *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Sequence[Log]] = no_doubt
-    ) -> Answer[Sequence[Log]]:
-        return Found(()) if self.withholds == "logs" else super().logs(block_hash, topic=topic, emitters=emitters, doubt=doubt)
+        self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
+    ) -> Sequence[Answer[Logs]]:
+        if self.withholds == "logs":
+            return [Found(Logs(each)) for each in block_hashes]
+        return super().logs(block_hashes, topic=topic, emitters=emitters, doubt=doubt)
 
     def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
         answers = super().blocks(numbers)

@@ -1,0 +1,125 @@
+"""Reading all that blocks need to be judged: receipts, logs, and why a transaction of ours failed.
+
+Nothing is concluded from a part: a block of which anything is missing or contradictory ends what is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import attrs
+
+from custody_core.domain.addresses import address_from_bytes, address_to_bytes
+from custody_core.domain.chain import Block, Hash, Header, InternalTransfer, Logs, Receipt
+from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
+from custody_core.domain.managed import ManagedAddresses
+from custody_core.domain.matching import BlockMatches, bloom_admits, concerning, match_block, transfers_agree
+from custody_core.domain.tokens import Asset
+from custody_core.domain.transaction import Transaction
+from custody_core.ports import Answer, Call, Chain, Found, Reverted, no_doubt
+from custody_core.services.doubts import logs_doubted, receipts_doubted
+from custody_core.services.ingest import BlockEvidence
+from custody_core.services.kit import Kit
+
+Traced = Sequence[tuple[Block, Sequence[InternalTransfer]]]
+"""Blocks, each with what contracts paid in it."""
+
+
+class EvidenceReader:
+    """The evidence for one chain's blocks."""
+
+    def __init__(self, kit: Kit, chain: Chain) -> None:
+        self._kit = kit
+        self._chain = chain
+
+    def read(
+        self, traced: Traced, tokens: Sequence[Asset], managed: ManagedAddresses
+    ) -> tuple[list[BlockEvidence], ManagedAddresses]:
+        """The evidence for each block, up to the first that cannot be read completely and consistently; and which addresses in
+        its logs are ours.
+        """
+        senders_and_paid = self._confirmed(managed, _addresses_in(traced))
+        matches = [match_block(block, senders_and_paid, transfers) for block, transfers in traced]
+        receipts = self._receipts(matches)
+        whole = [each for each in matches if each.block.header.hash in receipts]
+        emitters = [address_to_bytes(asset.contract) for asset in tokens if asset.contract]
+        logs = self._transfer_logs([each.block.header for each in whole], emitters, receipts)
+        ours = self._confirmed(managed, (each.addresses(topic) for each in logs.values() for topic in (1, 2)))
+        evidence: list[BlockEvidence] = []
+        for each in matches:
+            block_hash = each.block.header.hash
+            if block_hash not in logs:
+                break
+            transfers = concerning(logs[block_hash], ours, receipts[block_hash].keys())
+            if not transfers_agree(transfers, receipts[block_hash].values(), emitters):
+                break
+            evidence.append(BlockEvidence(each, receipts[block_hash], transfers))
+        return self._with_reasons(evidence), ours
+
+    def _confirmed(self, managed: ManagedAddresses, columns: Iterable[Sequence[bytes | None]]) -> ManagedAddresses:
+        """The `managed` addresses, where they are known exactly; else those in `columns`, as the store has them."""
+        if managed.is_exact:
+            return managed
+        seen = {address for column in columns for index in managed.hits(column) if (address := column[index])}
+        found = self._kit.read(lambda unit: unit.wallets_by_address([address_from_bytes(each) for each in sorted(seen)]))
+        return ManagedAddresses.exactly(map(address_to_bytes, found), sequence=managed.sequence)
+
+    def _receipts(self, matches: Sequence[BlockMatches]) -> Mapping[Hash, Mapping[Hash, Receipt]]:
+        """By block the receipts that its matches need; blocks of which one is missing are left out."""
+        hashes = [hash_ for each in matches for hash_ in each.transaction_hashes]
+        doubt = self._kit.read(lambda unit: receipts_doubted(unit, self._chain.chain_id, matches)) if hashes else no_doubt
+        answers = dict(zip(hashes, self._chain.receipts(hashes, doubt=doubt), strict=True)) if hashes else {}
+        read = {each.block.header.hash: _receipts_of(each, answers) for each in matches}
+        return {block_hash: receipts for block_hash, receipts in read.items() if receipts is not None}
+
+    def _transfer_logs(
+        self, headers: Sequence[Header], emitters: Sequence[bytes], receipts: Mapping[Hash, Mapping[Hash, Receipt]]
+    ) -> Mapping[Hash, Logs]:
+        """By block the `Transfer` logs of listed tokens in exactly that one, as far as the node tells them; it is not asked where
+        the block's bloom rules them out.
+        """
+        asked = [each.hash for each in headers if bloom_admits(each.logs_bloom, topic=ERC20_TRANSFER_TOPIC, emitters=emitters)]
+        doubt = logs_doubted(receipts, emitters)
+        answers = self._chain.logs(asked, topic=ERC20_TRANSFER_TOPIC, emitters=emitters, doubt=doubt) if asked else ()
+        told = {hash_: answer.value for hash_, answer in zip(asked, answers, strict=True) if isinstance(answer, Found)}
+        return {each.hash: Logs(each.hash) for each in headers if each.hash not in asked} | told
+
+    def _with_reasons(self, evidence: Sequence[BlockEvidence]) -> list[BlockEvidence]:
+        """The same, with why those of our own transactions failed that did, as far as the node can say."""
+        failed = {hash_ for each in evidence for hash_ in _failed_outgoing(each)}
+        if not failed:
+            return list(evidence)
+        ours = self._kit.read(lambda unit: unit.transactions_by_hash(self._chain.chain_id, sorted(failed)))
+        return [attrs.evolve(each, reverts=self._reasons(each, ours)) for each in evidence]
+
+    def _reasons(self, evidence: BlockEvidence, ours: Mapping[Hash, Transaction]) -> dict[Hash, str]:
+        return {hash_: self._reason(ours[hash_], evidence) for hash_ in _failed_outgoing(evidence) if hash_ in ours}
+
+    def _reason(self, transaction: Transaction, evidence: BlockEvidence) -> str:
+        """Tried again on top of the block before: what stood earlier in its own block may have made it another story."""
+        call = Call(
+            transaction.sender, transaction.call_to, transaction.call_value_wei, transaction.call_data, transaction.access_list
+        )
+        answer = self._chain.try_call(call, on_top_of=evidence.matches.block.header.number - 1)
+        if isinstance(answer, Found) and isinstance(answer.value, Reverted):
+            return f"it reverted: {answer.value.reason or 'its contract gives no reason'}"
+        return "it reverted; the node does not say why"
+
+
+def _addresses_in(traced: Traced) -> Iterator[Sequence[bytes | None]]:
+    for block, transfers in traced:
+        yield block.transactions.senders
+        yield block.transactions.recipients
+        yield [each.recipient for each in transfers]
+
+
+def _failed_outgoing(evidence: BlockEvidence) -> list[Hash]:
+    return [each.hash for each in evidence.matches.outgoing if not evidence.receipts[each.hash].succeeded]
+
+
+def _receipts_of(matches: BlockMatches, answers: Mapping[Hash, Answer[Receipt]]) -> dict[Hash, Receipt] | None:
+    """The receipts that a block's matches need, or None unless every one of them is there and of this very block."""
+    found = [answers[hash_] for hash_ in matches.transaction_hashes]
+    receipts = {answer.value.transaction_hash: answer.value for answer in found if isinstance(answer, Found)}
+    whole = len(receipts) == len(found) and all(each.block_hash == matches.block.header.hash for each in receipts.values())
+    return receipts if whole else None
