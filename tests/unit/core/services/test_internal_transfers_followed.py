@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from contextlib import AbstractContextManager
 
 import attrs
@@ -11,7 +12,7 @@ import pytest
 from custody_core import DepositState, Limits, Traces, Wallet, ether
 from custody_core.domain.chain import Hash, Receipt
 from custody_core.domain.deposit import DepositKind
-from custody_core.ports import Answer, Found
+from custody_core.ports import Answer, Doubt, Found, no_doubt
 from custody_core.services.following import Round
 from custody_memory.chain import MemoryChain
 from custody_memory.execution import Passing
@@ -89,7 +90,7 @@ def test_d13_what_was_taken_back_is_not_credited(bench: Bench) -> None:
 class FailedOnChain(MemoryChain):
     """A node whose receipts say that nothing succeeded, whatever its traces tell."""
 
-    def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
+    def receipts(self, transaction_hashes: Sequence[Hash], **_doubt: Any) -> Sequence[Answer[Receipt]]:
         answers = super().receipts(transaction_hashes)
         return [Found(attrs.evolve(each.value, succeeded=False)) if isinstance(each, Found) else each for each in answers]
 
