@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from contextlib import AbstractContextManager
+from typing import Any
 
 import attrs
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from custody_core import DepositState, Limits, Traces, Wallet, ether
 from custody_core.domain.chain import Hash, Receipt
 from custody_core.domain.deposit import DepositKind
-from custody_core.ports import Answer, Doubt, Found, no_doubt
+from custody_core.ports import Answer, Found
 from custody_core.services.following import Round
 from custody_memory.chain import MemoryChain
 from custody_memory.execution import Passing
