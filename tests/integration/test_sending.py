@@ -9,6 +9,7 @@ from hexbytes import HexBytes
 
 from custody_core import InsufficientFunds, InvalidAddress, SimulationReverted, TransactionState, ether
 from custody_core.domain.encoding import LOW_S_MAX
+from custody_core.services.previewing import Simulation
 from tests.support.contracts import deploy, transact
 from tests.support.devnode import DEV_ACCOUNTS, DevNode
 from tests.support.faultproxy import FaultProxy
@@ -291,3 +292,19 @@ def test_a_wallet_frozen_between_acceptance_and_signing_signs_nothing_until_it_i
     service.finalize()
     assert service.outgoing(sent.id).state is TransactionState.COMPLETED
     service.assert_reconciled()
+
+
+def test_a_preview_tells_that_a_token_would_say_no_without_reverting(service: Service) -> None:
+    """Estimating its gas does not show it: the call succeeds, returns false and moves nothing."""
+    wallet, node = service.wallet(funded_wei=ether("1")), service.node
+    token = deploy(node, "Good")
+    service.custody.tokens.add(chain_id=CHAIN_ID, address=token.lower(), alias="good", decimals=6)
+    node.mined(transact(node, "Good", token, "mint", wallet.address, 100))
+    service.finalize()
+    assert service.custody.transactions.preview(wallet.id, to=OUTSIDER, amount=5, asset="good").simulation == Simulation(ok=True)
+    refusing = deploy(node, "RetFalse")
+    node.raw("anvil_setCode", token, node.raw("eth_getCode", refusing, "latest"))
+    node.mine()
+    service.custody.tick()
+    seen = service.custody.transactions.preview(wallet.id, to=OUTSIDER, amount=5, asset="good")
+    assert seen.simulation == Simulation(ok=False, reason="the token's contract says no to this transfer")

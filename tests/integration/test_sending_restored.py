@@ -102,9 +102,9 @@ def test_o_03_a_restored_backup_pays_nothing_twice_and_goes_on_once_the_chain_is
         assert service.custody.wallets.get(wallet.id).state is WalletState.FROZEN
         assert set(alarms(service)) == {"nonce-foreign"}
         for each in queued:
-            rejected = service.outgoing(each)
-            assert (rejected.state, rejected.nonce) == (TransactionState.REJECTED, None)
-            assert "may have been paid" in str(rejected.reason)
+            overtaken = service.outgoing(each)
+            assert (overtaken.state, overtaken.nonce) == (TransactionState.FAILED, None)
+            assert "may have been paid" in str(overtaken.reason)
         with pytest.raises(WalletFrozen):
             send(service, wallet, "more")
         assert service.custody.wallets.get(other.id).state is WalletState.OPEN
@@ -189,7 +189,7 @@ def test_o_03_a_wallet_that_its_owner_had_frozen_before_the_backup_pays_nothing_
     backup.restore()
     with backup.opened() as service:
         carry(service)
-        assert service.outgoing(queued).state is TransactionState.REJECTED
+        assert service.outgoing(queued).state is TransactionState.FAILED
         service.custody.wallets.unfreeze(wallet.id)
         carry(service)
         assert paid(service, before) == 1

@@ -279,6 +279,11 @@ def decode_erc20_transfer(data: bytes) -> tuple[bytes, int] | None:
     return to, int.from_bytes(data[36:], "big")
 
 
+def returns_false(data: bytes) -> bool:
+    """Whether an EIP-20 `transfer` said no by what it returned. One that returns nothing at all says nothing by that."""
+    return len(data) >= 32 and not any(data[:32])
+
+
 def decode_address_word(word: bytes) -> bytes | None:
     """The 20 bytes in an ABI word or log topic; None unless it is 32 bytes whose first 12 are zero."""
     return word[12:] if len(word) == 32 and word.startswith(bytes(12)) else None

@@ -21,6 +21,13 @@ class Refused:
 
 
 @attrs.frozen
+class Overtaken:
+    """The chain knows sends of its wallet that the books do not: this may be one of them, so it cannot be sent any more."""
+
+    reason: str
+
+
+@attrs.frozen
 class ApprovalExpired:
     """The quorum was not met in time."""
 
@@ -125,6 +132,7 @@ class NonceTakenForGood:
 Fact = (
     Approved
     | Refused
+    | Overtaken
     | ApprovalExpired
     | CancelAsked
     | SpeedUpAsked

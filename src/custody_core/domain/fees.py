@@ -22,6 +22,7 @@ from custody_core.domain.encoding import AccessList
 from custody_core.errors import FeeAboveCap, FeeUnavailable
 
 GWEI = 10**9
+ETHER = 10**18
 
 FEE_PER_GAS_SANE_MAX_WEI = 1_000_000 * GWEI
 """Above 10^6 gwei per gas a node is wrong or lying: the highest base fee in Ethereum's history is below a hundredth of it."""

@@ -36,6 +36,7 @@ from custody_core.domain.facts import (
     FoundStuck,
     NonceReserved,
     NonceTakenForGood,
+    Overtaken,
     Refused,
     ReplacementPlanned,
     SeenInBlock,
@@ -78,6 +79,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Fact], Edge]] = {
     State.QUEUED: {
         NonceReserved: Edge(State.PENDING_SIGNATURE, None, "the policy was asked again and still allows"),
         Refused: Edge(State.REJECTED, "rejected", "the policy in force now says no; nothing reached the chain"),
+        Overtaken: Edge(State.FAILED, "failed", "the books are older than the chain: it may have been paid already"),
         CancelAsked: Edge(State.CANCELLED, "cancelled", "no nonce is reserved yet"),
     },
     State.PENDING_SIGNATURE: {
@@ -199,7 +201,7 @@ def _wants_replacement(transaction: Transaction, attempt: Attempt, now: datetime
 
 def _apply(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
     match fact:
-        case Approved() | Refused() | ApprovalExpired() | CancelAsked() | SpeedUpAsked():
+        case Approved() | Refused() | Overtaken() | ApprovalExpired() | CancelAsked() | SpeedUpAsked():
             return _asked(transaction, fact, now)
         case NonceReserved() | ReplacementPlanned() | BytesStored() | AttemptSent() | FoundStuck() | FoundMoving():
             return _worked(transaction, fact, now)
@@ -212,13 +214,13 @@ def _apply(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
 
 
 def _asked(
-    transaction: Transaction, fact: Approved | Refused | ApprovalExpired | CancelAsked | SpeedUpAsked, now: datetime
+    transaction: Transaction, fact: Approved | Refused | Overtaken | ApprovalExpired | CancelAsked | SpeedUpAsked, now: datetime
 ) -> Transaction:
     """What people and policies say."""
     match fact:
         case Approved():
             return attrs.evolve(transaction, due_at=now)
-        case Refused(reason=reason):
+        case Refused(reason=reason) | Overtaken(reason=reason):
             return attrs.evolve(transaction, reason=reason)
         case ApprovalExpired():
             return transaction

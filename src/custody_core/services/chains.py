@@ -13,6 +13,7 @@ from custody_core.errors import InvalidStateTransition, NotFound
 from custody_core.ports import BlockTag, Found, Unit
 from custody_core.services.foreign_use import frozen_because
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, lease_of, record_audit, record_wallet
+from custody_core.services.rounds import wake_wallets
 
 
 @attrs.frozen
@@ -87,7 +88,7 @@ class Chains:
         """Takes the chain's word for what happened to wallets that were stopped because they were used elsewhere, on the word of
         an operator who has looked: their next nonce is after those that are used, and they may send again. The wallets.
 
-        What they had queued was rejected when that became final (`refuse_queued`).
+        What they had queued failed when that became final (`give_up_queued`).
 
         Raises `NotFound`; `InvalidStateTransition` while what was used is not final yet.
         """
@@ -102,6 +103,7 @@ class Chains:
             opened = [unfreeze(each, now=now) for each in stopped.values()]
             for wallet in opened:
                 record_wallet(self._kit, unit, wallet, "wallet.unfrozen", actor=actor, now=now)
+            wake_wallets(self._kit, unit, list(stopped), now)
             record_audit(self._kit, unit, now=now, actor=actor, action="chain.adopted", object_id=chain_text(chain_id))
             return opened
 

@@ -14,7 +14,7 @@ from custody_core.domain.fees import FeeQuote, default_cap, gas_limit_for, intri
 from custody_core.domain.tokens import Asset
 from custody_core.errors import CustodyError, FeeAboveCap, NodeUnavailable, SimulationReverted
 from custody_core.ports import Answer, Call, Found, Reverted
-from custody_core.services.kit import Kit
+from custody_core.services.kit import Kit, Limits
 from custody_core.services.market import RecentMarkets
 from custody_core.services.outcomes import outcome_of
 from custody_core.services.send_requests import SendRequest
@@ -57,10 +57,9 @@ def _estimate_on(kit: Kit, markets: RecentMarkets, chain_id: int, wanted: Sequen
     if isinstance(market, CustodyError):
         return [market for _ in wanted]
     caps = [outcome_of(partial(cap_for, kit, each.request, market)) for each in wanted]
-    calls = [_call(each) for each, cap in zip(wanted, caps, strict=True) if isinstance(cap, int)]
+    calls = [call_of(each) for each, cap in zip(wanted, caps, strict=True) if isinstance(cap, int)]
     tried = iter(zip(calls, kit.chain(chain_id).estimate_gas(calls) if calls else (), strict=True))
-    limit_max = kit.limits.gas_limit_max
-    return [outcome_of(partial(_estimate, cap, market, *next(tried), limit_max)) if isinstance(cap, int) else cap for cap in caps]
+    return [outcome_of(partial(_estimate, kit.limits, cap, market, *next(tried))) if isinstance(cap, int) else cap for cap in caps]
 
 
 def cap_for(kit: Kit, request: SendRequest, market: FeeQuote) -> int:
@@ -82,7 +81,19 @@ def require_below_ceiling(kit: Kit, fee_per_gas_max_wei: int) -> None:
         )
 
 
-def _call(wanted: Wanted) -> Call:
+def require_fee_below(limits: Limits, fee_max_wei: int) -> None:
+    """Raises `FeeAboveCap` where gas could cost more in all than the gas of any transaction of this service may."""
+    if fee_max_wei > limits.fee_max_wei:
+        raise FeeAboveCap(
+            "its gas could cost more in all than this service pays for one transaction; offer less per gas",
+            pointer="/fee/fee_per_gas_max_wei",
+            fee_wei=str(fee_max_wei),
+            fee_max_wei=str(limits.fee_max_wei),
+        )
+
+
+def call_of(wanted: Wanted) -> Call:
+    """What a send would put on the chain, to be tried out."""
     request, contract = wanted.request, wanted.asset.contract
     if contract is None:
         return Call(wanted.sender, request.to, request.amount, request.data, request.access_list)
@@ -90,13 +101,15 @@ def _call(wanted: Wanted) -> Call:
     return Call(wanted.sender, contract, 0, data, request.access_list)
 
 
-def _estimate(cap: int, market: FeeQuote, call: Call, answer: Answer[int | Reverted], gas_limit_max: int) -> Estimate:
+def _estimate(limits: Limits, cap: int, market: FeeQuote, call: Call, answer: Answer[int | Reverted]) -> Estimate:
     match answer:
         case Found(value=Reverted(reason=reason)):
             raise SimulationReverted(f"this would revert: {reason or 'no reason given'}", reason=reason or "")
         case Found(value=int(gas)) if gas < intrinsic_gas(call.data, call.access_list):
             raise NodeUnavailable("the node's estimate is below what any node takes; try again")
         case Found(value=int(gas)):
-            return Estimate(gas_limit_for(gas, limit_max=gas_limit_max), market, cap)
+            gas_limit = gas_limit_for(gas, limit_max=limits.gas_limit_max)
+            require_fee_below(limits, gas_limit * cap)
+            return Estimate(gas_limit, market, cap)
         case _:
             raise NodeUnavailable("the node does not say what this needs; try again")

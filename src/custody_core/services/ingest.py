@@ -25,7 +25,7 @@ from custody_core.domain.transaction import Attempt, AttemptKind, Inclusion, Sta
 from custody_core.domain.wallet import Wallet
 from custody_core.ports import Unit
 from custody_core.services.doubts import costs_too_much
-from custody_core.services.foreign_use import refuse_queued, stop_wallet
+from custody_core.services.foreign_use import give_up_queued, stop_wallet
 from custody_core.services.kit import (
     Kit,
     record_changes,
@@ -225,7 +225,7 @@ class Ingest:
         addresses = {use.address for use in uses}
         lines = {address: open_line(chain_id, address) for address in addresses} | dict(unit.nonce_lines(chain_id, addresses))
         unknown = {use.address for use in uses if use.nonce >= lines[use.address].next_nonce}
-        refuse_queued(self._kit, unit, chain_id, unknown, now)
+        give_up_queued(self._kit, unit, chain_id, unknown, now)
         for use in uses:
             lines[use.address] = moved_past(lines[use.address], use)
         unit.put_nonce_lines(list(lines.values()))

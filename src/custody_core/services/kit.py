@@ -17,7 +17,7 @@ from custody_core.domain import deposit as deposits
 from custody_core.domain import lifecycle
 from custody_core.domain.audit import AuditEvent, Event
 from custody_core.domain.chain import BlockRef
-from custody_core.domain.fees import GAS_LIMIT_MAX, GWEI
+from custody_core.domain.fees import ETHER, GAS_LIMIT_MAX, GWEI
 from custody_core.domain.ids import ENTROPY_BYTES, IdPrefix, make_id
 from custody_core.domain.nonce import IN_FLIGHT_MAX
 from custody_core.domain.resources import Resource, deposit_resource, transaction_resource, wallet_resource
@@ -53,6 +53,9 @@ class Limits:
     fee_per_gas_max_wei: int = 500 * GWEI
     """No transaction's cap is above this."""
 
+    fee_max_wei: int = ETHER
+    """No transaction's gas may cost more than this in all. Nodes commonly refuse to pass on more than one ether."""
+
     gas_limit_max: int = GAS_LIMIT_MAX
     """No transaction may use more gas: what a call needs above this is refused before anything is signed."""
 
@@ -78,6 +81,9 @@ class Limits:
 
     blocks_per_commit_max: int = 50
     """Blocks that one scan commits together."""
+
+    reconcile_requests_per_minute: int = 10
+    """How often a node is asked for balances, to compare them with the books all the time; of up to 100 balances each."""
 
     lease: timedelta = timedelta(seconds=20)
     """How long a follower leads, and a worker holds its rows, without another sign of life."""
@@ -169,6 +175,13 @@ def raise_alarm(kit: Kit, unit: Unit, *, now: datetime, code: str, object_id: st
     )
     record_audit(kit, unit, now=now, actor=SYSTEM_ACTOR, action="alarm.raised", object_id=object_id, detail={"code": code})
     kit.observer.trouble(code, detail)
+
+
+def clear_alarm(kit: Kit, unit: Unit, *, now: datetime, code: str, object_id: str, detail: str) -> None:
+    """An `alarm.cleared` event with its audit row: what an alarm was raised for is over."""
+    data: Resource = {"code": code, "object_id": object_id, "detail": detail}
+    record_event(kit, unit, now=now, type_="alarm.cleared", object_id=object_id, owner_id=None, data=data)
+    record_audit(kit, unit, now=now, actor=SYSTEM_ACTOR, action="alarm.cleared", object_id=object_id, detail={"code": code})
 
 
 def record_wallet(kit: Kit, unit: Unit, wallet: Wallet, event: str, *, actor: str, now: datetime) -> None:

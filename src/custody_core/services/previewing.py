@@ -7,15 +7,16 @@ from collections.abc import Mapping
 import attrs
 
 from custody_core.domain.addresses import require_recipient
+from custody_core.domain.encoding import returns_false
 from custody_core.domain.fees import Fees, FeeTier, first_fees, payment_cap
 from custody_core.domain.funds import shortfall
 from custody_core.domain.policy import Evaluation, Verdict, evaluate
 from custody_core.domain.tokens import Asset
 from custody_core.errors import SimulationReverted
-from custody_core.ports import Unit
+from custody_core.ports import Found, Unit
 from custody_core.services.accepting import policy_inputs
 from custody_core.services.call_requests import require_callable, token_at
-from custody_core.services.estimating import Estimate, Wanted, cap_for, estimate_sends
+from custody_core.services.estimating import Estimate, Wanted, call_of, cap_for, estimate_sends
 from custody_core.services.funds import available_for
 from custody_core.services.kit import Kit
 from custody_core.services.market import RecentMarkets
@@ -58,7 +59,7 @@ class Preview:
 def preview_send(kit: Kit, markets: RecentMarkets, request: SendRequest, owner_id: str | None) -> Preview:
     """What accepting `request` would come to. Raises what accepting raises, but for what the preview itself tells."""
 
-    def work(unit: Unit) -> tuple[Wanted, int, int, Evaluation]:
+    def work(unit: Unit) -> tuple[Wanted, int, int, Evaluation, int | None]:
         wallet = visible_wallet(unit, request.wallet_id, owner_id)
         tokens = tokens_for(unit, [request])
         asset = asset_of(request, tokens)
@@ -68,12 +69,13 @@ def preview_send(kit: Kit, markets: RecentMarkets, request: SendRequest, owner_i
             require_callable(request.to, request.data, managed=unit.wallets_by_address({request.to}), token=token)
         available, native = available_for(unit, wallet.id, asset)
         evaluation = evaluate(unit.active_policies(), policy_inputs(request, wallet, asset, token))
-        return Wanted(request, asset, wallet.address), available, native, evaluation
+        state = unit.chain(request.chain_id)
+        return Wanted(request, asset, wallet.address), available, native, evaluation, state.cursor.number if state else None
 
-    wanted, available, native, evaluation = kit.read(work)
+    wanted, available, native, evaluation, head = kit.read(work)
     market = markets.quote(request.chain_id)
     cap_wei = cap_for(kit, request, market)
-    tried = _tried(kit, markets, wanted) if shortfall(request.amount, 0, wanted.asset, available, native) is None else None
+    tried = _tried(kit, markets, wanted, head) if shortfall(request.amount, 0, wanted.asset, available, native) is None else None
     gas_limit = tried.gas_limit if isinstance(tried, Estimate) else None
     hold = None if gas_limit is None else gas_limit * cap_wei
     return Preview(
@@ -93,9 +95,19 @@ def preview_send(kit: Kit, markets: RecentMarkets, request: SendRequest, owner_i
     )
 
 
-def _tried(kit: Kit, markets: RecentMarkets, wanted: Wanted) -> Estimate | SimulationReverted:
+def _tried(kit: Kit, markets: RecentMarkets, wanted: Wanted, head: int | None) -> Estimate | SimulationReverted:
+    """The estimate, or why it would not do what it says. A token's `transfer` may say no without reverting (EIP-20)."""
     (found,) = estimate_sends(kit, markets, [wanted])
-    return found if isinstance(found, SimulationReverted) else value_of(found)
+    if isinstance(found, SimulationReverted):
+        return found
+    estimate = value_of(found)
+    if wanted.asset.contract is None or head is None:
+        return estimate
+    answer = kit.chain(wanted.request.chain_id).try_call(call_of(wanted), on_top_of=head)
+    if isinstance(answer, Found) and isinstance(answer.value, bytes) and returns_false(answer.value):
+        reason = "the token's contract says no to this transfer"
+        return SimulationReverted(reason, reason=reason)
+    return estimate
 
 
 def _simulation(tried: Estimate | SimulationReverted | None) -> Simulation | None:

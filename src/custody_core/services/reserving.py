@@ -31,7 +31,9 @@ from custody_core.services.market import market_now
 from custody_core.services.rounds import IN_FLIGHT_LIMIT, Outcome, Parked, save_step
 
 WOKEN_WITHIN = timedelta(minutes=10)
-"""How long a transaction waits at most for its wallet's turn to come to it. A block that takes an earlier one wakes the next."""
+"""How long a transaction waits at most for its wallet's turn to come to it. A block that takes an earlier one wakes the next, and
+whoever lifts a freeze the oldest.
+"""
 
 
 @attrs.frozen
@@ -156,7 +158,7 @@ class _Reservation:
         if transaction.owner_id in self._disabled:
             return decide(transaction, Refused("the owner is disabled"), self._now)
         if wallet.state is WalletState.FROZEN:
-            return Parked(transaction, WalletFrozen.code, "its wallet is frozen")
+            return Parked(transaction, WalletFrozen.code, "its wallet is frozen", wait=WOKEN_WITHIN)
         evaluation = evaluate(policies, _policy_inputs(transaction, self._called_token(transaction)))
         if evaluation.verdict is not Verdict.ALLOW:
             return decide(transaction, Refused("the policy in force does not allow it"), self._now)

@@ -7,7 +7,7 @@ others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 import attrs
@@ -70,6 +70,12 @@ def save_step(kit: Kit, claimed: Sequence[Transaction], step: Step) -> list[Tran
         return [change.transaction for change in changes]
 
     return kit.write(work)
+
+
+def wake_wallets(kit: Kit, unit: Unit, wallet_ids: Collection[str], now: datetime) -> None:
+    """Lets what these wallets have queued go on, on every chain."""
+    for chain_id in kit.chains:
+        unit.wake_queued(chain_id, wallet_ids, now=now)
 
 
 def _still_claimed(change: Change, until: datetime | None, now: datetime) -> Change:

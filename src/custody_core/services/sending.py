@@ -23,6 +23,7 @@ from custody_core.domain.facts import AttemptSent
 from custody_core.domain.lifecycle import Act, Change, decide, next_act
 from custody_core.domain.transaction import Transaction
 from custody_core.ports import BroadcastAnswer, BroadcastOutcome, Chain, Keys, Unit
+from custody_core.services.foreign_use import stop_overtaken
 from custody_core.services.kit import Kit, raise_alarm
 from custody_core.services.replacing import PROVIDER_FEE_CAP, replace_waiting
 from custody_core.services.reserving import reserve_nonces
@@ -41,10 +42,18 @@ class Sender:
     def __init__(self, kit: Kit, keys: Keys) -> None:
         self._kit = kit
         self._keys = keys
+        self._compared: set[int] = set()
 
     def advance(self, chain_id: int) -> int:
-        """One round: claims what is due, reserves, signs, sends. How many transactions it took up."""
+        """One round: claims what is due, reserves, signs, sends. How many transactions it took up.
+
+        The first one begins with a look whether these books are older than the chain, and goes no further before that is known.
+        """
         chain = self._kit.chain(chain_id)
+        if chain_id not in self._compared:
+            if not stop_overtaken(self._kit, chain):
+                return 0
+            self._compared.add(chain_id)
         now = self._kit.clock.now()
         claimed = self._claim(chain_id, now)
         by_act: dict[Act | None, list[Transaction]] = {act: [] for act in (*Act, None)}
@@ -52,8 +61,10 @@ class Sender:
             by_act[next_act(transaction, now)].append(transaction)
         reserved = reserve_nonces(self._kit, self._keys, chain, by_act[Act.RESERVE])
         replaced, unchanged = replace_waiting(self._kit, chain, by_act[Act.REPLACE])
-        signed = sign_planned(self._kit, self._keys, [*by_act[Act.SIGN], *reserved, *replaced])
-        self._broadcast(chain, [*by_act[Act.SEND], *unchanged, *signed])
+        planned = [*by_act[Act.SIGN], *reserved, *replaced]
+        signed = sign_planned(self._kit, self._keys, planned)
+        unsigned = {each.id: each for each in planned} | {each.id: None for each in signed}
+        self._broadcast(chain, [*by_act[Act.SEND], *unchanged, *signed], held_up=[each for each in unsigned.values() if each])
         return len(claimed)
 
     def _claim(self, chain_id: int, now: datetime) -> Sequence[Transaction]:
@@ -63,15 +74,23 @@ class Sender:
         until = now + self._kit.limits.lease
         return self._kit.write(lambda unit: unit.claim_due(chain_id=chain_id, now=now, until=until, limit=BATCH_MAX))
 
-    def _broadcast(self, chain: Chain, signed: Sequence[Transaction]) -> None:
-        """Sends the newest bytes of each, then notes that it tried. What the node said decides nothing."""
-        sendable = [(each, attempt) for each in signed if (attempt := each.newest_attempt) and attempt.raw]
+    def _broadcast(self, chain: Chain, signed: Sequence[Transaction], *, held_up: Sequence[Transaction]) -> None:
+        """Sends the newest bytes of each, then notes that it tried. What the node said decides nothing.
+
+        `held_up`: what could not be signed anew (its wallet is frozen, the signer is away). The bytes that it has had before are on
+        their way, and are kept there.
+        """
+        in_order = sorted(signed, key=lambda each: (each.sender, each.nonce or 0))  # a pool may refuse what comes before its turn
+        sendable = [(each, attempt) for each in in_order if (attempt := each.newest_attempt) and attempt.raw]
+        kept = [raw for each in held_up for raw in _earlier(each)]
         if not sendable:
+            if kept:
+                chain.broadcast(kept)
             return
         newest = [attempt.raw for _, attempt in sendable if attempt.raw]
         # Where a node passes on no fee as high as the newest attempt's, an earlier one may still be mined when the market falls.
         earlier = [raw for each, _ in sendable if each.parked_reason == PROVIDER_FEE_CAP for raw in _earlier(each)]
-        answers = chain.broadcast([*newest, *earlier])[: len(newest)]
+        answers = chain.broadcast([*newest, *earlier, *kept])[: len(newest)]
         for (transaction, _), answer in zip(sendable, answers, strict=True):
             if answer.outcome not in _IN_THE_POOL:
                 self._kit.observer.trouble(f"broadcast-{answer.outcome}", f"{transaction.id} is sent again later: {answer.detail}")

@@ -18,7 +18,7 @@ from custody_core.errors import InvalidStateTransition, NotFound, ValidationFail
 from custody_core.ports import MovementFilter, Unit
 from custody_core.services.acceptance import Acceptance
 from custody_core.services.checks import require_limit, require_moment
-from custody_core.services.estimating import require_below_ceiling
+from custody_core.services.estimating import require_below_ceiling, require_fee_below
 from custody_core.services.kit import Kit, record_changes
 from custody_core.services.previewing import Preview, preview_send
 from custody_core.services.replacing import require_dearer
@@ -186,6 +186,8 @@ class Transactions(Acceptance):
                 return transaction
             if CancelAsked not in TRANSITIONS[transaction.state]:
                 raise InvalidStateTransition(f"the transaction is {transaction.state}; it cannot be cancelled any more")
+            if is_raised:
+                require_fee_below(self._kit.limits, transaction.gas_limit * (fee_per_gas_max_wei or 0))
             change = decide(transaction, CancelAsked(fee_per_gas_max_wei), now)
             record_changes(self._kit, unit, [change], now=now, actor=actor or transaction.owner_id)
             return change.transaction

@@ -21,6 +21,7 @@ from custody_core.ports import BlockTag, Found, Unit
 from custody_core.services import idempotency
 from custody_core.services.checks import require_labels, require_limit, require_text
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_audit, record_wallet
+from custody_core.services.rounds import wake_wallets
 from custody_core.services.users import owner_named, require_enabled
 
 ROUTE = "POST /wallets"
@@ -249,6 +250,7 @@ class Wallets:
             now = self._kit.clock.now()
             opened = domain.unfreeze(visible_wallet(unit, wallet_id, owner_id, lock=True), now=now, by_owner=owner_id is not None)
             record_wallet(self._kit, unit, opened, "wallet.unfrozen", actor=actor, now=now)
+            wake_wallets(self._kit, unit, [opened.id], now)
             return opened
 
         return self._kit.write(work)

@@ -144,12 +144,14 @@ def _first_rows(custody: Custody, store: SqlStore, settings: Settings, keys: Ins
 def _limits(settings: Settings) -> Limits:
     return Limits(
         fee_per_gas_max_wei=settings.max_fee_per_gas_wei,
+        fee_max_wei=settings.max_fee_wei,
         gas_limit_max=settings.max_gas_limit,
         confirmations={chain.chain_id: chain.confirmations for chain in settings.chains},
         traces={chain.chain_id: chain.traces for chain in settings.chains},
         dust_wei=settings.dust_wei,
         cross_check_min_wei=settings.cross_check_min_wei,
         in_flight_max=settings.in_flight_max,
+        reconcile_requests_per_minute=settings.reconcile_requests_per_minute,
         key_pool_size=settings.key_pool_size,
     )
 

@@ -18,7 +18,7 @@ import attrs
 
 from custody_core import Traces
 from custody_core.domain.chain import chain_name
-from custody_core.domain.fees import GAS_LIMIT_MAX, GWEI, PLAIN_TRANSFER_GAS
+from custody_core.domain.fees import ETHER, GAS_LIMIT_MAX, GWEI, PLAIN_TRANSFER_GAS
 from custody_core.domain.nonce import IN_FLIGHT_MAX
 from custody_core.errors import CustodyError
 
@@ -71,8 +71,10 @@ class Settings:
     key_file: Path = Path("custody.key")
     scan_interval_s: float = 2.0
     max_fee_per_gas_wei: int = 500 * GWEI
+    max_fee_wei: int = ETHER
     max_gas_limit: int = GAS_LIMIT_MAX
     in_flight_max: int = IN_FLIGHT_MAX
+    reconcile_requests_per_minute: int = 10
     key_pool_size: int = 10
     dust_wei: int = 0
     cross_check_min_wei: int | None = None
@@ -286,6 +288,13 @@ def _natural(name: str, text: str) -> int:
     return int(text)
 
 
+def _per_minute(name: str, text: str) -> int:
+    number = _positive(name, text)
+    if number > 6_000:
+        raise ConfigurationError(f"{PREFIX}{name} is a number of requests between 1 and 6000")
+    return number
+
+
 def _seconds(name: str, text: str) -> float:
     try:
         seconds = float(text)
@@ -307,8 +316,10 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
     "KEY_FILE": _path,
     "SCAN_INTERVAL_S": _seconds,
     "MAX_FEE_PER_GAS_WEI": _positive,
+    "MAX_FEE_WEI": _positive,
     "MAX_GAS_LIMIT": _gas_limit,
     "IN_FLIGHT_MAX": _positive,
+    "RECONCILE_REQUESTS_PER_MINUTE": _per_minute,
     "KEY_POOL_SIZE": _positive,
     "DUST_WEI": _natural,
     "CROSS_CHECK_MIN_WEI": _natural,

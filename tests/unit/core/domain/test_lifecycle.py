@@ -61,6 +61,7 @@ def fact_for(kind: type[facts.Fact], transaction: Transaction) -> facts.Fact:
     newest_id = newest.id if newest else "att_none"
     made: dict[type[facts.Fact], facts.Fact] = {
         facts.Refused: facts.Refused("no"),
+        facts.Overtaken: facts.Overtaken("it may have been paid"),
         facts.NonceReserved: facts.NonceReserved(3, "dec_1", factories.attempt()),
         facts.ReplacementPlanned: facts.ReplacementPlanned(factories.attempt(fees=Fees(10**12, 10**10))),
         facts.BytesStored: facts.BytesStored(newest_id, b"\x02raw", factories.hash32()),

@@ -14,6 +14,8 @@ from custody_core.domain.encoding import FeeMarketTransaction, erc20_transfer_ca
 from custody_core.domain.fees import GWEI
 from custody_core.domain.transaction import AttemptKind, AttemptState, Stuck
 from custody_core.domain.wallet import WalletState
+from custody_core.ports import Keys
+from custody_core.services.sending import Sender
 from tests.support import factories
 from tests.unit.core.services.bench import FINALITY, Bench, contract_of
 
@@ -22,11 +24,15 @@ STRANGER = factories.address(0xE001)
 
 def sign_elsewhere(bench: Bench, wallet: Wallet, unsigned: FeeMarketTransaction) -> None:
     """The same key signs, and these books do not hear of it."""
-    kit = bench.custody._kit
-    assert kit.keys is not None
-    with kit.store.reading() as unit:
+    with bench.custody._kit.store.reading() as unit:
         key = unit.sealed_keys([wallet.id])[wallet.id]
-    bench.chain.broadcast([kit.keys.sign(AuthorisedPayment(wallet.id, "dec_lost", unsigned), key).raw])
+    bench.chain.broadcast([require_keys(bench).sign(AuthorisedPayment(wallet.id, "dec_lost", unsigned), key).raw])
+
+
+def require_keys(bench: Bench) -> Keys:
+    keys = bench.custody._kit.keys
+    assert keys is not None
+    return keys
 
 
 def fields(bench: Bench, **changes: Any) -> FeeMarketTransaction:
@@ -154,6 +160,25 @@ def test_tokens_that_somebody_else_moved_are_booked(bench: Bench) -> None:
     bench.blocks(FINALITY + 1)
     assert bench.balance(wallet, "usdc").available == 30
     bench.require_sound()
+
+
+def test_o_03_books_that_are_older_than_the_chain_are_found_out_when_work_begins(bench: Bench) -> None:
+    """Before anything is claimed, and although the blocks that tell it are not followed yet."""
+    wallet, other = bench.wallet(wei=ether("1")), bench.wallet("bob", wei=ether("1"))
+    for each in (wallet, other):
+        bench.send(each)
+    bench.settle()
+    sign_elsewhere(bench, wallet, fields(bench, nonce=1))
+    bench.chain.mine()
+    restarted = Sender(bench.custody._kit, require_keys(bench))
+    bench.chain.fail_next("known_nonces")
+    assert bench.send(other).state is TransactionState.QUEUED
+    assert restarted.advance(bench.chain.chain_id) == 0, "what nobody answered is asked again"
+    assert bench.custody.wallets.get(wallet.id).state is WalletState.OPEN
+    assert restarted.advance(bench.chain.chain_id) == 1
+    assert bench.custody.wallets.get(wallet.id).state is WalletState.FROZEN
+    assert bench.custody.wallets.get(other.id).state is WalletState.OPEN
+    assert bench.alarms() == ["nonce-foreign"]
 
 
 # Cancelling above the cap

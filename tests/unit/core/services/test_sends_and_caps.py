@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from custody_core import NodeUnavailable, TransactionState, ether
+from custody_core import FeeAboveCap, Limits, NodeUnavailable, TransactionState, ether
 from custody_core.domain.encoding import decode_signed
 from custody_core.domain.fees import GWEI
 from custody_core.domain.transaction import AttemptKind
 from custody_core.ports import Found
-from tests.unit.core.services.bench import FINALITY, FRIEND, Bench
+from tests.unit.core.services.bench import FINALITY, FRIEND, Bench, opened
 
 
 def test_above_its_cap_a_send_waits_without_a_nonce_and_others_go_first(bench: Bench) -> None:
@@ -69,3 +69,49 @@ def test_an_estimate_below_what_any_node_takes_is_no_answer(bench: Bench, monkey
     with pytest.raises(NodeUnavailable):
         bench.send(wallet, 40, asset="usdc")
     assert bench.send(wallet, 1, to=FRIEND).gas_limit == 21_000
+
+
+def test_gas_that_could_cost_more_in_all_than_one_transaction_may_is_refused() -> None:
+    limit_wei = 21_000 * 50 * GWEI
+    with opened(limits=Limits(key_pool_size=3, fee_max_wei=limit_wei)) as bench:
+        wallet = bench.wallet(wei=ether("1"))
+        with pytest.raises(FeeAboveCap) as refusal:
+            bench.send(wallet, 1, fee_per_gas_max_wei=50 * GWEI + 1)
+        assert refusal.value.extra["fee_max_wei"] == str(limit_wei)
+        made = bench.send(wallet, 1, fee_per_gas_max_wei=50 * GWEI)
+        bench.rounds()
+        with pytest.raises(FeeAboveCap):
+            bench.custody.transactions.cancel(made.id, fee_per_gas_max_wei=50 * GWEI + 1)
+
+
+# Frozen
+
+
+def test_a_frozen_wallet_signs_nothing_new_and_keeps_what_it_has_signed_on_its_way(bench: Bench) -> None:
+    """A dearer payment was planned, and the freeze came before its signature: the first one's bytes are offered on."""
+    wallet = bench.wallet(wei=ether("1"))
+    bench.chain.drop_broadcasts(2)
+    made = bench.send(wallet, ether("0.5"))
+    bench.rounds(seconds=91)
+    bench.custody.wallets.freeze(wallet.id, reason="lost phone")
+    bench.rounds(3, seconds=31)
+    waiting = bench.transaction(made.id)
+    assert ([each.raw is None for each in waiting.attempts], waiting.parked_reason) == ([False, True], "wallet-frozen")
+    assert list(bench.chain.pool) == [waiting.attempts[0].hash]
+    bench.blocks(FINALITY + 1)
+    assert bench.transaction(made.id).state is TransactionState.COMPLETED
+    bench.require_sound()
+
+
+def test_what_a_freeze_held_up_goes_on_at_once_when_it_is_lifted(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    made = bench.send(wallet)
+    bench.custody.wallets.freeze(wallet.id, reason="lost phone")
+    bench.rounds(3, seconds=31)
+    before = bench.transaction(made.id)
+    assert (before.state, before.parked_reason) == (TransactionState.QUEUED, "wallet-frozen")
+    bench.rounds(5, seconds=31)
+    assert bench.transaction(made.id).version == before.version, "nobody looks at it again and again meanwhile"
+    bench.custody.wallets.unfreeze(wallet.id)
+    bench.rounds()
+    assert bench.transaction(made.id).state is TransactionState.BROADCASTING
