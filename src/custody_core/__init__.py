@@ -48,7 +48,8 @@ from custody_core.errors import (
 )
 from custody_core.services.kit import Limits, Traces
 from custody_core.services.previewing import Preview
-from custody_core.services.reconciliation import Check, Reconciliation
+from custody_core.services.reconciliation import Reconciliation
+from custody_core.services.verdicts.verdict import Check
 
 __all__ = [
     "Address",

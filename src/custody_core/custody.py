@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 import attrs
 
 from custody_core.domain.ids import ENTROPY_BYTES
+from custody_core.domain.resources import Resource
 from custody_core.ports import Chain, Clock, Entropy, Keys, Observer, Store, Unit
 from custody_core.services import idempotency
 from custody_core.services.api_keys import ApiKeys
@@ -18,9 +20,13 @@ from custody_core.services.chains import Chains
 from custody_core.services.following import Follower, Round
 from custody_core.services.kit import Kit, Limits
 from custody_core.services.policies import Policies
+from custody_core.services.reconciler import Pace, Reconciler
 from custody_core.services.reconciliation import Reconciliation, reconcile
+from custody_core.services.reconciliation import latest as latest_verdicts
 from custody_core.services.sealing import Audit, Events, Sealer
 from custody_core.services.sending import Sender
+from custody_core.services.statements import Statements
+from custody_core.services.suspense import Suspense
 from custody_core.services.tokens import Tokens
 from custody_core.services.transactions import Transactions
 from custody_core.services.users import Users
@@ -96,10 +102,13 @@ class Custody:
         self.tokens = Tokens(self._kit)
         self.policies = Policies(self._kit)
         self.chains = Chains(self._kit)
+        self.suspense = Suspense(self._kit)
+        self.statements = Statements(self._kit)
         self.events = Events(self._kit)
         self.audit = Audit(self._kit)
         holder = entropy.random_bytes(ENTROPY_BYTES).hex()
         self._followers = {chain_id: Follower(self._kit, chain_id, holder=holder) for chain_id in chains}
+        self._reconcilers = {chain_id: Reconciler(self._kit, chain_id, holder=holder) for chain_id in chains}
         self._sender = Sender(self._kit, keys) if keys is not None else None
         self._sealer = Sealer(self._kit, holder=holder)
         self.background_works = False
@@ -111,12 +120,14 @@ class Custody:
         return tuple(self._followers)
 
     def tick(self) -> Tick:
-        """One round of all the background work: make wallets ahead, follow every chain, carry due transactions, seal the audit
-        trail.
+        """One round of all the background work: make wallets ahead, follow every chain, carry due transactions, compare some
+        wallets with the chain, seal the audit trail.
         """
         made = self.make_ready()
         followed = {chain_id: self.follow(chain_id) for chain_id in self._followers}
         advanced = sum(self.advance(chain_id) for chain_id in self._followers)
+        for chain_id in self._followers:
+            self.compare(chain_id)
         return Tick(followed, advanced, made, self.seal())
 
     def make_ready(self) -> int:
@@ -135,6 +146,17 @@ class Custody:
         self._kit.require_own_transactions()
         return self._sender.advance(chain_id) if self._sender else 0
 
+    def compare(self, chain_id: int) -> int:
+        """Compares the books of the next wallets with one chain, if that is due; how many."""
+        self._kit.require_own_transactions()
+        return self._reconcilers[chain_id].run()
+
+    def pace(self, chain_id: int) -> tuple[Pace, timedelta | None]:
+        """How far the comparison with one chain has come, and how long one pass over all wallets takes, if that is known."""
+        reconciler = self._reconcilers[chain_id]
+        pace = reconciler.pace()
+        return pace, reconciler.period(pace)
+
     def seal(self) -> int:
         """Numbers and links committed audit rows and events; how many audit rows."""
         self._kit.require_own_transactions()
@@ -144,11 +166,18 @@ class Custody:
         """Gives up what this process leads, so that the next one need not wait for its leases to end. For those who stop."""
         for follower in self._followers.values():
             follower.step_down()
+        for reconciler in self._reconcilers.values():
+            reconciler.step_down()
         self._sealer.step_down()
 
     def reconcile(self) -> Reconciliation:
-        """Checks every promise that a running system can check."""
+        """Checks every promise that a running system can check. What the chain has more than the books goes into suspense."""
+        self._kit.require_own_transactions()
         return reconcile(self._kit)
+
+    def latest_reconciliation(self) -> Resource:
+        """The verdicts of the last `reconcile`, in their public form, with its times. Raises `NotFound` before there was one."""
+        return latest_verdicts(self._kit)
 
     def once(
         self, act: Callable[[], Mapping[str, object]], *, caller_id: str, route: str, key: str, body: Mapping[str, object]

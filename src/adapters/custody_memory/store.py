@@ -21,13 +21,16 @@ from custody_memory.deposits import DepositRows
 from custody_memory.nonces import NonceRows
 from custody_memory.outflows import OutflowRows
 from custody_memory.records import RecordRows
+from custody_memory.review import ReviewRows
 from custody_memory.tables import Committed, Tables
 from custody_memory.transactions import TransactionRows
 from custody_memory.users import UserRows
 from custody_memory.wallets import WalletRows
 
 
-class MemoryUnit(UserRows, WalletRows, TransactionRows, NonceRows, OutflowRows, DepositRows, ChainRows, BookRows, RecordRows):
+class MemoryUnit(
+    UserRows, WalletRows, TransactionRows, NonceRows, OutflowRows, DepositRows, ChainRows, BookRows, RecordRows, ReviewRows
+):
     """One transaction on tables in memory (`custody_core.ports.Unit`)."""
 
     def __init__(self, tables: Tables) -> None:

@@ -21,6 +21,9 @@ T = TypeVar("T")
 LIST_MAX = 900
 """The most values in one IN list: SQLite takes 999 parameters in its smallest build."""
 
+STREAMED_ROWS = 2_000
+"""How many rows of a stream are held at a time."""
+
 _COUNTED = {"preserve_rowcount": True}
 """SQLAlchemy forgets how many rows an INSERT made, unless told not to."""
 
@@ -52,6 +55,14 @@ class Session:
     def row(self, query: Executable, values: Values | None = None) -> Row[Any] | None:
         """The first row of a query, None without one."""
         return self._run(query, values).first()
+
+    def stream(self, query: Executable) -> Iterator[Row[Any]]:
+        """The rows of a query, a few at a time, however many there are: the database keeps the rest. Read it to its end."""
+        try:
+            yield from self.connection.execute(query, execution_options={"yield_per": STREAMED_ROWS})
+        except DBAPIError as error:
+            self.refused = True
+            raise translate(error) from error
 
     def rows_in(self, query: Select[Any], column: Any, wanted: Iterable[Any]) -> Iterator[Row[Any]]:
         """The rows of `query` whose `column` is one of `wanted`, however many those are."""

@@ -30,12 +30,15 @@ from custody_sql.units.deposits import DepositRows
 from custody_sql.units.nonces import NonceRows
 from custody_sql.units.outflows import OutflowRows
 from custody_sql.units.records import RecordRows
+from custody_sql.units.review import ReviewRows
 from custody_sql.units.transactions import TransactionRows
 from custody_sql.units.users import UserRows
 from custody_sql.units.wallets import WalletRows
 
 
-class SqlUnit(UserRows, WalletRows, TransactionRows, NonceRows, OutflowRows, DepositRows, ChainRows, BookRows, RecordRows):
+class SqlUnit(
+    UserRows, WalletRows, TransactionRows, NonceRows, OutflowRows, DepositRows, ChainRows, BookRows, RecordRows, ReviewRows
+):
     """One transaction on a database (`custody_core.ports.Unit`)."""
 
     def __init__(self, session: Session) -> None:

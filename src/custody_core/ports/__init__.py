@@ -29,12 +29,14 @@ from custody_core.ports.keys import Keys, SignedTransaction
 from custody_core.ports.store import Store, Unit
 from custody_core.ports.units.movements import EVERY_MOVEMENT, MovementFilter
 from custody_core.ports.units.records import AuditHead, IdempotencyRecord
+from custody_core.ports.units.review import AccountSum, EntryFilter, RowCounts, SuspenseLine
 from custody_core.ports.world import Clock, Entropy, Observer
 
 __all__ = [
     "EVERY_MOVEMENT",
     "Absent",
     "AccountState",
+    "AccountSum",
     "Answer",
     "AuditHead",
     "BlockTag",
@@ -45,14 +47,17 @@ __all__ = [
     "Clock",
     "Doubt",
     "Entropy",
+    "EntryFilter",
     "Found",
     "IdempotencyRecord",
     "Keys",
     "MovementFilter",
     "Observer",
     "Reverted",
+    "RowCounts",
     "SignedTransaction",
     "Store",
+    "SuspenseLine",
     "Unit",
     "Unknown",
     "Witness",

@@ -11,6 +11,7 @@ from custody_core.ports.units.deposits import DepositUnit
 from custody_core.ports.units.nonces import NonceUnit
 from custody_core.ports.units.outflows import OutflowUnit
 from custody_core.ports.units.records import RecordUnit
+from custody_core.ports.units.review import ReviewUnit
 from custody_core.ports.units.transactions import TransactionUnit
 from custody_core.ports.units.users import UserUnit
 from custody_core.ports.units.wallets import WalletUnit
@@ -26,6 +27,7 @@ class Unit(
     ChainUnit,
     BookUnit,
     RecordUnit,
+    ReviewUnit,
     Protocol,
 ):
     """One database transaction: everything in it is committed together or not at all.

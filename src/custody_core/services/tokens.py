@@ -80,12 +80,20 @@ class Tokens:
         return self._kit.read(lambda unit: unit.tokens(chain_id))
 
     def _set_state(self, unit: Unit, token: Token, state: TokenState, actor: str, now: datetime) -> Token:
-        if token.state is state:
-            return token
-        changed = attrs.evolve(token, state=state, version=token.version + 1)
-        unit.save_token(changed)
-        record_audit(self._kit, unit, now=now, actor=actor, action=f"token.{state}", object_id=token.id)
-        return changed
+        return set_token_state(self._kit, unit, token, state, actor=actor, now=now)
+
+
+def set_token_state(
+    kit: Kit, unit: Unit, token: Token, state: TokenState, *, actor: str, now: datetime, reason: str | None = None
+) -> Token:
+    """The token in that state, saved with its audit row; as it is where that is its state already."""
+    if token.state is state:
+        return token
+    changed = attrs.evolve(token, state=state, version=token.version + 1)
+    unit.save_token(changed)
+    detail = {"reason": reason} if reason else {}
+    record_audit(kit, unit, now=now, actor=actor, action=f"token.{state}", object_id=token.id, detail=detail)
+    return changed
 
 
 def _require_token(chain: Chain, contract: Address) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from custody_app import doctor_sends
+from custody_app import doctor_books, doctor_sends
 from custody_app.bootstrap import newest_traced, open_database, open_node, open_service
 from custody_app.bootstrap_keys import check_key_file
 from custody_app.config import ChainSettings, Settings
@@ -55,6 +55,7 @@ def settings_shown(settings: Settings) -> Mapping[str, object]:
         "key_file": str(settings.key_file),
         "scan_interval_s": settings.scan_interval_s,
         "max_fee_per_gas_wei": str(settings.max_fee_per_gas_wei),
+        "reconcile_requests_per_minute": settings.reconcile_requests_per_minute,
         "key_pool_size": settings.key_pool_size,
         "dust_wei": str(settings.dust_wei),
     }
@@ -117,6 +118,7 @@ def _service(settings: Settings) -> Iterator[Finding]:
             yield _wallets_ready(opened.custody)
             yield from doctor_sends.stopped(opened.custody.chains.stopped_wallets())
             yield from doctor_sends.waiting(opened.custody, datetime.now(UTC))
+            yield from doctor_books.examined(opened.custody, datetime.now(UTC))
             yield _audit_trail(opened.custody)
     except CustodyError as problem:
         yield Finding("service", False, problem.detail)

@@ -23,6 +23,9 @@ from custody_core.services.sending import BATCH_MAX
 SENDING_INTERVAL_S = 0.25
 """How often due transactions are looked for: what a send waits at most before it is on its way."""
 
+COMPARING_INTERVAL_S = 1.0
+"""How often it is looked whether the next wallets are to be compared with the chain; the budget of requests says when they are."""
+
 POOL_INTERVAL_S = 5.0
 SEALING_INTERVAL_S = 1.0
 
@@ -43,12 +46,13 @@ class Scanner:
         self._observer = observer
         self._is_ending = False
         chain_ids = custody.chain_ids
-        executor = ThreadPoolExecutor(max_workers=2 * len(chain_ids) + 2)
+        executor = ThreadPoolExecutor(max_workers=3 * len(chain_ids) + 2)
         self._scheduler = BackgroundScheduler(
             executors={"default": executor}, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
         for chain_id in chain_ids:
             self._every(scan_interval_s, f"follow eip155:{chain_id}", partial(custody.follow, chain_id))
+            self._every(COMPARING_INTERVAL_S, f"compare with eip155:{chain_id}", partial(custody.compare, chain_id))
             self._every(SENDING_INTERVAL_S, f"send eip155:{chain_id}", partial(self._carry, chain_id))
         self._every(POOL_INTERVAL_S, "make wallets ahead", custody.make_ready)
         self._every(SEALING_INTERVAL_S, "seal the audit trail", custody.seal)

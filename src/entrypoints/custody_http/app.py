@@ -26,7 +26,7 @@ from custody_http.errors import problem_of
 from custody_http.health import Readiness
 from custody_http.metrics import Metrics
 from custody_http.parse import BODY_BYTES_MAX, read_body, read_query, require_decodable
-from custody_http.present import answer, problem_answer
+from custody_http.present import CSV, JSON, answer, problem_answer, text_answer
 from custody_http.registry import Access, Call, KeyRule, Reach, Route
 from custody_http.repeating import answer_to
 from custody_http.routes import ROUTES
@@ -98,10 +98,13 @@ def _view(route: Route, custody: Custody, credentials: Credentials, cursors: Cur
                 query=query,
                 body=body,
                 key=_idempotency_key(route.key),
+                prefers_csv=request.accept_mimetypes.best_match([JSON, CSV]) == CSV,
             )
         )
         if route.method == "DELETE":
             credentials.forget()
+        if reply.text is not None:
+            return text_answer(reply.text.content, media_type=reply.text.media_type, status=reply.status, headers=reply.headers)
         return answer({**reply.resource, **reply.shown_once}, status=reply.status, headers=reply.headers)
 
     return view

@@ -9,7 +9,8 @@ node is asked.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -19,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from custody_core import Custody
 from custody_core.domain.resources import chain_text
+from custody_core.services.reconciler import Pace
 
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -68,6 +70,8 @@ class _Books(Collector):
         up = GaugeMetricFamily("custody_database_up", "Whether the database answers.")
         try:
             ready, states = self._custody.wallets.pool_size(), self._custody.chains.states()
+            paces = {chain_id: self._custody.pace(chain_id) for chain_id in self._custody.chain_ids}
+            in_suspense = self._custody.suspense.count()
         except Exception:  # noqa: BLE001 - that it does not answer is the measurement
             up.add_metric([], 0)
             yield up
@@ -88,3 +92,27 @@ class _Books(Collector):
             at.add_metric(name, state.cursor.timestamp.timestamp())
             halted.add_metric(name, int(state.halted_reason is not None))
         yield from (followed, final, at, halted)
+        yield from _comparison(paces)
+        suspense = GaugeMetricFamily("custody_suspense_accounts", "Accounts that hold what nothing explains.")
+        suspense.add_metric([], in_suspense)
+        yield suspense
+
+
+def _comparison(paces: Mapping[int, tuple[Pace, timedelta | None]]) -> Iterator[Metric]:
+    """How often the books are compared with each chain, and what the last whole pass found."""
+    period = GaugeMetricFamily(
+        "custody_reconcile_period_seconds", "How long comparing all wallets with the chain takes.", labels=["chain"]
+    )
+    ended = GaugeMetricFamily("custody_reconcile_last_pass_timestamp_seconds", "When all were last compared.", labels=["chain"])
+    wallets = GaugeMetricFamily("custody_reconcile_last_pass_wallets", "How many those were.", labels=["chain"])
+    violations = GaugeMetricFamily(
+        "custody_reconcile_last_pass_violations", "Balances that differ and are not booked, or were not told.", labels=["chain"]
+    )
+    for chain_id, (pace, length) in paces.items():
+        name = [chain_text(chain_id)]
+        if pace.last is not None and pace.last_ended_at is not None and length is not None:
+            period.add_metric(name, length.total_seconds())
+            ended.add_metric(name, pace.last_ended_at.timestamp())
+            wallets.add_metric(name, pace.last.wallets)
+            violations.add_metric(name, pace.last.violations)
+    yield from (period, ended, wallets, violations)

@@ -12,12 +12,20 @@ from custody_core.domain.resources import Resource, user_resource
 from custody_http.errors import Problem
 
 JSON = "application/json"
+CSV = "text/csv"
 PROBLEM_JSON = "application/problem+json"
 
 
 def answer(resource: Mapping[str, object], *, status: int, headers: Mapping[str, str], mimetype: str = JSON) -> Response:
     """A JSON answer."""
     response = Response(msgspec.json.encode(resource), status=status, mimetype=mimetype)
+    response.headers.update(dict(headers))
+    return response
+
+
+def text_answer(content: str, *, media_type: str, status: int, headers: Mapping[str, str]) -> Response:
+    """An answer in UTF-8 text that is not JSON."""
+    response = Response(content.encode(), status=status, content_type=f"{media_type}; charset=utf-8")
     response.headers.update(dict(headers))
     return response
 

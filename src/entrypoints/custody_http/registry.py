@@ -54,6 +54,14 @@ class KeyRule(Enum):
 
 
 @attrs.frozen
+class Text:
+    """An answer that is not JSON."""
+
+    content: str
+    media_type: str
+
+
+@attrs.frozen
 class Reply:
     """An answer that is not a problem."""
 
@@ -62,6 +70,8 @@ class Reply:
     headers: Mapping[str, str] = attrs.field(factory=dict)
     shown_once: Mapping[str, object] = attrs.field(factory=dict, repr=False)
     """Secret members of the first answer. They are kept nowhere; where the answer is repeated they are null."""
+    text: Text | None = None
+    """What is answered in place of the resource."""
 
 
 @attrs.frozen(kw_only=True)
@@ -99,6 +109,8 @@ class Call:
     query: Any
     body: Any
     key: str | None
+    prefers_csv: bool = False
+    """Whether the client would rather have CSV than JSON, where a route has both."""
 
     @property
     def owner(self) -> str | None:

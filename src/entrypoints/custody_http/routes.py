@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from custody_http.api import account, feeds, rules, tokens, transactions, wallets
+from custody_http.api import account, books, feeds, rules, tokens, transactions, wallets
 from custody_http.registry import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -13,5 +13,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *transactions.ROUTES,
     *tokens.ROUTES,
     *account.ROUTES,
+    *books.ROUTES,
     *feeds.ROUTES,
 )

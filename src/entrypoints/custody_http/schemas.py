@@ -86,6 +86,32 @@ class EventsQuery(Schema):
     limit: Limit = 50
 
 
+class LedgerEntriesQuery(PageQuery):
+    """`GET /ledger-entries`."""
+
+    wallet_id: str | None = None
+    chain: ChainText | None = None
+    asset: str | None = None
+    since: MomentText | None = field(default=None, name="from")
+    until: MomentText | None = field(default=None, name="to")
+
+
+class StatementQuery(Schema):
+    """`GET /statements`: what was posted at `from` or later and before `to`. Without them, all until now."""
+
+    wallet_id: str
+    since: MomentText | None = field(default=None, name="from")
+    until: MomentText | None = field(default=None, name="to")
+    format: Literal["json", "csv"] | None = None
+
+
+class BalanceHistoryQuery(PageQuery):
+    """`GET /wallets/{id}/balance-history`."""
+
+    asset: str = "eth"
+    chain: ChainText | None = None
+
+
 # Bodies
 
 

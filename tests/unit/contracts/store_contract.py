@@ -9,6 +9,7 @@ from tests.unit.contracts.store.books import BookContract
 from tests.unit.contracts.store.chains import ChainContract
 from tests.unit.contracts.store.deposits import DepositContract
 from tests.unit.contracts.store.records import RecordContract
+from tests.unit.contracts.store.review import ReviewContract
 from tests.unit.contracts.store.transactions import TransactionContract
 from tests.unit.contracts.store.units import UnitContract
 from tests.unit.contracts.store.users import UserContract
@@ -16,6 +17,14 @@ from tests.unit.contracts.store.wallets import WalletContract
 
 
 class StoreContract(
-    UnitContract, UserContract, WalletContract, TransactionContract, DepositContract, ChainContract, BookContract, RecordContract
+    UnitContract,
+    UserContract,
+    WalletContract,
+    TransactionContract,
+    DepositContract,
+    ChainContract,
+    BookContract,
+    RecordContract,
+    ReviewContract,
 ):
     """All of it."""

@@ -19,6 +19,7 @@ from custody_sql.tables.base import (
     IS_CONFIRMING,
     IS_FROZEN,
     IS_QUEUED,
+    IS_SUSPENSE,
     IS_UNSETTLED,
     metadata,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "IS_CONFIRMING",
     "IS_FROZEN",
     "IS_QUEUED",
+    "IS_SUSPENSE",
     "IS_UNSETTLED",
     "accounts",
     "api_keys",

@@ -23,6 +23,7 @@ IS_CANONICAL = text("NOT reverted")
 IS_FROZEN = text("state = 'frozen'")
 IS_ACTIVE = text("active")
 IS_UNSETTLED = text("NOT settled")
+IS_SUSPENSE = text("kind = 'suspense'")
 """Conditions of partial indexes, written in queries word for word: that is how a planner recognises the index."""
 
 

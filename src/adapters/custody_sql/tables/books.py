@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Integer, Table
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, Table
 from sqlalchemy import PrimaryKeyConstraint as PrimaryKey
 from sqlalchemy import UniqueConstraint as Unique
 
 from custody_sql.tables.base import (
+    IS_SUSPENSE,
     metadata,
     partial,
     references,
@@ -33,6 +34,7 @@ accounts = Table(
     ),
     partial("uq_accounts_of_wallet", "wallet_id", "chain_id", "asset", "kind", where="wallet_id IS NOT NULL", unique=True),
     partial("uq_accounts_of_system", "chain_id", "asset", "kind", where="wallet_id IS NULL", unique=True),
+    partial("ix_accounts_suspense", "id", where=IS_SUSPENSE),
 )
 
 posting_groups = Table(
@@ -60,5 +62,6 @@ postings = Table(
         ["reference", "reason"], ["posting_groups.reference", "posting_groups.reason"], deferrable=True, initially="DEFERRED"
     ),
     CheckConstraint("CAST(delta AS TEXT) <> '0'", name="moves_something"),
+    Index("ix_postings_account_id", "account_id"),
     sqlite_with_rowid=False,
 )

@@ -30,9 +30,9 @@ def books() -> Iterator[Custody]:
 
 
 @contextmanager
-def books_and_nodes() -> Iterator[Custody]:
+def books_and_nodes(observer: Observer | None = None) -> Iterator[Custody]:
     """The service for what needs the chain's answer: no key material; each node must be the right one."""
-    with open_service(require_chains(settings_now()), observer=QuietObserver(), with_keys=False) as opened:
+    with open_service(require_chains(settings_now()), observer=observer or QuietObserver(), with_keys=False) as opened:
         yield _for_commands(opened)
 
 

@@ -11,6 +11,8 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from custody_app.observers import QuietObserver
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 BAR_WIDTH = 20
@@ -108,6 +110,23 @@ class LiveLine:
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
+
+
+class BarObserver(QuietObserver):
+    """Shows progress as a bar, on a terminal, and no trouble: the command's answer tells of that."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._line = LiveLine(stream)
+        self._stream = stream
+
+    def progress(self, what: str, *, done: int, total: int) -> None:
+        """Moves the bar."""
+        self._line.update(f"{bar(done, total, self._stream)} {what}")
+
+    def clear(self) -> None:
+        """Takes the bar away, for whoever writes next."""
+        self._line.clear()
 
 
 def _cell(value: object) -> str:

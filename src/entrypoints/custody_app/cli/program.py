@@ -26,6 +26,8 @@ _COMMANDS: Mapping[str, str] = {
     "apikey": "make, list, revoke API keys",
     "chain": "see how far each chain is followed; resume a halted one",
     "reconcile": "check the books against themselves and against the chain",
+    "suspense": "see what an address holds and nothing explains, and give it to its owner",
+    "statement": "print what moved in a wallet's books, with opening and closing balances",
     "audit": "check the audit trail",
     "doctor": "see whether all is well, and what to do where it is not",
     "db": "prepare the database for this version, or check that it is",

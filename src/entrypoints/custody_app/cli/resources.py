@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from custody_core import BlockRef, Custody, Deposit, Reconciliation, Transaction
+from custody_core import BlockRef, Custody, Deposit, Transaction
 from custody_core.domain.resources import (
     Resource,
     attempt_resource,
     balance_resource,
-    block_resource,
-    chain_text,
     wallet_resource,
 )
 from custody_core.services.resources import movement_resource
@@ -34,13 +32,3 @@ def wallet_with_balances(custody: Custody, wallet_id: str, *, live: bool) -> Res
     wallet = custody.wallets.get(wallet_id)
     balances = custody.wallets.balances(wallet.id, live=live)
     return {**wallet_resource(wallet), "balances": [balance_resource(each) for each in balances]}
-
-
-def reconciliation_resource(found: Reconciliation) -> Resource:
-    """The verdicts. `block` is the final block at which the books were compared; by chain id where there are several chains."""
-    blocks = {chain_text(chain_id): block_resource(block) for chain_id, block in found.blocks.items()}
-    return {
-        "ok": found.ok,
-        "block": next(iter(blocks.values())) if len(blocks) == 1 else blocks,
-        "checks": [{"id": check.id, "ok": check.ok, "violations": list(check.violations)} for check in found.checks],
-    }

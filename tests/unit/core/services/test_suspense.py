@@ -1,0 +1,252 @@
+"""What an address holds and nothing explains: found, kept apart, explained or booked; and what is missing is never hidden."""
+
+from __future__ import annotations
+
+import pytest
+
+from custody_core import Asset, InsufficientFunds, NotFound, UnsupportedAsset, ValidationFailed, Wallet, ether
+from custody_core.domain.ledger import PostingGroup, Reason
+from custody_core.domain.tokens import TokenState
+from tests.support import factories
+from tests.unit.core.services.bench import FINALITY, Bench, contract_of
+
+MISMATCH = "reconciliation-mismatch"
+
+
+def in_suspense(bench: Bench, wallet: Wallet) -> dict[str, int]:
+    return {line.asset.alias: line.amount for line in bench.custody.suspense.list() if line.wallet.id == wallet.id}
+
+
+def force(bench: Bench, wallet: Wallet, wei: int) -> None:
+    """Ether that no transaction names and no log tells of, until it is final."""
+    bench.chain.fund(wallet.address, wei)
+    bench.chain.mine(FINALITY + 1)
+    bench.custody.follow(bench.chain.chain_id)
+
+
+def solvency(bench: Bench) -> tuple[str, ...]:
+    (check,) = [check for check in bench.custody.reconcile().checks if check.id == "INV-1"]
+    return check.violations
+
+
+class TestSurplus:
+    def test_goes_into_suspense_and_not_to_the_owner(self, bench: Bench) -> None:
+        wallet = bench.wallet(wei=ether("1"))
+        force(bench, wallet, 7)
+        assert solvency(bench) == ()
+        assert in_suspense(bench, wallet) == {"eth": 7}
+        assert bench.balance(wallet).total == ether("1")
+
+    def test_raises_one_alarm_for_one_finding(self, bench: Bench) -> None:
+        wallet = bench.wallet(wei=ether("1"))
+        force(bench, wallet, 7)
+        for _ in range(3):
+            assert solvency(bench) == ()
+        bench.blocks(8)
+        assert bench.alarms() == [MISMATCH]
+        force(bench, wallet, 1)
+        assert solvency(bench) == ()
+        assert bench.alarms() == [MISMATCH, MISMATCH]
+        assert in_suspense(bench, wallet) == {"eth": 8}
+
+    def test_is_found_by_the_background_work_within_one_pass(self, bench: Bench) -> None:
+        wallet = bench.wallet(wei=ether("1"))
+        force(bench, wallet, 5)
+        bench.rounds(3, seconds=6)
+        assert in_suspense(bench, wallet) == {"eth": 5}
+        assert bench.alarms() == [MISMATCH]
+
+    def test_says_since_when(self, bench: Bench) -> None:
+        wallet = bench.wallet(wei=ether("1"))
+        force(bench, wallet, 5)
+        final = bench.custody.chains.states()[0].final.number
+        solvency(bench)
+        (line,) = bench.custody.suspense.list()
+        assert line.height == final
+        assert line.since == bench.clock.now()
+
+    def test_of_a_wallet_in_the_pool_is_found_too(self, bench: Bench) -> None:
+        with bench.custody._kit.store.reading() as unit:
+            page = unit.wallet_totals(bench.chain.chain_id, after_wallet_id="", limit=9)
+        pooled = next(wallet for wallet, _ in page if wallet.owner_id is None)
+        force(bench, pooled, 5)
+        solvency(bench)
+        assert in_suspense(bench, pooled) == {"eth": 5}
+
+    def test_is_posted_at_the_final_block_with_an_audit_row(self, bench: Bench) -> None:
+        wallet = bench.wallet(wei=ether("1"))
+        force(bench, wallet, 5)
+        final = bench.custody.chains.states()[0].final.number
+        solvency(bench)
+        group = last_group(bench)
+        assert (group.reason, group.height) == (Reason.SUSPENSE_FOUND, final)
+        bench.custody.seal()
+        assert group.reference in {row.id for row in bench.custody.audit.newest() if row.action == "suspense.found"}
+
+    def test_of_a_token_that_came_before_it_was_listed_does_not_disable_it(self, bench: Bench) -> None:
+        wallet = bench.wallet()
+        contract = bench.chain.deploy_token()
+        bench.chain.mint(contract, wallet.address, 40)
+        bench.chain.mine()
+        listed = bench.custody.tokens.add(chain_id=bench.chain.chain_id, address=contract, alias="usdc", decimals=6)
+        bench.pay_in_token(wallet, listed.asset, 2)
+        assert solvency(bench) == ()
+        assert in_suspense(bench, wallet) == {"usdc": 40}
+        assert bench.custody.tokens.list()[0].state is TokenState.LISTED
+
+    def test_of_a_token_whose_balances_grow_by_themselves_disables_it(self, bench: Bench) -> None:
+        wallet, token = bench.wallet(), bench.token()
+        bench.pay_in_token(wallet, token, 100)
+        rebase(bench, token, wallet, 50)
+        assert solvency(bench) == ()
+        assert in_suspense(bench, wallet) == {"usdc": 50}
+        assert bench.custody.tokens.list()[0].state is TokenState.DISABLED
+        bench.pay_in_token(wallet, token, 1)
+        assert bench.balance(wallet, "usdc").available == 100
+        assert bench.balance(wallet, "usdc").quarantined == 1
+
+
+class TestDeficit:
+    def test_is_never_booked_away(self, bench: Bench) -> None:
+        wallet, token = bench.wallet(), bench.token()
+        bench.pay_in_token(wallet, token, 100)
+        rebase(bench, token, wallet, -10)
+        for _ in range(2):
+            (violation,) = solvency(bench)
+            assert wallet.id in violation
+            assert "holds 90" in violation
+            assert "the books say 100" in violation
+        assert bench.balance(wallet, "usdc").total == 100
+        assert in_suspense(bench, wallet) == {}
+        assert bench.alarms() == [MISMATCH]
+
+    def test_disables_the_token_with_its_reason(self, bench: Bench) -> None:
+        wallet, token = bench.wallet(), bench.token()
+        bench.pay_in_token(wallet, token, 100)
+        rebase(bench, token, wallet, -10)
+        solvency(bench)
+        assert bench.custody.tokens.list()[0].state is TokenState.DISABLED
+        bench.custody.seal()
+        (row,) = [row for row in bench.custody.audit.newest() if row.action == "token.disabled"]
+        assert "Transfer" in row.detail["reason"]
+
+    def test_clears_its_alarm_when_the_books_hold_again(self, bench: Bench) -> None:
+        wallet, token = bench.wallet(), bench.token()
+        bench.pay_in_token(wallet, token, 100)
+        rebase(bench, token, wallet, -10)
+        solvency(bench)
+        rebase(bench, token, wallet, 10)
+        assert solvency(bench) == ()
+        assert bench.events(wallet.id)[-2:] == ["alarm.raised", "alarm.cleared"]
+        rebase(bench, token, wallet, -1)
+        solvency(bench)
+        assert bench.alarms() == [MISMATCH, MISMATCH]
+
+    def test_is_covered_by_suspense_first(self, bench: Bench) -> None:
+        wallet, token = bench.wallet(), bench.token()
+        bench.pay_in_token(wallet, token, 100)
+        rebase(bench, token, wallet, 10)
+        assert solvency(bench) == ()
+        rebase(bench, token, wallet, -15)
+        assert len(solvency(bench)) == 1
+        assert in_suspense(bench, wallet) == {}
+        assert last_group(bench).reason is Reason.SUSPENSE_EXPLAINED
+
+
+class TestExplanation:
+    def test_takes_out_again_what_is_credited_later(self, bench: Bench) -> None:
+        wallet = bench.wallet(wei=ether("1"))
+        force(bench, wallet, 5)
+        solvency(bench)
+        credit_by_scan(bench, wallet, 5)
+        assert solvency(bench) == ()
+        assert in_suspense(bench, wallet) == {}
+        assert bench.balance(wallet).available == ether("1") + 5
+        assert bench.events(wallet.id)[-2:] == ["alarm.raised", "alarm.cleared"]
+
+
+class TestBooking:
+    def test_gives_it_to_the_owner(self, bench: Bench) -> None:
+        wallet = bench.wallet(wei=ether("1"))
+        force(bench, wallet, 10)
+        solvency(bench)
+        assert bench.custody.suspense.book(wallet.id, asset="eth", amount=4, note="a withdrawal of their validator") == 6
+        assert bench.balance(wallet).available == ether("1") + 4
+        assert in_suspense(bench, wallet) == {"eth": 6}
+        assert "alarm.cleared" not in bench.events(wallet.id)
+        assert bench.custody.suspense.book(wallet.id, asset="eth", amount=6, note="and the rest of it", actor="usr_1") == 0
+        assert in_suspense(bench, wallet) == {}
+        assert bench.events(wallet.id)[-1] == "alarm.cleared"
+        assert solvency(bench) == ()
+        booked = [row for row in bench.custody.audit.newest() if row.action == "suspense.booked"]
+        assert [(row.actor, row.detail["amount"], row.detail["note"]) for row in booked] == [
+            ("usr_1", "6", "and the rest of it"),
+            ("system", "4", "a withdrawal of their validator"),
+        ]
+
+    def test_needs_what_is_there_and_a_note(self, bench: Bench) -> None:
+        wallet = bench.wallet(wei=ether("1"))
+        force(bench, wallet, 10)
+        solvency(bench)
+        book = bench.custody.suspense.book
+        with pytest.raises(InsufficientFunds) as refused:
+            book(wallet.id, asset="eth", amount=11, note="too much")
+        assert refused.value.extra["available"] == "10"
+        with pytest.raises(ValidationFailed):
+            book(wallet.id, asset="eth", amount=1, note="")
+        with pytest.raises(UnsupportedAsset):
+            book(wallet.id, asset="usdt", amount=1, note="no such token")
+        with pytest.raises(NotFound):
+            book(factories.wallet().id, asset="eth", amount=1, note="no such wallet")
+        with pytest.raises(NotFound):
+            book(wallet.id, asset="eth", amount=1, note="no such chain", chain_id=1)
+        assert in_suspense(bench, wallet) == {"eth": 10}
+
+
+class TestRaces:
+    def test_a_block_that_becomes_final_meanwhile_is_waited_for(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        wallet = bench.wallet(wei=ether("1"))
+        force(bench, wallet, 5)
+        real, asked = bench.chain.balances, 0
+
+        def balances(*asked_for: object) -> object:
+            nonlocal asked
+            asked += 1
+            answers = real(*asked_for)  # type: ignore[arg-type]
+            if asked == 2:  # the second look: between its answer and its booking a deposit becomes final
+                bench.chain.send_ether(wallet.address, 3)
+                bench.chain.mine(FINALITY + 1)
+                bench.custody.follow(bench.chain.chain_id)
+            return answers
+
+        monkeypatch.setattr(bench.chain, "balances", balances)
+        assert solvency(bench) == ()
+        assert in_suspense(bench, wallet) == {"eth": 5}
+        assert bench.balance(wallet).available == ether("1") + 3
+        assert asked > 2
+
+    def test_nothing_is_booked_while_the_node_does_not_say(self, bench: Bench) -> None:
+        wallet = bench.wallet(wei=ether("1"))
+        force(bench, wallet, 5)
+        bench.chain.fail_next("balances")
+        assert any("does not say" in violation for violation in solvency(bench))
+        assert in_suspense(bench, wallet) == {}
+
+
+def last_group(bench: Bench) -> PostingGroup:
+    with bench.custody._kit.store.reading() as unit:
+        return unit.posting_groups(after=0, limit=999)[-1][1]
+
+
+def rebase(bench: Bench, token: Asset, wallet: Wallet, change: int) -> None:
+    """Another balance without an event, until it is final."""
+    bench.chain.mint(contract_of(token), wallet.address, change)
+    bench.chain.mine(FINALITY + 1)
+    bench.custody.follow(bench.chain.chain_id)
+
+
+def credit_by_scan(bench: Bench, wallet: Wallet, amount: int) -> None:
+    """What a scan of old blocks does when it finds a movement that was overlooked."""
+    final = bench.custody.chains.states()[0].final.number
+    with bench.custody._kit.store.transaction() as unit:
+        unit.post([factories.credit(wallet, amount, height=final)])
