@@ -81,11 +81,11 @@ def _plan(kit: Kit, transaction: Transaction, market: FeeQuote, next_nonces: Map
         return _Plan()
     fees = _fees(transaction, market)
     why = _stuck(transaction, market, at_cap=fees is None, now=now)
-    if why is not transaction.stuck:
-        return _Plan(found=FoundMoving() if why is None else FoundStuck(why))
-    if fees is None:
-        return _Plan()
-    return _Plan(Attempt(kit.new_id(IdPrefix.ATTEMPT, now), _kind(transaction), fees, now))
+    if why is not None and why is not transaction.stuck:
+        return _Plan(found=FoundStuck(why))
+    if fees is not None:
+        return _Plan(Attempt(kit.new_id(IdPrefix.ATTEMPT, now), _kind(transaction), fees, now))
+    return _Plan(found=None if why is transaction.stuck else FoundMoving())
 
 
 def _fees(transaction: Transaction, market: FeeQuote) -> Fees | None:
