@@ -45,6 +45,6 @@ class TraceReader:
             self._observer.trouble(
                 "traces-missing",
                 f"{chain}: no node tells what contracts paid in block {block.header.number}; "
-                "while that is so, only `custody reconcile` finds internal transfers",
+                "while that is so, internal transfers are not credited but end in suspense",
             )
         self._is_told = True

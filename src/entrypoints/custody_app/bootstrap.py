@@ -210,7 +210,7 @@ def _require_right_node(connected: RpcChain, chain: ChainSettings) -> None:
     if chain.traces is Traces.REQUIRED and isinstance(newest_traced(connected), Absent):
         raise ConfigurationError(
             f"the node of chain {chain.name} offers no traces, and CUSTODY_TRACES=required asks for them; use one with trace_block "
-            "or debug_traceBlockByHash, or set CUSTODY_TRACES=auto and find internal transfers with `custody reconcile`"
+            "or debug_traceBlockByHash, or set CUSTODY_TRACES=auto, by which internal transfers end in suspense"
         )
 
 

@@ -84,7 +84,7 @@ def _node(chain: ChainSettings, settings: Settings) -> Finding:
     known_final = f"final {final.value.number}" if isinstance(final, Found) else "no finalized tag"
     answers = f"answers, on the right chain, head {head.value.number}, {known_final}"
     if untraced:
-        answers += ", no traces (only `custody reconcile` finds internal transfers)"
+        answers += ", no traces (internal transfers end in suspense)"
     if silent:
         told = "; ".join(f"{state.name}: {state.last_failure}" for state in silent)
         return Finding(name, False, f"{answers}, but of {len(chain.rpc_urls)} nodes not all do: {told}")
