@@ -299,7 +299,7 @@ class MemoryChain(World):
         height, hash_ = self.head.number, Hash("0x" + keccak256(raw).hex())
         self._signed[hash_] = raw
         return self._pool.offer(
-            Pooled(Hash("0x" + keccak256(raw).hex()), sender, transaction),
+            Pooled(hash_, sender, transaction),
             nonce=self._nonces.at(sender, height),
             balance_wei=self._held.at((None, sender), height),
         )
