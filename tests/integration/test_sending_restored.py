@@ -120,6 +120,7 @@ def test_o_03_a_restored_backup_pays_nothing_twice_and_goes_on_once_the_chain_is
         carry(service)
         assert (service.outgoing(later).state, service.outgoing(later).nonce) == (TransactionState.COMPLETED, 4)
         assert nonces_mined(service, wallet) == [0, 1, 2, 3, 4]
+        service.assert_reconciled()
 
 
 def test_o_03_a_send_signed_before_the_backup_is_known_again_by_its_bytes(backup: Backup, node: DevNode) -> None:

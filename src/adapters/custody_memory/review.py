@@ -53,13 +53,12 @@ class ReviewRows:
         found = self._tables.headers.some((chain_id, number) for number in numbers)
         return {number: header.hash for (_, number), header in found.items()}
 
-    def reserved_nonces(self, chain_id: int, *, after: tuple[Address, int], limit: int) -> Sequence[tuple[Address, int]]:
-        reserved = [
-            (each.sender, each.nonce)
-            for each in self._tables.transactions
-            if each.chain_id == chain_id and each.nonce is not None and (each.sender, each.nonce) > after
-        ]
-        return sorted(reserved)[:limit]
+    def used_nonces(self, chain_id: int, *, after: tuple[Address, int], limit: int) -> Sequence[tuple[Address, int]]:
+        ours = {
+            (each.sender, each.nonce) for each in self._tables.transactions if each.chain_id == chain_id and each.nonce is not None
+        }
+        theirs = {(use.address, use.nonce) for use in self._tables.settled_foreign_uses if use.chain_id == chain_id}
+        return sorted(each for each in ours | theirs if each > after)[:limit]
 
     def idempotency_after(self, scope: str, key: str, *, limit: int) -> Sequence[IdempotencyRecord]:
         later = sorted(each for each in self._tables.idempotency.rows if each > (scope, key))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, func, select, tuple_, union
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import Hash
@@ -25,6 +25,7 @@ from custody_sql.tables import (
     IS_SUSPENSE,
     accounts,
     deposits,
+    foreign_uses,
     headers,
     idempotency_keys,
     policies,
@@ -80,14 +81,17 @@ class ReviewRows:
         query = select(headers.c.number, headers.c.hash).where(headers.c.chain_id == chain_id, IS_CANONICAL)
         return {row.number: Hash(row.hash) for row in self._session.rows_in(query, headers.c.number, numbers)}
 
-    def reserved_nonces(self, chain_id: int, *, after: tuple[Address, int], limit: int) -> Sequence[tuple[Address, int]]:
-        columns = (transactions.c.sender, transactions.c.nonce)
-        query = (
-            select(*columns)
-            .where(transactions.c.chain_id == chain_id, transactions.c.nonce.is_not(None), tuple_(*columns) > tuple_(*after))
-            .order_by(*columns)
-            .limit(limit)
+    def used_nonces(self, chain_id: int, *, after: tuple[Address, int], limit: int) -> Sequence[tuple[Address, int]]:
+        own, foreign = (transactions.c.sender, transactions.c.nonce), (foreign_uses.c.address, foreign_uses.c.nonce)
+        ours = select(*own).where(
+            transactions.c.chain_id == chain_id, transactions.c.nonce.is_not(None), tuple_(*own) > tuple_(*after)
         )
+        theirs = select(*foreign).where(
+            foreign_uses.c.chain_id == chain_id, foreign_uses.c.settled, tuple_(*foreign) > tuple_(*after)
+        )
+        first = (each.order_by(*columns).limit(limit).subquery() for each, columns in ((ours, own), (theirs, foreign)))
+        used = union(*(select(each) for each in first))
+        query = used.order_by(*used.selected_columns).limit(limit)
         return [(Address(row.sender), row.nonce) for row in self._session.rows(query)]
 
     def idempotency_after(self, scope: str, key: str, *, limit: int) -> Sequence[IdempotencyRecord]:

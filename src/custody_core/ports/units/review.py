@@ -84,8 +84,10 @@ class ReviewUnit(Protocol):
         """Block number → the hash that our chain has there; one that it does not have is left out."""
         ...
 
-    def reserved_nonces(self, chain_id: int, *, after: tuple[Address, int], limit: int) -> Sequence[tuple[Address, int]]:
-        """The (sender, nonce) of every transaction that has one, ascending, those above one."""
+    def used_nonces(self, chain_id: int, *, after: tuple[Address, int], limit: int) -> Sequence[tuple[Address, int]]:
+        """The (sender, nonce) of every transaction that has one and of every settled foreign use, each once, ascending, those above
+        one.
+        """
         ...
 
     def idempotency_after(self, scope: str, key: str, *, limit: int) -> Sequence[IdempotencyRecord]:

@@ -40,7 +40,7 @@ def check_nonces(unit: Unit, verdicts: Verdicts, finals: Finals) -> None:
     """Every reserved nonce, by sender and number."""
     for chain_id in finals:
         last: tuple[Address, int] = (Address(""), -1)
-        while page := unit.reserved_nonces(chain_id, after=last, limit=PAGE):
+        while page := unit.used_nonces(chain_id, after=last, limit=PAGE):
             verdicts.add("INV-9", _gaps(chain_id, [last, *page]))
             last = page[-1]
 

@@ -9,6 +9,7 @@ import attrs
 from custody_core.domain.addresses import Address
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.ledger import AccountKind, PostingGroup, Reason, WalletAccounts, moves
+from custody_core.domain.nonce import ForeignUse
 from custody_core.domain.suspense import SuspenseMovement
 from custody_core.domain.wallet import Wallet
 from custody_core.ports import AccountSum, EntryFilter, Store, Unit
@@ -86,12 +87,16 @@ class ReviewContract:
         wallets = [stored.wallet(store) for _ in range(2)]
         sent = [make.broadcasting(wallet, nonce=nonce) for wallet in wallets for nonce in (2, 10, 1)]
         stored.write(store, lambda unit: unit.add_transactions([*sent, make.transaction(wallets[0])]))
-        expected = sorted((each.sender, each.nonce or 0) for each in sent)
+        address = wallets[0].address
+        foreign = [ForeignUse(make.CHAIN_ID, address, nonce, make.hash32(), make.block_ref(7)) for nonce in (10, 3, 4)]
+        stored.write(store, lambda unit: unit.put_foreign_uses(foreign))
+        stored.write(store, lambda unit: unit.settle_foreign_uses(make.CHAIN_ID, [each.hash for each in foreign[:2]]))
+        expected = sorted([*((each.sender, each.nonce or 0) for each in sent), (address, 3)])
         read: list[tuple[Address, int]] = []
         with store.reading() as unit:
-            while page := unit.reserved_nonces(make.CHAIN_ID, after=read[-1] if read else (Address(""), -1), limit=2):
+            while page := unit.used_nonces(make.CHAIN_ID, after=read[-1] if read else (Address(""), -1), limit=2):
                 read += page
-            assert unit.reserved_nonces(1, after=(Address(""), -1), limit=2) == []
+            assert unit.used_nonces(1, after=(Address(""), -1), limit=2) == []
         assert read == expected
 
     def test_used_keys_come_by_scope_and_key(self, store: Store) -> None:
