@@ -9,7 +9,8 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from struct import Struct
+from typing import Final, cast
 
 from custody_core.domain.chain import Block, BlockTransaction, Hash, Log, Logs, Transactions
 from custody_rpc import wire
@@ -17,7 +18,10 @@ from custody_rpc.wire import Malformed, WireBlock, WireLog, WireTransaction
 
 _WORD_TEXT: Final = 66
 _ADDRESS_TEXT: Final = 42
-_ADDRESS_BYTES: Final = 20
+_ADDRESSES: Final = Struct("x20s")
+"""One of a column of addresses: a byte for its 0x, and itself."""
+_WORDS: Final = Struct("13x20s")
+"""One of a column of words: a byte for its 0x, 12 that an address does not fill, and the address."""
 _NOBODY: Final = "0x" + "0" * 40
 
 
@@ -27,12 +31,10 @@ class BlockTransactions(Transactions):
     def __init__(self, transactions: Sequence[WireTransaction]) -> None:
         self._wire = transactions
         recipients = [each.to for each in transactions]
-        addresses = [each.sender for each in transactions] + [_NOBODY if to is None else to for to in recipients]
-        raw = _data(addresses, _ADDRESS_TEXT)
-        columns = [raw[at : at + _ADDRESS_BYTES] for at in range(0, len(raw), _ADDRESS_BYTES)]
-        self._senders, called = columns[: len(transactions)], columns[len(transactions) :]
+        called = _addresses([_NOBODY if to is None else to for to in recipients])
+        self._senders = _addresses([each.sender for each in transactions])
         self._recipients = [None if to is None else raw for to, raw in zip(recipients, called, strict=True)]
-        _data([each.hash for each in transactions], _WORD_TEXT)
+        _fixed([each.hash for each in transactions], _WORD_TEXT)
         _check_quantities([each.nonce for each in transactions] + [each.value for each in transactions])
 
     def __len__(self) -> int:
@@ -57,18 +59,20 @@ class BlockLogs(Logs):
 
     def __init__(self, logs: Sequence[WireLog], block_hash: Hash, topic: bytes, emitters: Collection[bytes]) -> None:
         self.block_hash = block_hash
-        if any(each.removed for each in logs):
+        self._wire = _by_index(logs)
+        topics = [each.topics for each in self._wire]
+        if True in {each.removed for each in logs}:
             raise Malformed("a log of a canonical block is not removed")
         if any(wire.hash_(text) != block_hash for text in {each.block_hash for each in logs}):
             raise Malformed("a log is of another block")
         if any(wire.data(text, 20) not in emitters for text in {each.address for each in logs}):
             raise Malformed("a log is of another contract")
-        if any(wire.data(text, 32) != topic for text in {each.topics[0] if each.topics else "" for each in logs}):
+        if any(wire.data(text, 32) != topic for text in {each[0] if each else "" for each in topics}):
             raise Malformed("a log has another topic")
-        words = [word for each in logs for word in each.topics[1:]]
-        _data(words + [each.transaction_hash for each in logs], _WORD_TEXT)
-        _data([each.data for each in logs])
-        self._wire = _by_index(logs)
+        self._columns = _address_columns(topics)
+        self._hashes = [each.transaction_hash for each in self._wire]
+        _fixed(self._hashes, _WORD_TEXT)
+        _check_data([each.data for each in logs])
 
     def __len__(self) -> int:
         return len(self._wire)
@@ -79,15 +83,11 @@ class BlockLogs(Logs):
     @property
     def transaction_hashes(self) -> Sequence[Hash]:
         """What emitted each."""
-        return [Hash(each.transaction_hash.lower()) for each in self._wire]
+        return cast("list[Hash]", "\n".join(self._hashes).lower().split("\n"))
 
     def addresses(self, topic: int) -> Sequence[bytes]:
         """The last 20 bytes of that topic of each."""
-        words = [each.topics[topic][2:] if len(each.topics) > topic else "" for each in self._wire]
-        if not all(words):
-            return [bytes.fromhex(word)[12:] for word in words]
-        raw = bytes.fromhex("".join(words))
-        return [raw[at : at + _ADDRESS_BYTES] for at in range(12, len(raw), 32)]
+        return self._columns[topic - 1] if 0 < topic <= len(self._columns) else [b""] * len(self)
 
 
 def block(block: WireBlock) -> Block:
@@ -109,12 +109,39 @@ def _by_index(logs: Sequence[WireLog]) -> Sequence[WireLog]:
     return [found[index] for index in sorted(found)]
 
 
-def _data(texts: Sequence[str], length: int | None = None) -> bytes:
-    """All of `texts` as one, each of which has `length` characters, or else an even number of them."""
-    lengths = set(map(len, texts))
-    if any(each % 2 or each != (length or each) for each in lengths):
-        raise Malformed("data has another length than it must have")
-    return _from_hex(_digits(texts))
+def _address_columns(topics: Sequence[tuple[str, ...]]) -> Sequence[Sequence[bytes]]:
+    """Topic by topic, after the first, the address in it of each log, `b""` where there is none. Raises `Malformed` where one is
+    no word.
+    """
+    counts = set(map(len, topics))
+    if len(counts) == 1:  # as the topics of every EIP-20 transfer
+        _, *columns = zip(*topics, strict=True)
+        return [[address for (address,) in _WORDS.iter_unpack(_fixed(column, _WORD_TEXT))] for column in columns]
+    places = range(1, max(counts, default=1))
+    return [[wire.data(each[at], 32)[12:] if at < len(each) else b"" for each in topics] for at in places]
+
+
+def _addresses(texts: Sequence[str]) -> list[bytes]:
+    return [address for (address,) in _ADDRESSES.iter_unpack(_fixed(texts, _ADDRESS_TEXT))]
+
+
+def _fixed(texts: Sequence[str], length: int) -> bytes:
+    """The data of all of `texts`, each of which has `length` characters; its 0x becomes a byte of zeros."""
+    joined, count = "".join(texts), len(texts)
+    begins = joined[::length] == "0" * count and joined[1::length] == "x" * count == "x" * joined.count("x")
+    if not begins or any(each != length for each in set(map(len, texts))):
+        raise Malformed("data has another form or length than it must have")
+    return _from_hex(joined.replace("x", "0"))
+
+
+def _check_data(texts: Sequence[str]) -> None:
+    """Each of `texts` is data of some length. A word, in every EIP-20 transfer; else blanks are skipped between bytes alone, so
+    that an odd length is noticed.
+    """
+    if set(map(len, texts)) == {_WORD_TEXT}:
+        _fixed(texts, _WORD_TEXT)
+        return
+    _from_hex(_joined(texts).replace("x", "0"), skipped=len(texts))
 
 
 def _check_quantities(texts: Sequence[str]) -> None:
@@ -124,24 +151,24 @@ def _check_quantities(texts: Sequence[str]) -> None:
             wire.quantity(text)
     if lengths and min(lengths) < 3:
         raise Malformed("a quantity has a digit")
-    digits = _digits(texts)
+    digits = _joined(texts).replace("x", "0").replace("\n", "0")
     _from_hex(digits + "0" * (len(digits) % 2))
 
 
-def _digits(texts: Sequence[str]) -> str:
-    """What follows `0x` in each of `texts`, joined. A text that does not begin so leaves the line feed before it where it is."""
+def _joined(texts: Sequence[str]) -> str:
+    """All of `texts`, each on a line of its own behind a line feed, and each beginning with the only 0x in it."""
     joined = "\n".join(("", *texts))
-    digits = joined.replace("\n0x", "")
-    if len(joined) - len(digits) != 3 * len(texts):
+    if not len(texts) == joined.count("\n0x") == joined.count("x") == joined.count("\n"):
         raise Malformed("data and quantities begin with 0x")
-    return digits
+    return joined
 
 
-def _from_hex(digits: str) -> bytes:
+def _from_hex(digits: str, *, skipped: int = 0) -> bytes:
+    """Their bytes. `skipped`: so many blanks and line feeds are between them, which `fromhex` passes over."""
     try:
         raw = bytes.fromhex(digits)
     except ValueError:
         raise Malformed("data and quantities have hexadecimal digits") from None
-    if 2 * len(raw) != len(digits):  # `fromhex` skips blanks and line feeds
+    if 2 * len(raw) + skipped != len(digits):
         raise Malformed("data and quantities have hexadecimal digits")
     return raw

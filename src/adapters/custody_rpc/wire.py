@@ -66,7 +66,7 @@ class WireLog(msgspec.Struct, rename="camel", gc=False):
     transaction_hash: str
     log_index: str
     address: str
-    topics: list[str]
+    topics: tuple[str, ...]
     data: str
     removed: bool | None = None
 

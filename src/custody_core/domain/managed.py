@@ -64,9 +64,10 @@ class ManagedAddresses:
 
     def hits(self, column: Sequence[bytes | None]) -> Sequence[int]:
         """The places in `column` of what seems to be ours."""
-        if not self._prefixes and self._newest.isdisjoint(column):
-            return ()
-        return [index for index, address in enumerate(column) if address in self]
+        if self._prefixes:
+            return [index for index, address in enumerate(column) if address in self]
+        found = self._newest.intersection(column)
+        return [index for index, address in enumerate(column) if address in found] if found else ()
 
     def _has_prefix(self, address: bytes) -> bool:
         prefix = int.from_bytes(address[:_PREFIX_BYTES], "big")

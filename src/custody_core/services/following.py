@@ -23,7 +23,6 @@ from custody_core.domain.chain import (
     Block,
     BlockRef,
     ChainState,
-    Hash,
     Header,
     common_ancestor,
     final_number,
@@ -156,7 +155,7 @@ class Follower:
 
     def _commit(self, state: ChainState, blocks: Sequence[Block], tip: Header, final: Header | None) -> Round:
         """Reads what the blocks need and saves them with all that follows from them. Again, where an address was born meanwhile."""
-        tokens, strangers = self._tokens(), dict[Hash, bytes | None]()
+        tokens = self._tokens()
         traced = self._traces.read(blocks)
         if blocks and not traced:
             return self._wait(f"the node does not tell yet what contracts paid in block {blocks[0].header.number}")
@@ -172,23 +171,28 @@ class Follower:
                 final=self._final_ref(state, [block.header for block in read], final),
                 version=state.version + 1,
             )
-            assets = {asset.key: asset for asset in tokens}
-            ingest = Ingest(self._kit, managed, assets, state=advanced, evidence=evidence, strangers=strangers)
-            try:
-                is_saved = self._kit.write(ingest.run)
-            except StrangersSeen as seen:
-                answers = dict(zip(seen.hashes, self._chain.signed_transactions(seen.hashes), strict=True))
-                if any(isinstance(answer, Unknown) for answer in answers.values()):
-                    return self._wait(f"the node does not show {', '.join(seen.hashes)}, sent from addresses of ours")
-                strangers |= {hash_: answer.value if isinstance(answer, Found) else None for hash_, answer in answers.items()}
-                continue
-            except ContradictoryReceipt as problem:
-                return self._wait(f"the receipt of {problem} says that it cost more than it may")
-            if is_saved:
+            ingest = Ingest(self._kit, managed, {asset.key: asset for asset in tokens}, state=advanced, evidence=evidence)
+            saved = self._save(ingest)
+            if isinstance(saved, Unknown):
+                return self._wait(saved.reason)
+            if saved:
                 ingest.wake_overlooked()
                 self._kit.observer.progress(f"chain eip155:{state.chain_id}", done=advanced.cursor.number, total=tip.number)
                 # At the head there is nothing to ask again for: what came meanwhile is the next turn's.
                 return Round.ADVANCED if advanced.cursor.number < tip.number else Round.IDLE
+
+    def _save(self, ingest: Ingest) -> bool | Unknown:
+        """Whether it was saved: False where an address was born meanwhile. `Unknown` where the node lacks what it takes."""
+        while True:
+            try:
+                return self._kit.write(ingest.run)
+            except StrangersSeen as seen:
+                answers = dict(zip(seen.hashes, self._chain.signed_transactions(seen.hashes), strict=True))
+                if any(isinstance(answer, Unknown) for answer in answers.values()):
+                    return Unknown(f"the node does not show {', '.join(seen.hashes)}, sent from addresses of ours")
+                ingest.take_bytes({hash_: each.value if isinstance(each, Found) else None for hash_, each in answers.items()})
+            except ContradictoryReceipt as problem:
+                return Unknown(f"the receipt of {problem} says that it cost more than it may")
 
     def _rewind(self, state: ChainState) -> Round:
         """Takes back what lies above the newest block that we and the node agree on; halts when that would be below the final

@@ -61,9 +61,7 @@ class StrangersSeen(Exception):
 
 
 class Ingest:
-    """One commit of the follower. `state` is the chain row as it will be; `tokens` maps contract to asset; `strangers` has the
-    bytes of transactions that `StrangersSeen` told of, None for one of a type that this service never signs.
-    """
+    """One commit of the follower. `state` is the chain row as it will be; `tokens` maps contract to asset."""
 
     def __init__(
         self,
@@ -73,10 +71,9 @@ class Ingest:
         *,
         state: ChainState,
         evidence: Sequence[BlockEvidence],
-        strangers: Mapping[Hash, bytes | None] | None = None,
     ) -> None:
         self._kit = kit
-        self._strangers = strangers or {}
+        self._strangers: dict[Hash, bytes | None] = {}
         self._managed = managed
         self._tokens = tokens
         self._state = state
@@ -91,6 +88,7 @@ class Ingest:
         unit.lock_pool()
         if unit.addresses_after(self._managed.sequence, 1):
             return False
+        self._require_bytes(unit)
         now = self._kit.clock.now()
         unit.save_chain(self._state)
         unit.add_headers(self._state.chain_id, [each.matches.block.header for each in self._evidence])
@@ -100,6 +98,10 @@ class Ingest:
         self._settle_foreign(unit, now)
         book_outflows(self._kit, unit, self._state, now)
         return True
+
+    def take_bytes(self, strangers: Mapping[Hash, bytes | None]) -> None:
+        """The bytes of transactions that `StrangersSeen` told of, None for one of a type that this service never signs."""
+        self._strangers |= strangers
 
     def wake_overlooked(self) -> None:
         """After `run` is committed: whoever counted what was in flight before that, and parked the next send while it was being
@@ -122,6 +124,13 @@ class Ingest:
         dropped = unit.confirming_transactions(chain_id, above=ancestor.number)
         reorged = [lifecycle.decide(each, facts.DroppedByReorg(), now) for each in dropped]
         record_changes(self._kit, unit, reorged, now=now, head=ancestor)
+
+    def _require_bytes(self, unit: Unit) -> None:
+        """All blocks at once, so that the node is asked once, and nothing that was begun is thrown away for it."""
+        sent = [each.hash for evidence in self._evidence for each in evidence.matches.outgoing]
+        known = unit.transactions_by_hash(self._state.chain_id, sent) if sent else {}
+        if unread := [each for each in sent if each not in known and each not in self._strangers]:
+            raise StrangersSeen(unread)
 
     def _take_in(self, unit: Unit, evidence: BlockEvidence, now: datetime) -> None:
         block = evidence.matches.block.header.ref
@@ -186,8 +195,6 @@ class Ingest:
 
     def _find_again(self, unit: Unit, strangers: Sequence[BlockTransaction], now: datetime) -> Mapping[Hash, Transaction]:
         """Those of `strangers` that are attempts which restored books have lost, as what they are attempts of, by hash."""
-        if unread := [each.hash for each in strangers if each.hash not in self._strangers]:
-            raise StrangersSeen(unread)
         at = {(address_from_bytes(each.sender), each.nonce): each.hash for each in strangers}
         changes: dict[Hash, lifecycle.Change] = {}
         for place, transaction in unit.transactions_by_nonce(self._state.chain_id, list(at)).items():
