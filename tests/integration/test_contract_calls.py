@@ -100,6 +100,31 @@ def test_s_27_an_approval_is_issued_only_as_far_as_a_rule_bounds_it(service: Ser
     service.assert_reconciled()
 
 
+def test_tokens_that_leave_by_a_call_or_an_allowance_leave_the_books_too(service: Service) -> None:
+    """No payment asks for them: a step within a contract call, and what somebody collects whom the wallet has allowed to."""
+    wallet, node = service.wallet(funded_wei=ether("1")), service.node
+    good = deploy(node, "Good")
+    service.custody.tokens.add(chain_id=CHAIN_ID, address=good.lower(), alias="good", decimals=6)
+    node.mined(transact(node, "Good", good, "mint", wallet.address, 100))
+    publish(service, {"token": "good", "method": "approve(address,uint256)", "args": {"0": {"eq": SPENDER}, "1": {"lte": "100"}}})
+    service.finalize()
+    ask(service, wallet.id, good, calldata("Good", "approve", SPENDER, 50))
+    service.custody.tick()
+    publish(service, {"token": "good", "method": "many(address,uint256)", "args": {"0": {"eq": OUTSIDER}, "1": {"lte": "100"}}})
+    ask(service, wallet.id, good, calldata("Good", "many", OUTSIDER, 7), external_id="twice-seven")
+    service.custody.tick()
+    service.finalize()
+    receipt = node.mined(transact(node, "Good", good, "transferFrom", wallet.address, OUTSIDER, 30, sender=SPENDER))
+    assert receipt["status"] == "0x1"
+    service.custody.tick()
+    balances = {each.asset.alias: each.available for each in service.custody.wallets.balances(wallet.id)}
+    assert balances["good"] == 86, "what was collected is not final yet"
+    service.finalize()
+    balances = {each.asset.alias: each.available for each in service.custody.wallets.balances(wallet.id)}
+    assert balances["good"] == 56
+    service.assert_reconciled()
+
+
 def test_no_wallet_of_ours_is_called(service: Service) -> None:
     ours, theirs = service.wallet(funded_wei=ether("1")), service.wallet("bob")
     publish(service, {"to": theirs.address, "method": "anything()"})
