@@ -1,6 +1,6 @@
 # Everything a developer or CI runs. `make` alone lists the targets.
 #   PYTHON=/path/to/python3  which interpreter makes .venv (default: the first >= 3.11 found)
-#   ARGS="…"                 passed on by `make demo`, `make test`, `make soak-sending` and `make bench`
+#   ARGS="…"                 passed on by `make demo`, `make test`, `make soak-sending`, `make reconcile-million` and `make bench`
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -76,6 +76,10 @@ test-kills: setup node ## real processes killed at every call of a send, paused,
 .PHONY: soak-sending
 soak-sending: setup $(NODE) ## 1,000 sends while workers are killed, answers lost, blocks replaced (SEED=7, SENDS=100)
 	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(SENDS),--sends $(SENDS)) $(ARGS)
+
+.PHONY: reconcile-million
+reconcile-million: setup ## how long reconciling a million wallets takes (WALLETS=10000 for fewer, ARGS=--postgres)
+	@$(BIN)/python -m tests.scale $(if $(WALLETS),--wallets $(WALLETS)) $(ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## the fast half: no node, no network, under 30 seconds

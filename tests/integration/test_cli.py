@@ -185,8 +185,12 @@ def test_exit_5_when_nobody_carries_it_in_time(custody: Program, node: DevNode) 
 
 def test_exit_6_when_the_books_and_the_chain_differ(custody: Program, node: DevNode) -> None:
     wallet = custody.json("wallet", "create", "--owner", "alice")
-    node.set_balance(wallet["address"], 5)
+    node.mined(node.send_from_dev_account(wallet["address"], 5))
+    node.finalize()
+    assert custody.run("scanner", "--once").code == 0
+    node.set_balance(wallet["address"], 4)
     node.mine(8)
+    node.finalize()
     assert custody.run("scanner", "--once").code == 0
     found = custody.run("reconcile", "--json")
     assert (found.code, found.data["ok"]) == (6, False)

@@ -136,5 +136,6 @@ def _require_sound(site: Site) -> None:
     site.proxy.be_calm()
     reconciliation = site.program.json("reconcile")
     assert reconciliation["ok"] is True, reconciliation
+    assert site.program.json("suspense", "list") == {"data": []}
     verdict = site.custody.audit.verify()
     assert verdict.first_broken is None, verdict

@@ -91,6 +91,7 @@ class Service:
     def assert_reconciled(self) -> None:
         result = self.custody.reconcile()
         assert result.ok, [(check.id, check.violations) for check in result.checks if not check.ok]
+        assert self.custody.suspense.list() == [], "nothing had to be put aside for that"
 
 
 @contextmanager

@@ -42,6 +42,8 @@ class Slice:
     requests: int
     block: BlockRef
     violations: tuple[str, ...]
+    is_last: bool
+    """Whether there are no wallets after these."""
 
 
 @attrs.frozen
@@ -80,7 +82,14 @@ def compare_after(kit: Kit, chain: Chain, wallet_id: str) -> Slice | None:
         for violation in comparison.run(lines[start : start + BALANCES_PER_REQUEST], state.final)
     ]
     wallets = len({line.wallet.id for line in lines})
-    return Slice(wallets, lines[-1].wallet.id, comparison.requests, state.final, tuple(violations))
+    return Slice(
+        wallets=wallets,
+        last_wallet_id=lines[-1].wallet.id,
+        requests=comparison.requests,
+        block=state.final,
+        violations=tuple(violations),
+        is_last=len(page) < BALANCES_PER_REQUEST and wallets == len(page),
+    )
 
 
 def _lines(page: Sequence[tuple[Wallet, Mapping[str, int]]]) -> list[_Line]:

@@ -104,17 +104,18 @@ class Reconciler:
 
 
 def _after(pace: Pace, found: Slice | None, now: datetime) -> Pace:
-    """`pace` after one slice; a slice that finds no wallet more ends the pass."""
+    """`pace` after one slice; the last one ends the pass."""
     current = pace.current or Pass(now, "")
-    if found is None:
+    if found is not None:
+        current = attrs.evolve(
+            current,
+            wallets=current.wallets + found.wallets,
+            requests=current.requests + found.requests,
+            violations=current.violations + len(found.violations),
+        )
+    if found is None or found.is_last:
         return attrs.evolve(pace, after="", current=None, last=current, last_ended_at=now)
-    counted = attrs.evolve(
-        current,
-        wallets=current.wallets + found.wallets,
-        requests=current.requests + found.requests,
-        violations=current.violations + len(found.violations),
-    )
-    return attrs.evolve(pace, after=found.last_wallet_id, current=counted)
+    return attrs.evolve(pace, after=found.last_wallet_id, current=current)
 
 
 def _name(chain_id: int) -> str:

@@ -86,6 +86,8 @@ def _compare(kit: Kit, verdicts: Verdicts, chain_id: int) -> None:
         verdicts.add("INV-1", found.violations)
         progress.add(found.wallets)
         last = found.last_wallet_id
+        if found.is_last:
+            return
 
 
 def _check_rows(kit: Kit, unit: Unit, verdicts: Verdicts) -> None:

@@ -31,7 +31,7 @@ def _comparison(custody: Custody, chain_id: int, now: datetime) -> Finding:
         return Finding(name, False, f"not compared since {pace.due_at:%Y-%m-%d %H:%M} UTC; see that `custody scanner` runs")
     if pace.last is None or period is None:
         done = pace.current.wallets if pace.current else 0
-        return Finding(name, None, f"the first comparison of all wallets is under way: {done} so far")
+        return Finding(name, True, f"the first comparison of all wallets is under way: {done} so far")
     often = f"each of {pace.last.wallets} wallets is compared about every {_text(period)}"
     if pace.last.violations:
         found = f"{pace.last.violations} differ or could not be compared; `custody reconcile` says which"
