@@ -118,6 +118,7 @@ lock: setup ## renew requirements/*.txt from pyproject.toml (UPGRADE=--upgrade f
 	@$(COMPILE) -o requirements/build.txt requirements/build.in
 	@$(COMPILE) -o requirements/node.txt requirements/node.in
 	@$(COMPILE) -o requirements/bench.txt requirements/bench.in
+	@$(COMPILE) -o requirements/bench-etl.txt requirements/bench-etl.in
 	@$(COMPILE) -o requirements/runtime.txt pyproject.toml
 	@$(COMPILE) -o requirements/dev.txt -c requirements/runtime.txt --extra dev pyproject.toml
 	@$(COMPILE) -o requirements/service.txt -c requirements/dev.txt --extra http --extra postgres pyproject.toml

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.benchmarks import accepting, asking, page, reading, sends, signing, starting
+from tests.benchmarks import accepting, asking, page, reading, scanning, sends, signing, starting
 from tests.benchmarks.harness import Result
 
 
@@ -18,6 +18,8 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     benchmarks: dict[str, Callable[[], Result]] = {
         "P1": signing.run,
+        "P2": scanning.run,
+        "P3": scanning.run_far,
         "P5": lambda: sends.run(given.database_url),
         "P6": accepting.run,
         "P7": reading.run,

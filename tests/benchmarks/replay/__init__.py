@@ -1,0 +1,1 @@
+"""A seeded chain of mainnet-like blocks, and a server that replays it over JSON-RPC."""
