@@ -117,9 +117,9 @@ def test_d_14_what_a_contract_forces_on_an_address_is_not_credited(either: Trace
     service.finalize()
     assert node.balance(wallet.address) == ether("0.1")
     assert (found(service), service.available(wallet)) == ([], 0)
-    service.assert_reconciled()  # which puts it into suspense
+    service.assert_reconciled(in_suspense_wei=ether("0.1"))
     assert (found(service), service.available(wallet)) == ([], 0)
-    service.assert_reconciled()
+    service.assert_reconciled(in_suspense_wei=ether("0.1"))
 
 
 def test_d_12_an_internal_deposit_whose_block_leaves_the_chain_is_orphaned_and_comes_back(either: Traced) -> None:
@@ -149,7 +149,7 @@ def test_d_12_on_a_node_without_traces_it_is_told_and_nothing_is_credited_or_hel
     service.finalize()
     assert found(service) == [(DepositKind.NATIVE, ether("2"), DepositState.COMPLETED)]
     assert node.balance(wallet.address) == ether("3")
-    service.assert_reconciled()  # which puts the internal one into suspense
+    service.assert_reconciled(in_suspense_wei=ether("1"))
     assert service.available(wallet) == ether("2")
     assert len([what for what, _ in service.observer.troubles if what == "traces-missing"]) == 1
     assert untraced.asked(FLAT) == untraced.asked(NESTED) == 1

@@ -206,7 +206,7 @@ class Site:
         assert [step for step, count in steps.items() if count > 1] == []
         result = self.custody.reconcile()
         assert result.ok, [(check.id, check.violations) for check in result.checks if not check.ok]
-        assert self.custody.suspense.list() == [], "nothing had to be put aside for that"
+        assert self.custody.suspense.list() == []
 
     def settle(self) -> None:
         """Ends every process; what is left to do, such as sealing, a last one does."""
