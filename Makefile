@@ -1,6 +1,6 @@
 # Everything a developer or CI runs. `make` alone lists the targets.
 #   PYTHON=/path/to/python3  which interpreter makes .venv (default: the first >= 3.11 found)
-#   ARGS="…"                 passed on by `make demo`, `make test`, `make soak-sending`, `make reconcile-million` and `make bench`
+#   ARGS="…"                 passed on by `make demo`, `make test`, `make soak-…`, `make reconcile-million` and `make bench`
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -75,7 +75,11 @@ test-kills: setup node ## real processes killed at every call of a send, paused,
 # SEED=7 repeats what chance chose (kills, losses, reorganisations; not the machine's own timing); SENDS=100 makes it shorter.
 .PHONY: soak-sending
 soak-sending: setup $(NODE) ## 1,000 sends while workers are killed, answers lost, blocks replaced (SEED=7, SENDS=100)
-	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) $(if $(SENDS),--sends $(SENDS)) $(ARGS)
+	@$(BIN)/python -m tests.soak sending $(if $(SEED),--seed $(SEED)) $(if $(SENDS),--sends $(SENDS)) $(ARGS)
+
+.PHONY: soak-receiving
+soak-receiving: setup $(NODE) ## 1,000 deposits among 10,000 look-alikes, kills, reorganisations, a node that lies (SEED=7, DEPOSITS=100)
+	@$(BIN)/python -m tests.soak receiving $(if $(SEED),--seed $(SEED)) $(if $(DEPOSITS),--deposits $(DEPOSITS)) $(ARGS)
 
 .PHONY: reconcile-million
 reconcile-million: setup ## how long reconciling a million wallets takes (WALLETS=10000 for fewer, ARGS=--postgres)

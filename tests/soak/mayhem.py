@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -73,6 +74,10 @@ class RoughProxy(FaultProxy):
         return exchange
 
 
+def _nothing(_depth: int) -> Sequence[tuple[str, int]]:
+    return ()
+
+
 class Blocks:
     """Mines a block now and then until the end of this. One thing at a time: an anvil that is reorganised while it mines by itself
     may have no block at that height ever after.
@@ -92,10 +97,12 @@ class Blocks:
         self._ending.set()
         self._thread.join()
 
-    def reorganise(self, depth: int) -> None:
-        """Replaces the newest `depth` blocks."""
+    def reorganise(self, depth: int, mined_again: Callable[[int], Sequence[tuple[str, int]]] = _nothing) -> None:
+        """Replaces the newest `depth` blocks. `mined_again` is asked, before that and while nothing else is mined, for what the new
+        blocks hold, as `DevNode.reorg` wants it.
+        """
         with self._lock:
-            self._node.reorg(depth)
+            self._node.reorg(depth, mined_again(depth))
 
     def _mine(self) -> None:
         while not self._ending.wait(self._every_s):
@@ -106,13 +113,17 @@ class Blocks:
 class Mayhem:
     """Two workers that are killed and started again, and a chain that is reorganised, until the end of this."""
 
-    def __init__(self, start: Callable[[], Running], blocks: Blocks, *, chance: random.Random, depth_max: int) -> None:
-        self._start, self._blocks, self._chance, self._depth_max = start, blocks, chance, depth_max
+    def __init__(
+        self, start: Callable[[], Running], reorganise: Callable[[int], object], *, chance: random.Random, depth_max: int
+    ) -> None:
+        self._start, self._reorganise_by, self._chance, self._depth_max = start, reorganise, chance, depth_max
         self._workers = [start(), start()]
         self._ending = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="mayhem", daemon=True)
-        self.kills = self.reorgs = self.deepest_reorg = self.unexpected_ends = 0
+        self.kills = self.unexpected_ends = 0
+        self.depths: Counter[int] = Counter()
+        """How many blocks were replaced at once, and how often."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -121,6 +132,11 @@ class Mayhem:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._ending.set()
         self._thread.join()
+
+    @property
+    def reorgs(self) -> int:
+        """How often blocks were replaced."""
+        return self.depths.total()
 
     def require_well(self) -> None:
         """Raises what went wrong in here without being meant to."""
@@ -151,9 +167,8 @@ class Mayhem:
 
     def _reorganise(self) -> None:
         depth = self._chance.randint(1, self._depth_max)
-        self._blocks.reorganise(depth)
-        self.reorgs += 1
-        self.deepest_reorg = max(self.deepest_reorg, depth)
+        self._reorganise_by(depth)
+        self.depths[depth] += 1
 
 
 def _is_started(worker: Running) -> bool:

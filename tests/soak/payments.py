@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from custody_core import Custody, Wallet
-from custody_core.domain.audit import Event
-from tests.soak.site import TOKEN, Site
+from tests.soak.ending import every_event
+from tests.soak.sending_site import TOKEN, Site
 from tests.support.contracts import call, function
 from tests.support.devnode import DevNode
 
@@ -106,7 +106,7 @@ class Told:
 
 def require_told_once(custody: Custody, ids: Sequence[str]) -> Told:
     """No event is told twice or left out: of sends, of deposits, and in the numbering. Raises `AssertionError`."""
-    events = list(_all_events(custody))
+    events = list(every_event(custody))
     assert len({event.id for event in events}) == len(events)
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     told: dict[str, list[str]] = defaultdict(list)
@@ -119,10 +119,3 @@ def require_told_once(custody: Custody, ids: Sequence[str]) -> Told:
     for object_id, steps in told.items():
         assert len(set(steps)) == len(steps), f"{object_id}: {steps}"
     return Told(len(events), reorged)
-
-
-def _all_events(custody: Custody) -> Iterator[Event]:
-    after = 0
-    while page := custody.events.list(after_sequence=after, limit=1000):
-        yield from page
-        after = page[-1].sequence or 0

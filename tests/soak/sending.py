@@ -8,20 +8,21 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import attrs
 
 from custody_core import OutcomeUnknown
 from custody_core.errors import Conflict, FeeUnavailable, NodeUnavailable
+from tests.soak.ending import end, require_sound
 from tests.soak.mayhem import Mayhem
 from tests.soak.payments import Payment, planned, require_paid, require_told_once
-from tests.soak.site import FINAL_DEPTH, Site, prepared_site
+from tests.soak.sending_site import Site, prepared_site
+from tests.soak.starting import FINAL_DEPTH
 from tests.soak.watching import Watch
-from tests.support.waiting import until
 
 DEADLINE_S = 1200.0
 LOOK_EVERY_S = 1.0
-CALM_WITHIN_S = 60.0
 REORG_DEPTH_MAX = FINAL_DEPTH - 2
 PASSING = (NodeUnavailable, FeeUnavailable, Conflict, OutcomeUnknown)
 """What a caller is told to try again, under the same key."""
@@ -57,7 +58,8 @@ def run(seed: int, *, sends: int, wallets: int, geth_rules: bool) -> Figures:
     chance = random.Random(seed)
     with prepared_site(wallets=wallets, chance=chance, geth_rules=geth_rules) as site, Watch(sends) as watch:
         payments = planned(site, sends, chance)
-        mayhem = Mayhem(lambda: site.processes.start("scanner"), site.blocks, chance=chance, depth_max=REORG_DEPTH_MAX)
+        start, reorganise = partial(site.processes.start, "scanner"), site.blocks.reorganise
+        mayhem = Mayhem(start, reorganise, chance=chance, depth_max=REORG_DEPTH_MAX)
         started_s = time.monotonic()
         site.proxy.be_rough()
         with mayhem:
@@ -65,9 +67,9 @@ def run(seed: int, *, sends: int, wallets: int, geth_rules: bool) -> Figures:
             _wait_until_completed(site, sends, mayhem, watch)
         seconds = round(time.monotonic() - started_s, 1)
         site.proxy.be_calm()
-        _end(site, mayhem)
+        end(site, mayhem)
         mined, told = require_paid(site, payments), require_told_once(site.custody, ids)
-        _require_sound(site)
+        require_sound(site)
         return Figures(
             seed=seed,
             sends=sends,
@@ -78,7 +80,7 @@ def run(seed: int, *, sends: int, wallets: int, geth_rules: bool) -> Figures:
             seconds=seconds,
             kills=mayhem.kills,
             reorgs=mayhem.reorgs,
-            deepest_reorg=mayhem.deepest_reorg,
+            deepest_reorg=max(mayhem.depths, default=0),
             sends_reorged=told.reorged,
             requests_lost=site.proxy.lost_requests,
             answers_lost=site.proxy.lost_answers,
@@ -119,23 +121,3 @@ def _wait_until_completed(site: Site, sends: int, mayhem: Mayhem, watch: Watch) 
         completed = states.pop("completed", 0)
         watch.tell("completed", completed, **states, kills=mayhem.kills, reorgs=mayhem.reorgs)
         time.sleep(LOOK_EVERY_S)
-
-
-def _end(site: Site, mayhem: Mayhem) -> None:
-    """Lets the workers finish in peace, and ends them."""
-    mayhem.require_well()
-    until(site.is_sealed, what="every event is numbered", timeout_s=CALM_WITHIN_S)
-    assert mayhem.stop_workers() == [0, 0]
-    assert mayhem.unexpected_ends == 0, "a worker ended that nobody had killed"
-    broken = [event for process in site.processes.all for event in process.events() if event["event"] == "internal"]
-    assert broken == []
-
-
-def _require_sound(site: Site) -> None:
-    """The ledger equals the chain, and the audit trail its own seals."""
-    site.proxy.be_calm()
-    reconciliation = site.program.json("reconcile")
-    assert reconciliation["ok"] is True, reconciliation
-    assert site.program.json("suspense", "list") == {"data": []}
-    verdict = site.custody.audit.verify()
-    assert verdict.first_broken is None, verdict

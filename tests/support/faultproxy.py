@@ -34,6 +34,7 @@ from tests.support.faults import (
     Http,
     Null,
     Route,
+    Say,
     Stale,
     Truncate,
 )
@@ -112,10 +113,13 @@ class Exchange:
 
 
 class FaultProxy:
-    """Before the node at `node_url`. With `geth_rules` its pool behaves as geth's does (see `gethpool.py`)."""
+    """Before the node at `node_url`. With `geth_rules` its pool behaves as geth's does (see `gethpool.py`). Without `remembers` it
+    keeps no log, for runs so long that it would fill the memory; `Stale` needs one.
+    """
 
-    def __init__(self, node_url: str, *, seed: int = 0, geth_rules: bool | GethPool = False) -> None:
+    def __init__(self, node_url: str, *, seed: int = 0, geth_rules: bool | GethPool = False, remembers: bool = True) -> None:
         self.node_url = node_url
+        self._remembers = remembers
         self._geth_pool = GethPool() if geth_rules is True else geth_rules or None
         self._chance = random.Random(seed)
         self._lock = threading.RLock()
@@ -204,8 +208,9 @@ class FaultProxy:
         for fault in faults:
             if isinstance(fault, EditReply) and answer is not None:
                 answer = fault.change(answer)
-        with self._lock:
-            self._calls.append(Call(method, params, answer, faults))
+        if self._remembers:
+            with self._lock:
+                self._calls.append(Call(method, params, answer, faults))
         return answer
 
     def _act(
@@ -228,13 +233,16 @@ class FaultProxy:
                 reply = {"result": fault.change(reply["result"])}
         if after := first(After, faults):
             after.act()
-        with self._lock:
-            self._last_replies[json.dumps([method, params])] = reply
+        if self._remembers:
+            with self._lock:
+                self._last_replies[json.dumps([method, params])] = reply
         return reply if first(ForwardThenDropReply, faults) is None else None
 
     def _reply_without_asking(self, faults: Sequence[Fault], method: str, params: list[Any]) -> dict[str, Any] | None:
         if first(Null, faults) is not None:
             return {"result": None}
+        if said := first(Say, faults):
+            return {"result": said.result}
         if error := first(Error, faults):
             return {"error": attrs.asdict(error, filter=lambda _, value: value is not None)}
         if first(Stale, faults) is not None:

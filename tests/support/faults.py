@@ -43,6 +43,13 @@ class Null:
 
 
 @attrs.frozen
+class Say:
+    """This `result` without asking the node."""
+
+    result: Any
+
+
+@attrs.frozen
 class Error:
     """A JSON-RPC error without asking the node."""
 
@@ -108,6 +115,7 @@ Fault: TypeAlias = (
     | Before
     | After
     | Null
+    | Say
     | Error
     | Http
     | Edit

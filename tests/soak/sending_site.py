@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import attrs
 
-from custody_app.bootstrap import open_service
-from custody_app.config import load_settings
-from custody_app.observers import QuietObserver
 from custody_core import Custody, Wallet, ether
 from tests.soak.mayhem import Blocks, RoughProxy
+from tests.soak.starting import FINAL_DEPTH, NODE_ARGUMENTS, SLOTS_IN_AN_EPOCH, Database, opened, own_folder
 from tests.support.contracts import deploy, transact
 from tests.support.devnode import DevNode
-from tests.support.postgres import Server, shared_server
+from tests.support.postgres import shared_server
 from tests.support.processes import Processes
 from tests.support.program import Program
 
 BLOCK_TIME_S = 1.0
-SLOTS_IN_AN_EPOCH = 4
-FINAL_DEPTH = 2 * SLOTS_IN_AN_EPOCH
-"""How far below the head anvil's final block is."""
-
-NODE_ARGUMENTS = ("--gas-limit", "300000000")
 TOKEN = "good"
 TOKENS_EACH = 10**12
 EVERY_NTH_HAS_TOKENS = 5
@@ -44,8 +35,7 @@ class Site:
     custody: Custody
     token: str
     wallets: Sequence[Wallet]
-    _server: Server
-    _database: str
+    database: Database
 
     @property
     def token_wallets(self) -> Sequence[Wallet]:
@@ -54,30 +44,26 @@ class Site:
 
     def states(self) -> dict[str, int]:
         """How many transactions are in each state."""
-        return dict(self._server.execute("SELECT state, count(*) FROM transactions GROUP BY state", database=self._database))
-
-    def is_sealed(self) -> bool:
-        """Whether every event has its number."""
-        return self._server.execute("SELECT 1 FROM events WHERE sequence IS NULL LIMIT 1", database=self._database) == []
+        return dict(self.database.rows("SELECT state, count(*) FROM transactions GROUP BY state"))
 
 
 @contextmanager
 def prepared_site(*, wallets: int, chance: random.Random, geth_rules: bool) -> Iterator[Site]:
     """A site whose wallets' deposits are final."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="custody-soak-")))
+        folder = stack.enter_context(own_folder())
         server = stack.enter_context(shared_server())
-        database = server.migrated_database()
+        database = Database(server, server.migrated_database())
         node = stack.enter_context(DevNode(slots_in_an_epoch=SLOTS_IN_AN_EPOCH, arguments=NODE_ARGUMENTS))
         settings = {
-            "DATABASE_URL": server.database_url(database),
+            "DATABASE_URL": database.url,
             "KEY_FILE": str(folder / "custody.key"),
             "RPC_URL": node.rpc_url,
             "CHAIN_ID": str(node.chain_id),
             "SCAN_INTERVAL_S": "0.25",
             "KEY_POOL_SIZE": str(wallets),
         }
-        with _opened(settings, create=True) as custody:
+        with opened(settings, create=True) as custody:
             token, wallet_ids = _fund(custody, node, wallets)
         node.set_automine(False)
         blocks = stack.enter_context(Blocks(node, every_s=BLOCK_TIME_S))
@@ -85,9 +71,9 @@ def prepared_site(*, wallets: int, chance: random.Random, geth_rules: bool) -> I
         rough = {**settings, "RPC_URL": proxy.url}
         program = Program(folder, rough)
         processes = stack.enter_context(Processes(program, logs=folder))
-        custody = stack.enter_context(_opened(rough))
+        custody = stack.enter_context(opened(rough))
         found = [custody.wallets.get(each) for each in wallet_ids]
-        yield Site(node, blocks, proxy, program, processes, custody, token, found, server, database)
+        yield Site(node, blocks, proxy, program, processes, custody, token, found, database)
 
 
 def _fund(custody: Custody, node: DevNode, count: int) -> tuple[str, list[str]]:
@@ -104,11 +90,3 @@ def _fund(custody: Custody, node: DevNode, count: int) -> tuple[str, list[str]]:
     node.finalize()
     custody.tick()
     return token, [wallet.id for wallet in wallets]
-
-
-@contextmanager
-def _opened(settings: dict[str, str], *, create: bool = False) -> Iterator[Custody]:
-    """The service in this process. It holds keys only while it is `create`d."""
-    loaded = load_settings({f"CUSTODY_{name}": text for name, text in settings.items()})
-    with open_service(loaded, observer=QuietObserver(), create=create, with_keys=create) as opened:
-        yield opened.custody
