@@ -72,6 +72,7 @@ class MemoryChain(World):
         super().__init__(chain_id, finality_lag=finality_lag, genesis_at=genesis_at, base_fee_per_gas_wei=base_fee_per_gas_wei)
         self._recover = recover or recover_address
         self._offers_traces = offers_traces
+        self._is_syncing = False
         self._failures: Counter[str] = Counter()
         self._lost: list[_Lost] = []
         self._signed: dict[Hash, bytes] = {}
@@ -92,6 +93,11 @@ class MemoryChain(World):
     def drop_broadcasts(self, count: int = 1) -> None:
         """The next `count` transactions do not arrive, and nobody hears that they did not."""
         self._lost += [_Lost.ON_THE_WAY_OUT] * count
+
+    @synchronised
+    def sync(self, syncing: bool = True) -> None:
+        """Whether the node says that it is still catching up with its chain."""
+        self._is_syncing = syncing
 
     # The port
 
@@ -117,6 +123,13 @@ class MemoryChain(World):
             return failure
         mined = self._mined(self._height(at))
         return Found(mined.block.header) if mined else Absent()
+
+    @synchronised
+    def synced_head(self) -> Answer[Header]:
+        """The newest header, unless the node is still syncing."""
+        if self._is_syncing:
+            return Unknown("the node is still syncing")
+        return self._failure("synced_head") or Found(self.head)
 
     @synchronised
     def headers(self, numbers: Sequence[int]) -> Sequence[Answer[Header]]:

@@ -135,6 +135,10 @@ class RpcChain:
         self._heads = {name: answer.value.number for name, answer in answers.items() if isinstance(answer, Found)}
         return several.highest(answers)
 
+    def synced_head(self) -> Answer[Header]:
+        """The newest header of those nodes that do not say they are still syncing."""
+        return several.highest(self._of_all(questions.synced_head))
+
     def headers(self, numbers: Sequence[int]) -> Sequence[Answer[Header]]:
         """The canonical headers at `numbers`. Of two neighbours that do not link, only one is found."""
         return self._linked(numbers, questions.headers, lambda header: header)

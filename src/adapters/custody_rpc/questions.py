@@ -60,6 +60,18 @@ def header(node: Node, at: int | BlockTag) -> Answer[Header]:
     return node.answer(reply, wire.header)
 
 
+def synced_head(node: Node) -> Answer[Header]:
+    """The newest header, unless the node says that it is still syncing. Some providers do not let anybody ask them that."""
+    reply = node.ask_one(Request("eth_syncing", ()), object)
+    match reply:
+        case Result(value=value) if value:  # how far it has come; else false
+            return node.unknown("is still syncing")
+        case NoReply(reason=reason, is_refused=False):
+            return node.unknown(reason)
+        case _:
+            return header(node, BlockTag.LATEST)
+
+
 def headers(node: Node, numbers: Sequence[int]) -> list[Answer[Header]]:
     replies = node.ask(_block_requests(numbers, full=False), wire.WireHeader)
     return _linked(node, numbers, [node.answer(reply, wire.header) for reply in replies], lambda header: header)

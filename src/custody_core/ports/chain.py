@@ -159,6 +159,10 @@ class Chain(Protocol):
         """
         ...
 
+    def synced_head(self) -> Answer[Header]:
+        """The newest header of those nodes that do not say they are still syncing; `Unknown` where all do."""
+        ...
+
     def headers(self, numbers: Sequence[int]) -> Sequence[Answer[Header]]:
         """The canonical headers at `numbers`, in that order. Of two neighbours that do not link, only one is `Found`."""
         ...

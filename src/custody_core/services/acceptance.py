@@ -30,7 +30,7 @@ class Acceptance:
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        self._markets = RecentMarkets(kit.chains, kit.clock)
+        self._markets = RecentMarkets(kit)
 
     def accept(
         self,

@@ -11,6 +11,7 @@ from custody_core.domain.resources import chain_text
 from custody_core.domain.wallet import Wallet, unfreeze
 from custody_core.errors import InvalidStateTransition, NotFound
 from custody_core.ports import BlockTag, Found, Unit
+from custody_core.services.behind import why_behind
 from custody_core.services.foreign_use import frozen_because
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, lease_of, record_audit, record_wallet
 from custody_core.services.rounds import wake_wallets
@@ -25,6 +26,8 @@ class ChainStatus:
     head_number: int | None
     is_led: bool = False
     """Whether some process follows it now."""
+    behind: str | None = None
+    """Why nothing new is sent through its node: it does not answer, is still syncing, or its newest block is too old."""
 
     @property
     def lag_blocks(self) -> int | None:
@@ -46,10 +49,7 @@ class Chains:
             ends = {state.chain_id: unit.lease_until(lease_of(state.chain_id)) for state in unit.chains()}
             return [(state, (ends[state.chain_id] or now) > now) for state in unit.chains()]
 
-        return [
-            ChainStatus(state, self.name(state.chain_id), self._head(state.chain_id), is_led)
-            for state, is_led in self._kit.read(work)
-        ]
+        return [self._status(state, is_led) for state, is_led in self._kit.read(work)]
 
     def name(self, chain_id: int) -> str:
         """What the operator calls the chain, or else everybody; its CAIP-2 id where it has no name."""
@@ -113,10 +113,14 @@ class Chains:
         """The wallets that were stopped because they were used elsewhere, on whatever chain; `adopt` lets them go on."""
         return self._kit.read(lambda unit: _stopped(unit, list(self._kit.chains)))
 
-    def _head(self, chain_id: int) -> int | None:
-        chain = self._kit.chains.get(chain_id)
-        answer = chain.header(BlockTag.LATEST) if chain else None
-        return answer.value.number if isinstance(answer, Found) else None
+    def _status(self, state: ChainState, is_led: bool) -> ChainStatus:
+        name, chain = self.name(state.chain_id), self._kit.chains.get(state.chain_id)
+        if chain is None:
+            return ChainStatus(state, name, None, is_led)
+        synced = chain.synced_head()
+        head = synced if isinstance(synced, Found) else chain.header(BlockTag.LATEST)
+        number = head.value.number if isinstance(head, Found) else None
+        return ChainStatus(state, name, number, is_led, why_behind(self._kit, state.chain_id, synced))
 
 
 def _stopped(unit: Unit, chain_ids: Sequence[int]) -> list[Wallet]:

@@ -34,6 +34,7 @@ from custody_core.errors import Conflict
 from custody_core.ports import Answer, BlockTag, Found, Unit, Unknown
 from custody_core.services.cross_check import CrossCheck
 from custody_core.services.evidence import EvidenceReader
+from custody_core.services.finality import FinalityWatch
 from custody_core.services.ingest import ContradictoryReceipt, Ingest, StrangersSeen
 from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
 from custody_core.services.tracing import TraceReader
@@ -63,6 +64,7 @@ class Follower:
         self._evidence = EvidenceReader(kit, self._chain)
         self._managed = ManagedAddresses()
         self._cross_check = CrossCheck(kit, self._chain)
+        self._finality = FinalityWatch(kit, chain_id)
         self._has_led = False
 
     def follow(self, *, rounds_max: int = 1_000_000) -> Round:
@@ -178,8 +180,11 @@ class Follower:
             if saved:
                 ingest.wake_overlooked()
                 self._kit.observer.progress(f"chain eip155:{state.chain_id}", done=advanced.cursor.number, total=tip.number)
+                if advanced.cursor.number < tip.number:
+                    return Round.ADVANCED
+                self._finality.look(advanced)
                 # At the head there is nothing to ask again for: what came meanwhile is the next turn's.
-                return Round.ADVANCED if advanced.cursor.number < tip.number else Round.IDLE
+                return Round.IDLE
 
     def _save(self, ingest: Ingest) -> bool | Unknown:
         """Whether it was saved: False where an address was born meanwhile. `Unknown` where the node lacks what it takes."""

@@ -65,6 +65,9 @@ class Limits:
     traces: Mapping[int, Traces] = attrs.field(factory=dict)
     """Chain id → what is made of its node's traces; no entry: `AUTO`."""
 
+    head_age_max: Mapping[int, timedelta] = attrs.field(factory=dict)
+    """Chain id → how old the newest block may be while sends are made; no entry: any age, as where blocks are made on demand."""
+
     dust_wei: int = 0
     """Native deposits below this are quarantined."""
 

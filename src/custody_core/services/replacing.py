@@ -44,7 +44,7 @@ def replace_waiting(kit: Kit, chain: Chain, waiting: Sequence[Transaction]) -> t
     if not waiting:
         return [], []
     try:
-        market = market_now(chain)
+        market = market_now(kit, chain)
     except FeeUnavailable:
         return [], list(waiting)
     next_nonces = kit.read(lambda unit: unit.next_unmined(chain.chain_id, {each.wallet_id for each in waiting}))

@@ -96,7 +96,7 @@ def _ask(kit: Kit, keys: Keys, chain: Chain, queued: Sequence[Transaction]) -> _
     answers = zip(senders, chain.known_nonces(senders, reserved=reserved), strict=True)
     known = {sender: answer.value for sender, answer in answers if isinstance(answer, Found)}
     try:
-        market = market_now(chain)
+        market = market_now(kit, chain)
     except FeeUnavailable:
         market = None
     return _Outside(chain.chain_id, market, known, problems)

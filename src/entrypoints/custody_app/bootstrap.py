@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import attrs
@@ -148,6 +149,7 @@ def _limits(settings: Settings) -> Limits:
         gas_limit_max=settings.max_gas_limit,
         confirmations={chain.chain_id: chain.confirmations for chain in settings.chains},
         traces={chain.chain_id: chain.traces for chain in settings.chains},
+        head_age_max={chain.chain_id: timedelta(seconds=chain.head_age_max_s) for chain in settings.chains if chain.head_age_max_s},
         dust_wei=settings.dust_wei,
         cross_check_min_wei=settings.cross_check_min_wei,
         in_flight_max=settings.in_flight_max,

@@ -26,6 +26,12 @@ PREFIX = "CUSTODY_"
 
 SEPOLIA_CHAIN_ID = 11155111
 
+DEV_CHAIN_ID = 31337
+"""What dev chains call themselves that make blocks when there is something for them: their newest block may be of any age."""
+
+HEAD_AGE_MAX_S = 7_200
+"""Elsewhere a newest block of two hours ago is a node's that has lost its chain."""
+
 DIGITS_MAX = 78
 """The digits of the largest number that Ethereum knows, 2**256 - 1."""
 
@@ -46,7 +52,8 @@ class ChainSettings:
     """One followed chain. `confirmations` is the depth that counts as final, None for the node's `finalized` tag; `traces` says
     what is made of its nodes' traces.
 
-    `given_name` is that of its table. `is_chain_id_given` tells an id that somebody has set from the default.
+    `given_name` is that of its table, `given_head_age_max_s` what is set, None where nothing is.
+    `is_chain_id_given` tells an id that somebody has set from the default.
     """
 
     given_name: str | None
@@ -54,12 +61,19 @@ class ChainSettings:
     rpc_urls: tuple[str, ...] = attrs.field(repr=False)
     confirmations: int | None = None
     traces: Traces = Traces.AUTO
+    given_head_age_max_s: int | None = None
     is_chain_id_given: bool = True
 
     @property
     def name(self) -> str:
         """What it is called here, or else everywhere."""
         return self.given_name or chain_name(self.chain_id)
+
+    @property
+    def head_age_max_s(self) -> int | None:
+        """How old its newest block may be while sends are made, None for any age."""
+        default = 0 if self.chain_id == DEV_CHAIN_ID else HEAD_AGE_MAX_S
+        return (default if self.given_head_age_max_s is None else self.given_head_age_max_s) or None
 
 
 @attrs.frozen
@@ -120,7 +134,7 @@ def _chains(texts: Mapping[str, str], tables: object, *, allow_http: bool) -> tu
         raise ConfigurationError("`chains` is a table of tables, as in [chains.sepolia]")
     if tables and short_form:
         raise ConfigurationError(
-            f"set either [chains.…] tables or {PREFIX}RPC_URL, {PREFIX}CHAIN_ID, {PREFIX}CONFIRMATIONS and {PREFIX}TRACES, not both"
+            f"set either [chains.…] tables or {', '.join(PREFIX + each for each in sorted(_CHAIN_NAMES))}, not both"
         )
     if not tables and not short_form.get("rpc_url", "").strip(" ,"):
         return ()
@@ -158,12 +172,14 @@ def _chain(name: str | None, texts: Mapping[str, str], *, allow_http: bool) -> C
     for url in urls:
         _require_safe_url(url, allow_http=allow_http)
     depth = texts.get("confirmations", "finalized")
+    age_s = texts.get("head_age_max_s")
     return ChainSettings(
         given_name=name,
         chain_id=_positive("CHAIN_ID", texts.get("chain_id", str(SEPOLIA_CHAIN_ID))),
         rpc_urls=urls,
         confirmations=None if depth == "finalized" else _positive("CONFIRMATIONS", depth),
         traces=_traces(texts.get("traces", Traces.AUTO)),
+        given_head_age_max_s=None if age_s is None else _at_most_a_year("HEAD_AGE_MAX_S", age_s),
         is_chain_id_given="chain_id" in texts,
     )
 
@@ -288,6 +304,13 @@ def _natural(name: str, text: str) -> int:
     return int(text)
 
 
+def _at_most_a_year(name: str, text: str) -> int:
+    number = _natural(name, text)
+    if number > 366 * 24 * 60 * 60:
+        raise ConfigurationError(f"{PREFIX}{name} is a number of seconds up to those of a year; 0 is for any age")
+    return number
+
+
 def _per_minute(name: str, text: str) -> int:
     number = _positive(name, text)
     if number > 6_000:
@@ -330,6 +353,6 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
     "PUBLIC_URL": _public_url,
 }
 
-_CHAIN_NAMES = frozenset({"RPC_URL", "CHAIN_ID", "CONFIRMATIONS", "TRACES"})
+_CHAIN_NAMES = frozenset({"RPC_URL", "CHAIN_ID", "CONFIRMATIONS", "TRACES", "HEAD_AGE_MAX_S"})
 
 _SECRET_NAMES = ("DATABASE_URL", "RPC_URL")

@@ -155,6 +155,8 @@ def _chain(status: ChainStatus) -> Finding:
         return Finding(name, False, f"halted: {state.halted_reason}; {way_out}")
     if lag is None:
         return Finding(name, None, f"followed to block {state.cursor.number}; its node does not say how far that is behind")
+    if status.behind is not None:
+        return Finding(name, False, f"its node is behind its chain, so nothing is sent: {status.behind}")
     where = f"followed to block {state.cursor.number}, {lag} behind the head, final to {state.final.number}"
     if lag > LAG_BLOCKS_MAX:
         return Finding(name, False, f"{where}; see that `custody scanner` runs and what it says")

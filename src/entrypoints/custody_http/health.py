@@ -90,7 +90,10 @@ def _of_chain(status: ChainStatus) -> Iterator[Finding]:
     if lag is None:
         yield Finding(f"node of {name}", False, "does not answer")
         return
-    yield Finding(f"node of {name}", True, f"answers, head {status.head_number}")
+    if status.behind is not None:
+        yield Finding(f"node of {name}", False, f"is behind its chain, so nothing is sent: {status.behind}")
+    else:
+        yield Finding(f"node of {name}", True, f"answers, head {status.head_number}")
     if not status.is_led:
         yield Finding(f"scanner of {name}", False, "nobody follows this chain; start `custody scanner`")
     elif lag > LAG_BLOCKS_MAX:

@@ -26,8 +26,8 @@ def proxies(site: Site) -> Iterator[tuple[FaultProxy, FaultProxy]]:
 
 
 def rounds(proxy: FaultProxy) -> int:
-    """How often the follower behind `proxy` asked for the head."""
-    return len([params for _, params in proxy.arrivals("eth_getBlockByNumber") if params[0] == "latest"])
+    """How often the follower behind `proxy` asked what is final, which nobody else asks."""
+    return len([params for _, params in proxy.arrivals("eth_getBlockByNumber") if params[0] == "finalized"])
 
 
 def leader_of(proxies: tuple[FaultProxy, FaultProxy]) -> int:

@@ -306,6 +306,10 @@ class ChainContract:
             answers = chain.logs([head, block_hash], topic=ERC20_TRANSFER_TOPIC, emitters=[address_to_bytes(STRANGER)])
             assert [type(answer) for answer in answers] == [Found, Unknown], answers
 
+    def test_a_node_that_does_not_sync_shows_its_head(self, driver: Driver, chain: Chain) -> None:
+        driver.mine(2)
+        assert found(chain.synced_head()) == found(chain.header(BlockTag.LATEST))
+
     # Fees
 
     def test_fee_history_can_be_quoted(self, driver: Driver, chain: Chain) -> None:

@@ -386,9 +386,19 @@ def test_ready_is_when_all_is_well(site: Site, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_node_that_does_not_answer_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.bench.chain.fail_next("header", 1)
+    for method in ("synced_head", "header"):
+        site.bench.chain.fail_next(method, 1)
     answer = fresh(site, monkeypatch)
     assert (answer.status_code, checks(answer)["node of eip155:31337"]) == (503, False)
+    assert fresh(site, monkeypatch).status_code == 200
+
+
+def test_r_15_a_node_that_is_still_syncing_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.bench.chain.sync()
+    answer = fresh(site, monkeypatch)
+    assert (answer.status_code, checks(answer)["node of eip155:31337"]) == (503, False)
+    assert any("still syncing" in each["detail"] for each in answer.json["checks"])
+    site.bench.chain.sync(syncing=False)
     assert fresh(site, monkeypatch).status_code == 200
 
 
@@ -428,7 +438,7 @@ def test_a_database_that_is_of_another_version_or_broken_is_told(monkeypatch: py
 
 def test_readiness_is_looked_at_no_more_than_once_a_second(site: Site) -> None:
     assert site.get("/readyz").status_code == 200
-    site.bench.chain.fail_next("header", 1)
+    site.bench.chain.sync()
     assert site.get("/readyz").status_code == 200
 
 

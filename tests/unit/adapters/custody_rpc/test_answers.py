@@ -15,7 +15,7 @@ from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC, U256_MAX, keccak2
 from custody_core.domain.fees import FeeHistory
 from custody_core.ports import Absent, AccountState, BlockTag, BroadcastOutcome, Call, Found, Reverted, Unknown
 from custody_rpc import Limits, RpcChain
-from tests.unit.adapters.custody_rpc.rude_server import SECRET, RudeServer, error, results
+from tests.unit.adapters.custody_rpc.rude_server import SECRET, Http, RudeServer, error, results
 
 SENDER, TOKEN = Address("0x" + "a1" * 20), Address("0x" + "c0" * 20)
 BLOCK_HASH, OTHER_HASH = Hash("0x" + "bb" * 32), Hash("0x" + "0b" * 32)
@@ -97,6 +97,31 @@ NO_NUMBERS = [
     "0x1.0",
     hex(U256_MAX + 1),
 ]
+
+
+@pytest.mark.parametrize(
+    "syncing", [{"startingBlock": "0x0", "currentBlock": "0x10", "highestBlock": "0xff"}, {"isSyncing": 1}, True, "0x10"]
+)
+def test_r_15_the_head_of_a_node_that_is_still_syncing_is_not_taken(stage: Stage, syncing: object) -> None:
+    answer = stage.plays(results(syncing), results(block())).synced_head()
+    assert isinstance(answer, Unknown)
+    assert "is still syncing" in answer.reason
+
+
+@pytest.mark.parametrize(
+    "said",
+    [results(False), results(None), error("the method eth_syncing does not exist", -32601), lambda _: Http(status=403)],
+    ids=["false", "null", "no such method", "forbidden"],
+)
+def test_r_15_a_node_that_does_not_say_that_it_syncs_is_taken_at_its_head(stage: Stage, said: Any) -> None:
+    answer = stage.plays(said, results(block())).synced_head()
+    assert isinstance(answer, Found)
+    assert answer.value.number == 16
+
+
+@pytest.mark.parametrize("said", [lambda _: Http(status=502), lambda _: Http(hang_up=True)], ids=["502", "hang-up"])
+def test_r_15_silence_about_syncing_is_no_word_that_all_is_well(stage: Stage, said: Any) -> None:
+    assert isinstance(stage.plays(said, results(block())).synced_head(), Unknown)
 
 
 @pytest.mark.parametrize("text", NO_NUMBERS)

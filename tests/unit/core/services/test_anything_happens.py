@@ -33,6 +33,7 @@ from tests.unit.core.services.bench import FINALITY, FRIEND, Bench, contract_of,
 
 FAILING = (
     "header",
+    "synced_head",
     "headers",
     "blocks",
     "logs",
