@@ -13,7 +13,7 @@ from custody_core.services.previewing import Simulation
 from tests.support.contracts import deploy, transact
 from tests.support.devnode import DEV_ACCOUNTS, DevNode
 from tests.support.faultproxy import FaultProxy
-from tests.support.faults import DropRequest, Edit, ForwardThenDropReply
+from tests.support.faults import DropRequest, Edit, ForwardThenDropReply, Null
 from tests.support.service import CHAIN_ID, Service
 
 OUTSIDER = DEV_ACCOUNTS[1].address
@@ -189,19 +189,21 @@ def test_a_token_goes_out_and_its_gas_is_paid_in_ether(service: Service) -> None
 
 
 def test_an_empty_answer_about_logs_makes_no_paid_token_send_reverted(proxied: Service, proxy: FaultProxy) -> None:
+    """Neither where the block's receipts tell better, nor where the node does not give those: then it is asked again."""
     wallet, friend, node = proxied.wallet(funded_wei=ether("1")), proxied.wallet("bob"), proxied.node
     token = deploy(node, "Good")
     proxied.custody.tokens.add(chain_id=CHAIN_ID, address=token.lower(), alias="good", decimals=6)
     node.mined(transact(node, "Good", token, "mint", wallet.address, 100))
     proxied.finalize()
     sent = proxied.custody.transactions.send(wallet.id, to=friend.address, amount=40, asset="good", idempotency_key="key")
-    rule = proxy.on("eth_getLogs", Edit(lambda _: []))
+    proxy.on("eth_getLogs", Edit(lambda _: []))
+    silent = proxy.on("eth_getBlockReceipts", Null())
     proxied.custody.tick()
     node.mined(str(proxied.outgoing(sent.id).hash))
     for _ in range(3):
         proxied.custody.tick()
         assert proxied.outgoing(sent.id).state is TransactionState.BROADCASTING
-    rule.times_left = 0
+    silent.times_left = 0
     proxied.finalize()
     assert proxied.outgoing(sent.id).state is TransactionState.COMPLETED
     assert len(mined_from(node, wallet.address)) == 1

@@ -121,7 +121,7 @@ def test_s_11_a_foreign_transaction_in_the_pool_stops_the_wallet_before_a_nonce_
     service.finalize()
     assert nonces_mined(service, wallet) == [0]
     refused = service.outgoing(ours)
-    assert (refused.state, refused.nonce) == (TransactionState.REJECTED, None), "these books may be the older ones"
+    assert (refused.state, refused.nonce) == (TransactionState.FAILED, None), "these books may be the older ones"
 
 
 def test_a_foreign_use_that_a_reorganisation_takes_back_fails_nothing(service: Service) -> None:
