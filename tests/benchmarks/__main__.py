@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.benchmarks import accepting, asking, page, reading, scanning, sends, signing, starting
+from tests.benchmarks import accepting, asking, depositing, holding, page, reading, scanning, sends, signing, starting
 from tests.benchmarks.harness import Result
 
 
@@ -20,9 +20,11 @@ def main(arguments: Sequence[str]) -> int:
         "P1": signing.run,
         "P2": scanning.run,
         "P3": scanning.run_far,
+        "P4": holding.run,
         "P5": lambda: sends.run(given.database_url),
         "P6": accepting.run,
         "P7": reading.run,
+        "P8": depositing.run,
         "P9": starting.run,
         "P12": asking.run,
     }

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.benchmarks import accepting, asking, reading, scanning, sends, signing, starting
+from tests.benchmarks import accepting, asking, depositing, holding, reading, scanning, sends, signing, starting
 from tests.benchmarks.environments import ROOT
 from tests.benchmarks.harness import Result
 
@@ -19,9 +19,11 @@ GOALS = {
     "P1": "≥ 9x the peer; ≤ 1.35x the limit",
     "P2": "≥ 60x the peer, stretch 90x; ≤ 1x the limit",
     "P3": "≥ 50x the peer",
+    "P4": "≤ 1.05x the limit",
     "P5": "≥ 30x the peer; ≥ 7x the peer with own nonces; ≥ 0.65x the limit",
     "P6": "≥ 0.25x the peer, stretch 0.5x; p99 ≤ 50 ms at half load",
     "P7": "≥ 0.7x the limit",
+    "P8": "≥ 4x the peer; ≥ 0.33x the limit",
     "P9": "≥ 2.22x the peer (0.45 of its time); memory ≥ 1.43x the peer (0.7 of its own); scanner ≤ 250 ms, ≤ 45 MB",
     "P12": "≤ 2 per send; ≤ 3 per followed block",
 }
@@ -29,9 +31,11 @@ EXPLAINED = {
     "P1": signing.__doc__,
     "P2": scanning.__doc__,
     "P3": scanning.run_far.__doc__,
+    "P4": holding.__doc__,
     "P5": sends.__doc__,
     "P6": accepting.__doc__,
     "P7": reading.__doc__,
+    "P8": depositing.__doc__,
     "P9": starting.__doc__,
     "P12": asking.__doc__,
 }

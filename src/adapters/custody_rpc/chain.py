@@ -44,6 +44,7 @@ from custody_rpc import questions, several
 from custody_rpc.broadcasting import Courier, Offered, combined, disputed, fee_capped, gathered
 from custody_rpc.circuit import Circuit, NodeState, Resting
 from custody_rpc.node import Node
+from custody_rpc.read_ahead import ReadAhead
 from custody_rpc.tracing import Tracer
 from custody_rpc.transport import InvalidNodeUrl, Limits, Transport, Waiting
 from custody_rpc.witness import NodeAlone
@@ -86,6 +87,7 @@ class RpcChain:
         self._nodes = [Node(each, Circuit(each.name, resting, waiting, self._tell_health)) for each in transports]
         self._couriers = {node: Courier(node.name) for node in self._nodes}
         self._tracers = {node.circuit: Tracer(waiting.monotonic_s) for node in self._nodes}
+        self._ahead = ReadAhead(self._read_blocks)
         self._heads: dict[str, int] = {}
         self._verified: set[Circuit] = set()
         self._foreign: dict[Circuit, str] = {}
@@ -107,6 +109,7 @@ class RpcChain:
 
     def close(self) -> None:
         """Lets go of connections and threads."""
+        self._ahead.close()
         for node in self._nodes:
             self._couriers[node].close()
             node.close()
@@ -144,7 +147,12 @@ class RpcChain:
         return self._linked(numbers, questions.headers, lambda header: header)
 
     def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
-        """The canonical blocks at `numbers`. Of two neighbours that do not link, only one is found."""
+        """The canonical blocks at `numbers`. Of two neighbours that do not link, only one is found. Those after many are read while
+        the caller works on these.
+        """
+        return self._ahead.answers(numbers)
+
+    def _read_blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
         return self._linked(numbers, questions.blocks, lambda block: block.header)
 
     def logs(

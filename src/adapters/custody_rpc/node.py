@@ -12,6 +12,7 @@ from custody_rpc import node_errors
 from custody_rpc.circuit import Circuit
 from custody_rpc.envelopes import NOT_JSON, NoReply, Reply, Request, Result, RpcError, decode, encode
 from custody_rpc.node_errors import ReadFault
+from custody_rpc.pace import Pace
 from custody_rpc.transport import Failure, Transport
 from custody_rpc.wire import Malformed
 
@@ -42,8 +43,9 @@ class _Form(Generic[T]):
 class Node:
     """What `transport` reaches, as a thing that can be asked. A patient one waits out trouble that may pass soon."""
 
-    def __init__(self, transport: Transport, circuit: Circuit, *, is_patient: bool = True) -> None:
+    def __init__(self, transport: Transport, circuit: Circuit, *, is_patient: bool = True, pace: Pace | None = None) -> None:
         self._transport = transport
+        self._pace = pace or Pace()
         self._is_patient = is_patient
         self.circuit = circuit
 
@@ -55,7 +57,7 @@ class Node:
     @property
     def hasty(self) -> Node:
         """The same node, asked once: for where another one can be asked instead."""
-        return Node(self._transport, self.circuit, is_patient=False)
+        return Node(self._transport, self.circuit, is_patient=False, pace=self._pace)
 
     def ask(
         self,
@@ -66,12 +68,16 @@ class Node:
         repeatable: bool = True,
         reshape: Reshape | None = None,
     ) -> list[Reply[T]]:
-        """A reply per request, in that order, asked in batches of at most `batch_max`."""
-        form = _Form(result_type, reshape)
-        replies: list[Reply[T]] = []
-        for start in range(0, len(requests), batch_max):
-            replies += self._batch(requests[start : start + batch_max], form, repeatable=repeatable)
-        return replies
+        """A reply per request, in that order, asked in batches of at most `batch_max`. Of what is `repeatable` several batches may
+        be on their way at once.
+        """
+        form, size = _Form(result_type, reshape), self._pace.batch_max(batch_max)
+        batches = [requests[start : start + size] for start in range(0, len(requests), size)]
+        if repeatable:
+            answered = self._pace.each(lambda batch: self._batch(batch, form, repeatable=True), batches)
+        else:
+            answered = [self._batch(batch, form, repeatable=False) for batch in batches]
+        return [reply for replies in answered for reply in replies]
 
     def ask_one(self, request: Request, result_type: type[T]) -> Reply[T]:
         """The reply to one request."""
@@ -99,7 +105,8 @@ class Node:
         return node_errors.shown(self._transport.redacted(text))
 
     def close(self) -> None:
-        """Lets go of connections."""
+        """Lets go of connections and threads."""
+        self._pace.close()
         self._transport.close()
 
     def _batch(self, requests: Sequence[Request], form: _Form[T], *, repeatable: bool) -> list[Reply[T]]:
@@ -109,6 +116,7 @@ class Node:
         answer = self._transport.post(body, repeatable=repeatable and self._is_patient)
         if isinstance(answer, Failure):
             if answer.is_too_much and len(requests) > 1:
+                self._pace.was_too_much()
                 return self._halves(requests, form, repeatable=repeatable)
             if not answer.is_too_much:  # what is wrong with the question says nothing about the node
                 self.circuit.failed(answer.reason, wait_s=answer.wait_s)
@@ -116,7 +124,9 @@ class Node:
         replies = form.read(answer, ids)
         self._note(replies)
         if len(requests) > 1 and all(_is_too_much(reply) for reply in replies):
+            self._pace.was_too_much()
             return self._halves(requests, form, repeatable=repeatable)
+        self._pace.was_taken()
         return replies
 
     def _halves(self, requests: Sequence[Request], form: _Form[T], *, repeatable: bool) -> list[Reply[T]]:

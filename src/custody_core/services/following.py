@@ -65,6 +65,7 @@ class Follower:
         self._managed = ManagedAddresses()
         self._cross_check = CrossCheck(kit, self._chain)
         self._finality = FinalityWatch(kit, chain_id)
+        self._last_ends: tuple[Header | None, Header | None] = None, None
         self._has_led = False
 
     def follow(self, *, rounds_max: int = 1_000_000) -> Round:
@@ -114,10 +115,9 @@ class Follower:
         return state
 
     def _step(self, state: ChainState) -> Round:
-        head, final = self._chain.header(BlockTag.LATEST), self._final_header()
-        if not isinstance(head, Found):
+        tip, final = self._ends(state)
+        if tip is None:
             return self._wait("the node does not say where its head is")
-        tip = head.value
         if tip.number <= state.cursor.number:
             return self._at_or_behind(state, tip, final)
         last = min(tip.number, state.cursor.number + self._kit.limits.blocks_per_commit_max)
@@ -125,6 +125,16 @@ class Follower:
         if blocks is None:
             return self._rewind(state)
         return self._advance(state, blocks, tip, final)
+
+    def _ends(self, state: ChainState) -> tuple[Header | None, Header | None]:
+        """The node's head, and its final block where it says. They are not asked for again after a round that went forward while
+        more blocks than one commit takes are known to lie ahead: nothing becomes final before we are there.
+        """
+        (known, final), self._last_ends = self._last_ends, (None, None)
+        if known is None or known.number - state.cursor.number <= self._kit.limits.blocks_per_commit_max:
+            head = self._chain.header(BlockTag.LATEST)
+            known, final = (head.value if isinstance(head, Found) else None), self._final_header()
+        return known, final
 
     def _at_or_behind(self, state: ChainState, tip: Header, final: Header | None) -> Round:
         """The node's head is not above our cursor: the same block, an older one that we know (it is late), or another branch."""
@@ -181,6 +191,7 @@ class Follower:
                 ingest.wake_overlooked()
                 self._kit.observer.progress(f"chain eip155:{state.chain_id}", done=advanced.cursor.number, total=tip.number)
                 if advanced.cursor.number < tip.number:
+                    self._last_ends = tip, final
                     return Round.ADVANCED
                 self._finality.look(advanced)
                 # At the head there is nothing to ask again for: what came meanwhile is the next turn's.

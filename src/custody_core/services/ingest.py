@@ -29,7 +29,7 @@ from custody_core.services.foreign_use import give_up_queued, stop_wallet
 from custody_core.services.kit import (
     Kit,
     record_changes,
-    record_deposit_notice,
+    record_deposit_notices,
     record_deposits,
 )
 from custody_core.services.outflows import book_outflows, keep_outflows
@@ -92,8 +92,9 @@ class Ingest:
         now = self._kit.clock.now()
         unit.save_chain(self._state)
         unit.add_headers(self._state.chain_id, [each.matches.block.header for each in self._evidence])
+        self._see_deposits(unit, now)
         for evidence in self._evidence:
-            self._take_in(unit, evidence, now)
+            self._see_sent(unit, evidence, now)
         self._finalise(unit, now)
         self._settle_foreign(unit, now)
         book_outflows(self._kit, unit, self._state, now)
@@ -132,8 +133,7 @@ class Ingest:
         if unread := [each for each in sent if each not in known and each not in self._strangers]:
             raise StrangersSeen(unread)
 
-    def _take_in(self, unit: Unit, evidence: BlockEvidence, now: datetime) -> None:
-        block = evidence.matches.block.header.ref
+    def _deposits_in(self, evidence: BlockEvidence) -> list[DepositKey]:
         keys = [
             native_key(self._state.chain_id, each)
             for each in evidence.matches.incoming
@@ -141,9 +141,10 @@ class Ingest:
         ]
         internal = [each for each in evidence.matches.internal if evidence.receipts[each.transaction_hash].succeeded]
         keys += internal_keys(self._state.chain_id, internal)
-        keys += token_keys(self._state.chain_id, evidence.logs, self._managed)
-        if keys:
-            self._see_deposits(unit, keys, block, now)
+        return keys + token_keys(self._state.chain_id, evidence.logs, self._managed)
+
+    def _see_sent(self, unit: Unit, evidence: BlockEvidence, now: datetime) -> None:
+        block = evidence.matches.block.header.ref
         ours = self._see_own(unit, evidence, block, now) if evidence.matches.outgoing else {}
         foreign = [each for each in evidence.matches.outgoing if each.hash not in ours]
         self._see_foreign(unit, foreign, block, now)
@@ -151,17 +152,20 @@ class Ingest:
         moved += outflow.tokens_moved(evidence.logs, self._managed, ours)
         keep_outflows(unit, self._state.chain_id, block, outflow.numbered(moved))
 
-    def _see_deposits(self, unit: Unit, keys: Sequence[DepositKey], block: BlockRef, now: datetime) -> None:
-        wallets = unit.wallets_by_address({key.to for key in keys})
-        known = unit.deposits_by_key(keys)
-        fresh = [self._new_deposit(key, wallets[key.to], block, now) for key in keys if key not in known]
+    def _see_deposits(self, unit: Unit, now: datetime) -> None:
+        """Those of all blocks at once. A deposit is in one of them: its transaction is mined once."""
+        blocks = {key: each.matches.block.header.ref for each in self._evidence for key in self._deposits_in(each)}
+        if not blocks:
+            return
+        wallets = unit.wallets_by_address({key.to for key in blocks})
+        known = unit.deposits_by_key(list(blocks))
+        fresh = [self._new_deposit(key, wallets[key.to], block, now) for key, block in blocks.items() if key not in known]
         unit.add_deposits(fresh)
         owners = {wallet.id: wallet.owner_id for wallet in wallets.values()}
-        for deposit in fresh:
-            owner_id = owners[deposit.wallet_id]
-            record_deposit_notice(self._kit, unit, deposit, event="confirming", now=now, owner_id=owner_id, head=self._state.cursor)
+        told = [(deposit, "confirming") for deposit in fresh]
+        record_deposit_notices(self._kit, unit, told, now=now, owners=owners, head=self._state.cursor)
         back = [each for each in known.values() if each.state is DepositState.ORPHANED]
-        changes = [deposits.decide(each, deposits.SeenAgain(block), now) for each in back]
+        changes = [deposits.decide(each, deposits.SeenAgain(blocks[each.key]), now) for each in back]
         record_deposits(self._kit, unit, changes, now=now, owners=owners, head=self._state.cursor)
 
     def _new_deposit(self, key: DepositKey, wallet: Wallet, block: BlockRef, now: datetime) -> Deposit:

@@ -233,20 +233,27 @@ def record_deposits(
     """Saves what facts made of deposits. `owners`: wallet id → owner id."""
     unit.save_deposits([change.deposit for change in changes])
     unit.post([group for change in changes for group in change.postings])
-    for change in changes:
-        record_deposit_notice(
-            kit, unit, change.deposit, event=change.event, now=now, owner_id=owners[change.deposit.wallet_id], head=head
-        )
+    record_deposit_notices(kit, unit, [(each.deposit, each.event) for each in changes], now=now, owners=owners, head=head)
 
 
-def record_deposit_notice(
-    kit: Kit, unit: Unit, deposit: deposits.Deposit, *, event: str, now: datetime, owner_id: str | None, head: BlockRef
+def record_deposit_notices(
+    kit: Kit,
+    unit: Unit,
+    told: Sequence[tuple[deposits.Deposit, str]],
+    *,
+    now: datetime,
+    owners: Mapping[str, str | None],
+    head: BlockRef,
 ) -> None:
-    """The audit row and the event of one deposit's change."""
-    detail = {"state": str(deposit.state), "hash": deposit.key.transaction_hash, "block": deposit.block.hash}
-    record_audit(kit, unit, now=now, actor=SYSTEM_ACTOR, action=f"deposit.{event}", object_id=deposit.id, detail=detail)
-    data = deposit_resource(deposit, head=head)
-    record_event(kit, unit, now=now, type_=f"transaction.{event}", object_id=deposit.id, owner_id=owner_id, data=data)
+    """The audit row and the event of each deposit's change. `owners`: wallet id → owner id."""
+    audits, events = [], []
+    for deposit, event in told:
+        detail = {"state": str(deposit.state), "hash": deposit.key.transaction_hash, "block": deposit.block.hash}
+        audits.append(AuditEvent(kit.new_id(IdPrefix.AUDIT, now), now, SYSTEM_ACTOR, f"deposit.{event}", deposit.id, detail))
+        data, owner_id = deposit_resource(deposit, head=head), owners[deposit.wallet_id]
+        events.append(Event(kit.new_id(IdPrefix.EVENT, now), f"transaction.{event}", now, deposit.id, owner_id, data))
+    unit.add_audit(audits)
+    unit.add_events(events)
 
 
 def _transaction_audit(kit: Kit, change: lifecycle.Change, actor: str, now: datetime) -> AuditEvent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import resource
+import random
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from typing import Any
 
 from custody_app.system import SystemClock, SystemEntropy
 from custody_core import Custody, Limits, Wallet
-from custody_core.domain.addresses import parse_address
+from custody_core.domain.addresses import Address, parse_address
 from custody_core.domain.chain import ChainState
 from custody_core.domain.ids import IdPrefix, make_id
 from custody_core.domain.tokens import Asset, Token, TokenState
@@ -25,9 +25,11 @@ from custody_memory.observer import RecordingObserver
 from custody_memory.store import MemoryStore
 from custody_rpc import RpcChain
 from custody_sql.store import SqlStore
+from tests.benchmarks.peers.memory import resident_mb
 from tests.benchmarks.peers.serving import serve
 
 CHAIN_ID = 1
+PAGE = 10_000
 FOREIGN = "nonce-foreign"
 """The trouble that there is with transactions from managed addresses that this service did not sign: they are planned."""
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,8 +54,25 @@ class Scanner:
             self._require_exact(opened, blocks)
             if unplanned := [each for each in observer.troubles if each[0] != FOREIGN]:
                 raise AssertionError(f"troubles: {unplanned}")
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return {"wall_s": took_s, "cpu_s": cpu_s, "peak_mb": peak_mb}
+        return {"wall_s": took_s, "cpu_s": cpu_s, "peak_mb": resident_mb("VmHWM")}
+
+    def scan_in_a_crowd(self, url: str, blocks: int, crowd: int) -> dict[str, float]:
+        """The same with `crowd` other addresses that are managed too, as far as the follower knows, and what they cost it."""
+        chance = random.Random(8)
+        with self._opened(url, "memory") as (custody, opened, _):
+            known = custody._followers[CHAIN_ID]._managed
+            gc.collect()
+            before, started = resident_mb(), time.perf_counter()
+            for _ in range(0, crowd, PAGE):
+                known.add([(0, Address("0x" + chance.randbytes(20).hex())) for _ in range(PAGE)])
+            load_s = time.perf_counter() - started
+            gc.collect()
+            held, cpu_s = resident_mb() - before, time.process_time()
+            custody.follow(CHAIN_ID)
+            cpu_s = time.process_time() - cpu_s
+            self._require_exact(opened, blocks)
+        peak = resident_mb("VmHWM") - before
+        return {"held_mb": held, "peak_mb": peak, "load_s": load_s, "scan_ms": cpu_s / blocks * 1000}
 
     @contextmanager
     def _opened(self, url: str, kind: str) -> Iterator[tuple[Custody, Store, RecordingObserver]]:
@@ -119,4 +138,4 @@ def _id(prefix: IdPrefix, number: int) -> str:
 
 if __name__ == "__main__":
     scanner = Scanner()
-    serve({"prepare": scanner.prepare, "scan": scanner.scan})
+    serve({"prepare": scanner.prepare, "scan": scanner.scan, "scan_in_a_crowd": scanner.scan_in_a_crowd})

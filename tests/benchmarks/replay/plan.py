@@ -11,9 +11,7 @@ import attrs
 
 CHAIN_ID = 1
 PERIOD = 60
-"""In every so many blocks there are `DEPOSITS` of either kind, and `LOOK_ALIKES` of each of theirs."""
-DEPOSITS = 20
-LOOK_ALIKES = 10
+"""In every so many blocks there is each kind of transaction as often as `COUNTS` says: 40 deposits, 80 that only look like one."""
 MANAGED, LISTED, UNLISTED, COLLECTIONS, OTHERS, STRANGERS = 1000, 12, 20, 8, 60, 5000
 
 
@@ -33,6 +31,19 @@ class Kind(StrEnum):
 
 
 TRUE_ONES = (Kind.NATIVE, Kind.TOKEN)
+COUNTS = {
+    Kind.NATIVE: 20,
+    Kind.TOKEN: 20,
+    Kind.FAILED: 13,
+    Kind.NO_VALUE: 13,
+    Kind.NO_TOKENS: 13,
+    Kind.NOT_FUNGIBLE: 13,
+    Kind.UNLISTED: 12,
+    Kind.TO_ITSELF: 12,
+    # What a managed key has signed without this service stops a wallet and raises an alarm: it is to be seen, and rare.
+    Kind.OUTGOING: 2,
+    Kind.OUTGOING_TOKEN: 2,
+}
 
 
 @attrs.frozen
@@ -67,11 +78,10 @@ def make_plan(seed: int, blocks: int) -> Plan:
         return tuple(chance.randbytes(20) for _ in range(count))
 
     managed = addresses(MANAGED)
-    counts = {kind: DEPOSITS if kind in TRUE_ONES else LOOK_ALIKES for kind in Kind}
     planned = [
         Planned(kind, chance.randint(first, min(first + PERIOD - 1, blocks)), chance.choice(managed))
         for first in range(1, blocks + 1, PERIOD)
-        for kind, count in counts.items()
+        for kind, count in COUNTS.items()
         for _ in range(count)
     ]
     return Plan(
