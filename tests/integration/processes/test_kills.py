@@ -113,8 +113,12 @@ def question_of(asked: Sequence[tuple[str, list[Any]]]) -> Question:
     return Question(f"{params[0]}-header" if params[0] in {"latest", "finalized"} else "block", phase)
 
 
+OF_THE_COMPARISON = frozenset({"eth_getBalance", "eth_call"})
+"""What is asked, at any time, to compare the books with the chain."""
+
+
 def questions_of(proxy: FaultProxy) -> set[Question]:
-    asked = proxy.arrivals()
+    asked = [each for each in proxy.arrivals() if each[0] not in OF_THE_COMPARISON]
     return {question_of(asked[: number + 1]) for number in range(len(asked))}
 
 
@@ -178,9 +182,9 @@ COMMIT_KILLS = [
 
 
 def commit_of(unit: Unit) -> Commit | None:
-    """None for a unit that wrote nothing."""
+    """None for a unit that wrote nothing, or only how far the comparison with the chain has come."""
     writes = {found[1].decode() for statement in unit if (found := WRITES.match(statement))}
-    if not writes:
+    if writes <= {"INSERT INTO settings"}:
         return None
     return next(commit for commit, those in IN_A_COMMIT if those <= writes)
 
