@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.benchmarks import accepting, asking, depositing, holding, page, reading, scanning, sends, signing, starting
+from tests.benchmarks import accepting, asking, depositing, holding, latency, page, reading, scanning, sends, signing, starting
 from tests.benchmarks.harness import Result
 
 
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         "P7": reading.run,
         "P8": depositing.run,
         "P9": starting.run,
+        "P11": latency.run,
         "P12": asking.run,
     }
     wanted = [name.strip().upper() for name in given.only.split(",") if name.strip()] or list(benchmarks)

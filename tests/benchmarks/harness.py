@@ -66,16 +66,16 @@ class Result:
     """What one benchmark came to.
 
     `ratio_to_peer` says how many times better than the peer we are, whichever way the unit counts; `ratio_to_limit` is ours
-    divided by the limit; both None where nothing is known to be the limit. `runs` are the rounds that count. `more` holds
-    further figures by name.
+    divided by the limit; None where there is no peer, or nothing is known to be the limit. `runs` are the rounds that count. `more`
+    holds further figures by name.
     """
 
     id: str
     name: str
     ours: float
-    peer: float
+    peer: float | None
     limit: float | None
-    ratio_to_peer: float
+    ratio_to_peer: float | None
     ratio_to_limit: float | None
     unit: str
     runs: int

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.benchmarks import accepting, asking, depositing, holding, reading, scanning, sends, signing, starting
+from tests.benchmarks import accepting, asking, depositing, holding, latency, reading, scanning, sends, signing, starting
 from tests.benchmarks.environments import ROOT
 from tests.benchmarks.harness import Result
 
@@ -25,6 +25,7 @@ GOALS = {
     "P7": "≥ 0.7x the limit",
     "P8": "≥ 4x the peer; ≥ 0.33x the limit",
     "P9": "≥ 2.22x the peer (0.45 of its time); memory ≥ 1.43x the peer (0.7 of its own); scanner ≤ 250 ms, ≤ 45 MB",
+    "P11": "≤ 250 ms; sends ≤ 100 ms at 500 a second, p99 both",
     "P12": "≤ 2 per send; ≤ 3 per followed block",
 }
 EXPLAINED = {
@@ -37,6 +38,7 @@ EXPLAINED = {
     "P7": reading.__doc__,
     "P8": depositing.__doc__,
     "P9": starting.__doc__,
+    "P11": latency.__doc__,
     "P12": asking.__doc__,
 }
 _DATA = re.compile(r"^```json\n(.*?)^```$", re.DOTALL | re.MULTILINE)

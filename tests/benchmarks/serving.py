@@ -45,6 +45,7 @@ class Site:
     """A service with funded wallets of one user, whose API key is `secret`. `server` is the PostgreSQL that it is on."""
 
     program: Program
+    node: DevNode
     postgres: PostgresServer
     database: str
     wallet_ids: Sequence[str]
@@ -123,7 +124,7 @@ def prepared_site() -> Iterator[Site]:
         )
         wallet_ids, secret = _filled(program, node)
         client = stack.enter_context(Worker(Path(sys.executable), "load"))
-        yield Site(program, postgres, database, wallet_ids, secret, client)
+        yield Site(program, node, postgres, database, wallet_ids, secret, client)
 
 
 def _filled(program: Program, node: DevNode) -> tuple[list[str], str]:

@@ -20,7 +20,7 @@ from custody_core import Custody, CustodyError, OutcomeUnknown
 from custody_core.ports import Observer
 from custody_core.services.sending import BATCH_MAX
 
-SENDING_INTERVAL_S = 0.25
+SENDING_INTERVAL_S = 0.05
 """How often due transactions are looked for: what a send waits at most before it is on its way."""
 
 COMPARING_INTERVAL_S = 1.0
