@@ -124,6 +124,10 @@ class MemoryChain(World):
         mined = self._mined(self._height(at))
         return Found(mined.block.header) if mined else Absent()
 
+    def ends(self) -> tuple[Answer[Header], Answer[Header]]:
+        """The head and the final block."""
+        return self.header(BlockTag.LATEST), self.header(BlockTag.FINALIZED)
+
     @synchronised
     def synced_head(self) -> Answer[Header]:
         """The newest header, unless the node is still syncing."""

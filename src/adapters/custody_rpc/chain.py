@@ -16,7 +16,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -132,11 +132,26 @@ class RpcChain:
         """The canonical header at a height or tag."""
         if not isinstance(at, BlockTag):
             return self._one(lambda node: questions.header(node, at))
-        answers = self._of_all(lambda node: questions.header(node, at))
         if at is BlockTag.FINALIZED:
-            return several.lowest_in_time(answers, self._heads)
+            return self._final(self._of_all(lambda node: questions.header(node, at)))
+        return self._head(self._of_all(lambda node: questions.header(node, at)))
+
+    def ends(self) -> tuple[Answer[Header], Answer[Header]]:
+        """The head and the final block, asked for in one request."""
+        finals: dict[str, Answer[Header]] = {}
+
+        def head(node: Node) -> Answer[Header]:
+            latest, finals[self._key(node)] = questions.tagged(node, [BlockTag.LATEST, BlockTag.FINALIZED])
+            return latest
+
+        return self._head(self._of_all(head)), self._final(finals)
+
+    def _head(self, answers: Mapping[str, Answer[Header]]) -> Answer[Header]:
         self._heads = {name: answer.value.number for name, answer in answers.items() if isinstance(answer, Found)}
         return several.highest(answers)
+
+    def _final(self, answers: Mapping[str, Answer[Header]]) -> Answer[Header]:
+        return several.lowest_in_time(answers, self._heads)
 
     def synced_head(self) -> Answer[Header]:
         """The newest header of those nodes that do not say they are still syncing."""
@@ -313,8 +328,11 @@ class RpcChain:
         answers: dict[str, Answer[R]] = {}
         for node in self._in_turn():
             asked = node.hasty if any(not isinstance(answer, Unknown) for answer in answers.values()) else node
-            answers[f"{self._position(node)} {node.name}"] = self._distrust(asked) or question(asked)
+            answers[self._key(node)] = self._distrust(asked) or question(asked)
         return answers
+
+    def _key(self, node: Node) -> str:
+        return f"{self._position(node)} {node.name}"
 
     # Which nodes are asked
 

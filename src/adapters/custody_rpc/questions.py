@@ -52,9 +52,15 @@ def _block_requests(numbers: Sequence[int | BlockTag], *, full: bool) -> list[Re
 
 
 def header(node: Node, at: int | BlockTag) -> Answer[Header]:
-    if not isinstance(at, BlockTag):
-        return headers(node, [at])[0]
-    reply = node.ask_one(_block_requests([at], full=False)[0], wire.WireHeader)
+    return tagged(node, [at])[0] if isinstance(at, BlockTag) else headers(node, [at])[0]
+
+
+def tagged(node: Node, tags: Sequence[BlockTag]) -> list[Answer[Header]]:
+    replies = node.ask(_block_requests(tags, full=False), wire.WireHeader)
+    return [_tagged(node, reply) for reply in replies]
+
+
+def _tagged(node: Node, reply: Reply[wire.WireHeader]) -> Answer[Header]:
     if isinstance(reply, RpcError) and node_errors.read_fault(reply) in {ReadFault.UNKNOWN_BLOCK, ReadFault.UNSUPPORTED}:
         return Absent()
     return node.answer(reply, wire.header)

@@ -159,6 +159,10 @@ class Chain(Protocol):
         """
         ...
 
+    def ends(self) -> tuple[Answer[Header], Answer[Header]]:
+        """`header` at `LATEST` and at `FINALIZED`, asked for together."""
+        ...
+
     def synced_head(self) -> Answer[Header]:
         """The newest header of those nodes that do not say they are still syncing; `Unknown` where all do."""
         ...

@@ -132,9 +132,15 @@ class Follower:
         """
         (known, final), self._last_ends = self._last_ends, (None, None)
         if known is None or known.number - state.cursor.number <= self._kit.limits.blocks_per_commit_max:
-            head = self._chain.header(BlockTag.LATEST)
-            known, final = (head.value if isinstance(head, Found) else None), self._final_header()
+            head, tagged = self._ask_for_ends()
+            known, final = (answer.value if isinstance(answer, Found) else None for answer in (head, tagged))
         return known, final
+
+    def _ask_for_ends(self) -> tuple[Answer[Header], Answer[Header] | None]:
+        """The second is None where a depth says what is final."""
+        if self._kit.limits.confirmations.get(self._chain.chain_id) is not None:
+            return self._chain.header(BlockTag.LATEST), None
+        return self._chain.ends()
 
     def _at_or_behind(self, state: ChainState, tip: Header, final: Header | None) -> Round:
         """The node's head is not above our cursor: the same block, an older one that we know (it is late), or another branch."""
@@ -256,13 +262,6 @@ class Follower:
 
         self._kit.write(work)
         return Round.HALTED
-
-    def _final_header(self) -> Header | None:
-        """The newest block that the node calls final, None while it does not say or a depth is set instead."""
-        if self._kit.limits.confirmations.get(self._chain.chain_id) is not None:
-            return None
-        answer = self._chain.header(BlockTag.FINALIZED)
-        return answer.value if isinstance(answer, Found) else None
 
     def _final_ref(self, state: ChainState, new: Sequence[Header], tagged: Header | None) -> BlockRef:
         """Our final block after `new`: never backward, and only one that the node agrees with by hash.

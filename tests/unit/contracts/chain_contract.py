@@ -155,6 +155,7 @@ class ChainContract:
         head, final = found(chain.header(BlockTag.LATEST)), found(chain.header(BlockTag.FINALIZED))
         assert head.number - final.number == driver.finality_lag
         assert found(chain.header(final.number)) == final
+        assert chain.ends() == (Found(head), Found(final))
 
     def test_a_block_holds_its_transactions(self, driver: Driver, chain: Chain) -> None:
         transaction_hash = driver.send_ether(STRANGER, 7)
