@@ -55,9 +55,9 @@ demo: setup $(NODE) ## the main job in front of you, on a local dev chain (ARGS=
 
 # What runs whole processes takes minutes: at a desk it waits for test-http and test-kills; CI runs it, with a sample of the kills.
 ifeq ($(CI),true)
-LONG := -m "not kills"
+LONG := -m "not kills and not soak"
 else
-LONG := --ignore=tests/integration/http --ignore=tests/integration/processes
+LONG := -m "not soak" --ignore=tests/integration/http --ignore=tests/integration/processes
 endif
 
 .PHONY: test
@@ -80,6 +80,10 @@ soak-sending: setup $(NODE) ## 1,000 sends while workers are killed, answers los
 .PHONY: soak-receiving
 soak-receiving: setup $(NODE) ## 1,000 deposits among 10,000 look-alikes, kills, reorganisations, a node that lies (SEED=7, DEPOSITS=100)
 	@$(BIN)/python -m tests.soak receiving $(if $(SEED),--seed $(SEED)) $(if $(DEPOSITS),--deposits $(DEPOSITS)) $(ARGS)
+
+.PHONY: catch-up
+catch-up: setup $(NODE) ## a service that missed 50,000 blocks with 500 deposits finds them all, at 200 blocks a second or more
+	@$(BIN)/python -m pytest -q -m soak tests/integration/test_catching_up.py $(ARGS)
 
 .PHONY: reconcile-million
 reconcile-million: setup ## how long reconciling a million wallets takes (WALLETS=10000 for fewer, ARGS=--postgres)
@@ -106,7 +110,7 @@ typecheck: setup ## mypy, strict
 .PHONY: coverage
 coverage: setup node ## line and branch coverage of the tests
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q $(ARGS)
+	@$(BIN)/coverage run -m pytest -q -m "not soak" $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
