@@ -3,13 +3,20 @@
 The final height waits below the first such deposit that two nodes do not agree about, and with it everything that comes later: if
 one of them invented the deposit, it invented the block as well, and nothing that stands on that block may become irreversible. A
 deposit that only itself was kept back would leave our final block on a branch which an honest node contradicts.
+
+A deposit may also have been added to a block that everybody has. Where two nodes have that very block without it, it is taken back
+with the blocks from there on, which are read again.
+
+Whatever the minimum, a block is not final to us while a node shows another one in its place, unless two nodes show ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import Enum, auto
 
-from custody_core.domain.chain import Block, ChainState, Receipt
+from custody_core.domain.chain import Block, BlockRef, ChainState, Hash, Receipt
 from custody_core.domain.corroboration import corroborates, needs_corroboration
 from custody_core.domain.deposit import Deposit, DepositKind
 from custody_core.ports import Answer, Chain, Found, Unit, Witness
@@ -19,6 +26,20 @@ NODES_NEEDED = 2
 
 _DEPOSITS_PER_ROUND = 50
 
+_READ_AGAIN_AFTER = timedelta(minutes=1)
+"""A node that goes on adding the same deposit does not make the same blocks go and come back all the time."""
+
+
+class _Word(Enum):
+    """What one node says of a deposit."""
+
+    SHOWS = auto()
+    DENIES = auto()
+    """It has the very block, and the deposit is not in it."""
+    ELSEWHERE = auto()
+    """It has another block, or the transaction in another one."""
+    SILENT = auto()
+
 
 class CrossCheck:
     """The cross-check of one chain. Remembers what it has raised an alarm about, so that a round does not raise it again."""
@@ -27,6 +48,8 @@ class CrossCheck:
         self._kit = kit
         self._chain = chain
         self._told: set[str] = set()
+        self._denied: list[Deposit] = []
+        self._read_again: dict[str, datetime] = {}
 
     def final_number(self, state: ChainState, wanted: int) -> int:
         """The height up to `wanted` that may become final now. With a minimum set it is at most the stored cursor: a block's
@@ -50,14 +73,31 @@ class CrossCheck:
         said = [_ask(witness, deposits) for witness in self._chain.witnesses]
         missing: list[Deposit] = []
         for deposit, words in zip(deposits, zip(*said, strict=True), strict=True):
-            if sum(word is True for word in words) >= NODES_NEEDED:
+            if words.count(_Word.SHOWS) >= NODES_NEEDED:
                 continue
             missing.append(deposit)
-            if False in words:
+            if words.count(_Word.DENIES) >= NODES_NEEDED and _Word.SHOWS not in words:
+                self._denied.append(deposit)
+            if _Word.DENIES in words or _Word.ELSEWHERE in words:
                 self._tell(deposit)
             else:
                 self._kit.observer.trouble("cross-check-waiting", f"no second node shows {deposit.id} yet, so it is not final")
         return missing
+
+    def first_denied(self) -> int | None:
+        """The lowest block with a deposit that two nodes which have the block deny, as far as it is time to read it again."""
+        now, denied = self._kit.clock.now(), self._denied
+        self._denied = []
+        due = [each for each in denied if each.id not in self._read_again or now - self._read_again[each.id] > _READ_AGAIN_AFTER]
+        self._read_again |= {each.id: now for each in due}
+        return min((each.block.number for each in due), default=None)
+
+    def is_contradicted(self, ref: BlockRef) -> bool:
+        """Whether a node shows another block at that height, and no two show this one. A node alone is believed."""
+        if len(self._chain.witnesses) < NODES_NEEDED:
+            return False
+        shown = hashes_shown(self._chain, ref.number)
+        return any(each != ref.hash for each in shown) and shown.count(ref.hash) < NODES_NEEDED
 
     def _tell(self, deposit: Deposit) -> None:
         """Raises the alarm, once."""
@@ -76,8 +116,14 @@ class CrossCheck:
         self._kit.write(work)
 
 
-def _ask(witness: Witness, deposits: Sequence[Deposit]) -> list[bool | None]:
-    """For each deposit whether that node shows it; None where it does not say, or does not have the block."""
+def hashes_shown(chain: Chain, number: int) -> list[Hash]:
+    """The hash of the block at that height by each node that shows one."""
+    answers = [answer for witness in chain.witnesses for answer in witness.blocks([number])]
+    return [answer.value.header.hash for answer in answers if isinstance(answer, Found)]
+
+
+def _ask(witness: Witness, deposits: Sequence[Deposit]) -> list[_Word]:
+    """What that node says of each deposit."""
     numbers = list(dict.fromkeys(each.block.number for each in deposits))
     hashes = list(dict.fromkeys(each.key.transaction_hash for each in deposits))
     blocks = dict(zip(numbers, witness.blocks(numbers), strict=True))
@@ -85,14 +131,22 @@ def _ask(witness: Witness, deposits: Sequence[Deposit]) -> list[bool | None]:
     return [_word(witness, each, blocks[each.block.number], receipts[each.key.transaction_hash]) for each in deposits]
 
 
-def _word(witness: Witness, deposit: Deposit, block: Answer[Block], receipt: Answer[Receipt]) -> bool | None:
+def _word(witness: Witness, deposit: Deposit, block: Answer[Block], receipt: Answer[Receipt]) -> _Word:
     if not isinstance(block, Found):
-        return None
+        return _Word.SILENT
     if block.value.header.hash != deposit.block.hash:
-        return False
+        return _Word.ELSEWHERE
+    if all(each.hash != deposit.key.transaction_hash for each in block.value.transactions):
+        return _Word.DENIES
     if not isinstance(receipt, Found):
-        return None
+        return _Word.SILENT
+    if receipt.value.block_hash != deposit.block.hash:
+        return _Word.ELSEWHERE
     if deposit.key.kind is not DepositKind.INTERNAL:
-        return corroborates(deposit, block.value, receipt.value)
+        return _shown(corroborates(deposit, block.value, receipt.value))
     (traced,) = witness.internal_transfers([block.value])
-    return corroborates(deposit, block.value, receipt.value, traced.value) if isinstance(traced, Found) else None
+    return _shown(corroborates(deposit, block.value, receipt.value, traced.value)) if isinstance(traced, Found) else _Word.SILENT
+
+
+def _shown(is_shown: bool) -> _Word:
+    return _Word.SHOWS if is_shown else _Word.DENIES

@@ -32,7 +32,7 @@ from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.tokens import Asset
 from custody_core.errors import Conflict
 from custody_core.ports import Answer, BlockTag, Found, Unit, Unknown
-from custody_core.services.cross_check import CrossCheck
+from custody_core.services.cross_check import NODES_NEEDED, CrossCheck, hashes_shown
 from custody_core.services.evidence import EvidenceReader
 from custody_core.services.finality import FinalityWatch
 from custody_core.services.ingest import ContradictoryReceipt, Ingest, StrangersSeen
@@ -115,6 +115,8 @@ class Follower:
         return state
 
     def _step(self, state: ChainState) -> Round:
+        if (below_denied := self._below_denied(state)) is not None:
+            return self._go_back(state, below_denied)
         tip, final = self._ends(state)
         if tip is None:
             return self._wait("the node does not say where its head is")
@@ -231,6 +233,14 @@ class Follower:
             return self._halt(state, canonical[state.final.number])
         if ancestor.number == state.cursor.number:
             return self._wait("the node contradicts itself about our newest block")
+        return self._go_back(state, ancestor)
+
+    def _below_denied(self, state: ChainState) -> Header | None:
+        """The block below the lowest that holds, to us alone, a deposit which the nodes deny."""
+        number = self._cross_check.first_denied()
+        return self._stored(number - 1) if number is not None and state.final.number < number <= state.cursor.number else None
+
+    def _go_back(self, state: ChainState, ancestor: Header) -> Round:
         rewound = attrs.evolve(state, cursor=ancestor.ref, version=state.version + 1)
         ingest = Ingest(self._kit, self._managed, {}, state=rewound, evidence=())
         self._kit.write(ingest.take_back)
@@ -238,15 +248,9 @@ class Follower:
 
     def _halt(self, state: ChainState, seen: str) -> Round:
         """Stops following and sending until a person has looked. One node's word is not enough where there are several."""
-        witnesses = self._chain.witnesses
-        if len(witnesses) > 1:
-            shown = [
-                answer.value.header.hash
-                for each in witnesses
-                for answer in each.blocks([state.final.number])
-                if isinstance(answer, Found)
-            ]
-            if sum(hash_ != state.final.hash for hash_ in shown) < 2:
+        if len(self._chain.witnesses) >= NODES_NEEDED:
+            shown = hashes_shown(self._chain, state.final.number)
+            if len(shown) - shown.count(state.final.hash) < NODES_NEEDED:
                 return self._wait(f"one node shows another final block {state.final.number} than ours, and no second one does")
         reason = f"final block {state.final.number} is {state.final.hash} in our books and {seen} on the node"
         halted = attrs.evolve(state, halted_reason=reason, version=state.version + 1)
@@ -285,12 +289,15 @@ class Follower:
         return self._agreed_on(state, ours)
 
     def _agreed_on(self, state: ChainState, wanted: Header) -> BlockRef:
-        """The newest block up to `wanted` that may be final as far as the nodes agree about large deposits."""
+        """The newest block up to `wanted` that may be final as far as the nodes agree about it, and about large deposits."""
         number = self._cross_check.final_number(state, wanted.number)
-        if number == wanted.number:
-            return wanted.ref
-        below = self._stored(number)
-        return below.ref if below else state.final
+        agreed = wanted if number == wanted.number else self._stored(number)
+        if agreed is None or agreed.number <= state.final.number:
+            return state.final
+        if self._cross_check.is_contradicted(agreed.ref):
+            self._kit.observer.trouble("node-disagreement", f"a node shows another block {agreed.number} than {agreed.hash}")
+            return state.final
+        return agreed.ref
 
     def _stored(self, number: int) -> Header | None:
         found = self._kit.read(lambda unit: unit.headers(self._chain.chain_id, first=number, last=number))

@@ -9,8 +9,9 @@ import attrs
 import pytest
 
 from custody_core import DepositState, Limits, ether
-from custody_core.domain.chain import Block, Hash, InternalTransfer, Receipt
-from custody_core.ports import Absent, Answer, Found, Unknown, Witness
+from custody_core.domain.addresses import address_to_bytes
+from custody_core.domain.chain import Block, Hash, InternalTransfer, Logs, Receipt
+from custody_core.ports import Absent, Answer, Doubt, Found, Unknown, Witness, no_doubt
 from custody_memory.chain import MemoryChain
 from custody_memory.execution import Passing
 from tests.support import factories
@@ -209,3 +210,69 @@ def test_r_13_what_a_contract_pays_waits_for_a_second_nodes_traces(says: str) ->
         bench.rounds(2)
         assert bench.balance(wallet).available == MINIMUM
         bench.require_sound()
+
+
+def test_a_block_that_another_node_does_not_have_is_not_final() -> None:
+    """Whatever is in it, and without a minimum: it could not be taken back, and the truth would halt the chain."""
+    chain = TwoNodes()
+    with opened(chain=chain) as bench:
+        wallet = bench.wallet()
+        before = bench.custody.chains.states()[0].final
+        chain.second = SecondNode(chain, "another block")
+        bench.pay_in(wallet, 1)
+        bench.blocks(3 * FINALITY)
+        assert (bench.custody.chains.states()[0].final, bench.balance(wallet).available) == (before, 0)
+        chain.second = SecondNode(chain, "nothing")
+        bench.blocks(1)
+        assert bench.balance(wallet).available == 1, "one that is silent is done without"
+        bench.require_sound()
+
+
+class ForgingChain(TwoNodes):
+    """Adds a transfer to what it tells of logs, for as long as it is told to: to `paid`, in the transaction of each real one."""
+
+    paid: bytes | None = None
+
+    def logs(
+        self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
+    ) -> Sequence[Answer[Logs]]:
+        answers = super().logs(block_hashes, topic=topic, emitters=emitters, doubt=doubt)
+        return [Found(self._forged(each.value)) if isinstance(each, Found) else each for each in answers]
+
+    def _forged(self, logs: Logs) -> Logs:
+        if self.paid is None:
+            return logs
+        topics = [(*log.topics[:2], bytes(12) + self.paid) for log in logs]
+        added = [attrs.evolve(log, log_index=log.log_index + 1000, topics=topic) for log, topic in zip(logs, topics, strict=True)]
+        return Logs(logs.block_hash, [*logs, *added])
+
+
+def test_a_deposit_that_was_added_to_a_real_block_is_taken_back_and_holds_up_nothing_for_ever() -> None:
+    chain = ForgingChain()
+    chain.second = SecondNode(chain)
+    with opened(chain=chain, limits=Limits(key_pool_size=3, cross_check_min_wei=MINIMUM)) as bench:
+        wallet, victim, token = bench.wallet(), bench.wallet("bob"), bench.token()
+        chain.paid = address_to_bytes(victim.address)
+        bench.pay_in_token(wallet, token, 5)
+        bench.blocks(FINALITY)
+        assert [each.state for each in bench.deposits(victim)] == [DepositState.CONFIRMING]
+        assert bench.alarms() == ["node-disagreement"]
+        chain.paid = None
+        bench.clock.advance(61)
+        bench.blocks(3)
+        assert [each.state for each in bench.deposits(victim)] == [DepositState.ORPHANED]
+        assert (bench.balance(wallet, token.alias).available, bench.custody.wallets.balances(victim.id)[1:]) == (5, [])
+        bench.require_sound()
+
+
+def test_a_node_that_goes_on_adding_a_deposit_is_not_read_again_at_every_turn() -> None:
+    chain = ForgingChain()
+    chain.second = SecondNode(chain)
+    with opened(chain=chain, limits=Limits(key_pool_size=3, cross_check_min_wei=MINIMUM)) as bench:
+        wallet, victim, token = bench.wallet(), bench.wallet("bob"), bench.token()
+        chain.paid = address_to_bytes(victim.address)
+        bench.pay_in_token(wallet, token, 5)
+        bench.blocks(5 * FINALITY)
+        (deposit,) = bench.deposits(victim)
+        assert deposit.state is DepositState.CONFIRMING
+        assert bench.events(deposit.id).count("transaction.orphaned") == 1
