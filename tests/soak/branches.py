@@ -64,6 +64,11 @@ class Branch:
             receipts |= {each["transactionHash"]: each for each in found}
         return Branch(blocks, receipts, traces, blocks[max(blocks) - 1] if is_final else self.final)
 
+    def up_to(self, top: int, *, final: int) -> Branch:
+        """What the node tells before it has the blocks above `top`; final is the block at height `final`, if that is of here."""
+        blocks = {number: block for number, block in self.blocks.items() if number <= top}
+        return attrs.evolve(self, blocks=blocks, final=blocks.get(final, self.final))
+
     def _block(self, which: str, *, full: bool) -> Say | None:
         if which == "finalized":
             return Say(_shown(self.final, full=full))
@@ -114,17 +119,22 @@ class Invention:
     def _payments(self) -> Sequence[tuple[str, str, int, Sequence[Json]]]:
         """Sender, recipient, value and logs: a payment, and a call that pays within and logs a transfer."""
         paid, topped = self.chance.choice(self.wallets), self.chance.choice(self.wallets)
-        log = {
-            "address": self.token,
-            "topics": [TRANSFER, _as_word(STRANGER), _as_word(topped)],
-            "data": "0x" + INVENTED_TOKENS.to_bytes(32, "big").hex(),
-            "logIndex": hex(INVENTED_LOG_INDEX),
-            "removed": False,
-        }
+        log = invented_log(self.token, topped)
         return [(STRANGER, paid, self.amount_wei, ()), (STRANGER, self.token, 0, (log,))]
 
     def _word(self) -> str:
         return "0x" + self.chance.randbytes(32).hex()
+
+
+def invented_log(token: str, to: str) -> Json:
+    """Says that somebody paid tokens; of no block and no transaction yet."""
+    return {
+        "address": token,
+        "topics": [TRANSFER, _as_word(STRANGER), _as_word(to)],
+        "data": "0x" + INVENTED_TOKENS.to_bytes(32, "big").hex(),
+        "logIndex": hex(INVENTED_LOG_INDEX),
+        "removed": False,
+    }
 
 
 def newest(node: DevNode, depth: int) -> Branch | None:

@@ -7,108 +7,35 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol
-
-import attrs
+from typing import Any
 
 from tests.soak.branches import Branch, Invention, newest
+from tests.soak.moods import Broken, Elsewhere, Forgetful, Forging, Hasty, Honest, Mood, Stubborn
 from tests.soak.starting import FINAL_DEPTH
 from tests.support.devnode import DevNode
 from tests.support.faultproxy import FaultProxy
-from tests.support.faults import DropRequest, Edit, Error, Fault, ForwardThenDropReply, Http, Null, Truncate, without_logs
+from tests.support.faults import Fault
+
+MOODS = {"honest": 8, "forgetful": 3, "broken": 1, "hasty": 2, "forging": 1, "late": 3, "inventing": 3, "stubborn": 1}
+"""By their weights. One that is broken is soon left alone, and then has nobody to lie to."""
+
+OF_A_BRANCH = frozenset({"late", "inventing", "stubborn"})
 
 MOOD_S = (0.5, 6.0)
 """How long a mood lasts."""
 
-HTML = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
-
-LOGS = frozenset({"eth_getLogs", "eth_getTransactionReceipt", "eth_getBlockReceipts"})
-FORGOTTEN = frozenset({"eth_getBlockByNumber", "eth_getTransactionReceipt", "eth_getLogs", "eth_getBlockReceipts", "trace_block"})
-
-NO_ANSWERS: Sequence[tuple[str, Fault]] = (
-    ("HTTP 429", Http(429, {"Retry-After": "1"})),
-    ("HTTP 502", Http(502, {"Content-Type": "text/html"}, HTML)),
-    ("HTML", Http(200, {"Content-Type": "text/html"}, HTML)),
-    ("half an answer", Truncate(40)),
-    ("hung up", DropRequest()),
-    ("lost answer", ForwardThenDropReply()),
-    ("internal error", Error(-32603, "Internal error")),
-    ("rate limit", Error(-32005, "rate limit exceeded")),
-)
-
-
-class Mood(Protocol):
-    """What is done with a call: the name of the lie and how it is told, None for the truth."""
-
-    def lie(self, method: str, params: Sequence[Any]) -> tuple[str, Fault] | None:
-        """About one call."""
-
-
-@attrs.frozen
-class Honest:
-    """Says what the node says."""
-
-    def lie(self, method: str, params: Sequence[Any]) -> tuple[str, Fault] | None:  # noqa: ARG002 - of the protocol
-        """Never."""
-        return None
-
-
-@attrs.frozen
-class Forgetful:
-    """Leaves out all logs, or says that there is no such block, receipt or trace."""
-
-    chance: random.Random
-
-    def lie(self, method: str, params: Sequence[Any]) -> tuple[str, Fault] | None:  # noqa: ARG002 - of the protocol
-        """Often."""
-        draw = self.chance.random()
-        if method in LOGS and draw < 0.5:
-            return "no logs", Edit(_without_logs)
-        return ("null", Null()) if method in FORGOTTEN and draw < 0.8 else None
-
-
-@attrs.frozen
-class Broken:
-    """Gives no usable answer."""
-
-    chance: random.Random
-
-    def lie(self, method: str, params: Sequence[Any]) -> tuple[str, Fault] | None:  # noqa: ARG002 - of the protocol
-        """Often."""
-        return self.chance.choice(NO_ANSWERS) if self.chance.random() < 0.4 else None
-
-
-@attrs.frozen
-class Hasty:
-    """Calls its newest block final."""
-
-    node: DevNode
-
-    def lie(self, method: str, params: Sequence[Any]) -> tuple[str, Fault] | None:
-        """When asked for the final block."""
-        is_asked = method == "eth_getBlockByNumber" and params[0] == "finalized"
-        return ("final too early", Edit(lambda _: self.node.block("latest"))) if is_asked else None
-
-
-@attrs.frozen
-class Elsewhere:
-    """Is on a branch of its own."""
-
-    name: str
-    branch: Branch
-
-    def lie(self, method: str, params: Sequence[Any]) -> tuple[str, Fault] | None:
-        """About everything that is in the branch."""
-        said = self.branch.says(method, params)
-        return None if said is None else (self.name, said)
+OWN_BRANCH_BLOCKS = (FINAL_DEPTH + 2, 2 * FINAL_DEPTH)
+"""How long a branch of its own gets, at the speed of the chain: some of it is old enough to be final."""
 
 
 class LyingProxy(FaultProxy):
     """Before `node`. `told` counts the lies by kind."""
 
-    def __init__(self, node: DevNode, *, wallets: Sequence[str], token: str, amount_wei: int, chance: random.Random) -> None:
+    def __init__(
+        self, node: DevNode, *, wallets: Sequence[str], token: str, amount_wei: int, block_time_s: float, chance: random.Random
+    ) -> None:
         super().__init__(node.rpc_url, remembers=False)
-        self._node, self._chance = node, chance
+        self._node, self._chance, self._block_time_s = node, chance, block_time_s
         self._wallets, self._token, self._amount_wei = wallets, token, amount_wei
         self._mood_lock = threading.Lock()
         self._mood: Mood = Honest()
@@ -130,39 +57,48 @@ class LyingProxy(FaultProxy):
             return ()
         with self._mood_lock:
             if time.monotonic() > self._mood_ends_s:
-                self._mood = self._next_mood()
-                self._mood_ends_s = time.monotonic() + self._chance.uniform(*MOOD_S)
+                self._mood, lasts_s = self._next_mood()
+                self._mood_ends_s = time.monotonic() + lasts_s
             lie = self._mood.lie(method, params)
             if lie is None:
                 return ()
             self.told[lie[0]] += 1
             return (lie[1],)
 
-    def _next_mood(self) -> Mood:
-        draw = self._chance.random()
-        if draw < 0.4:
-            return Honest()
-        if draw < 0.52:
-            return Forgetful(self._chance)
-        if draw < 0.64:
-            return Broken(self._chance)
-        if draw < 0.70:
-            return Hasty(self._node)
-        branch = newest(self._node, FINAL_DEPTH)
-        if branch is None:
-            return Honest()
-        return Elsewhere("another fork", branch) if draw < 0.85 else self._inventing(branch)
+    def _next_mood(self) -> tuple[Mood, float]:
+        """And for how many seconds it lasts."""
+        (name,) = self._chance.choices(list(MOODS), weights=list(MOODS.values()))
+        lasts_s = self._chance.uniform(*MOOD_S)
+        branch = newest(self._node, FINAL_DEPTH) if name in OF_A_BRANCH else None
+        match name, branch:
+            case "forgetful", None:
+                return Forgetful(self._chance), lasts_s
+            case "broken", None:
+                return Broken(self._chance), lasts_s
+            case "hasty", None:
+                return Hasty(self._node), lasts_s
+            case "forging", None:
+                return Forging(self._wallets, self._token, self._chance), lasts_s
+            case "late", Branch():
+                return Elsewhere("another fork", branch), lasts_s
+            case "inventing", Branch():
+                return self._inventing(branch), lasts_s
+            case "stubborn", Branch():
+                return self._stubborn(branch), self._chance.uniform(*OWN_BRANCH_BLOCKS) * self._block_time_s
+            case _:
+                return Honest(), lasts_s
 
     def _inventing(self, branch: Branch) -> Mood:
         pays = self._chance.random() < 0.7
-        invention = Invention(self._wallets, self._token, self._amount_wei, self._chance, pays=pays)
         below = max(branch.top - self._chance.randint(0, 4), min(branch.blocks))
-        invented = branch.with_invented(below, self._chance.randint(5, 9), invention, is_final=self._chance.random() < 0.5)
+        count, is_final = self._chance.randint(5, 9), self._chance.random() < 0.5
+        invented = branch.with_invented(below, count, self._invention(pays=pays), is_final=is_final)
         return Elsewhere("invented deposits" if pays else "invented blocks", invented)
 
+    def _stubborn(self, branch: Branch) -> Mood:
+        """It pays nobody: a payment would keep it from becoming final."""
+        mined = branch.with_invented(branch.top, OWN_BRANCH_BLOCKS[1] + 2, self._invention(pays=False), is_final=False)
+        return Stubborn(self._node, mined, branch.top, self._block_time_s)
 
-def _without_logs(result: Any) -> Any:
-    """Of all receipts of a block, too."""
-    if isinstance(result, list) and any("logs" in each for each in result):
-        return [without_logs(each) for each in result]
-    return without_logs(result) if result is not None else None
+    def _invention(self, *, pays: bool) -> Invention:
+        return Invention(self._wallets, self._token, self._amount_wei, self._chance, pays=pays)

@@ -66,8 +66,14 @@ def prepared_site(*, wallets: int, liar_is_first: bool, block_time_s: float, cha
             ids = _prepare(custody, node, contracts, wallets)
         custody = stack.enter_context(opened(settings))
         found = [custody.wallets.get(each) for each in ids]
-        addresses = [each.address for each in found]
-        liar = LyingProxy(node, wallets=addresses, token=contracts.good, amount_wei=INVENTED_WEI, chance=chance)
+        liar = LyingProxy(
+            node,
+            wallets=[each.address for each in found],
+            token=contracts.good,
+            amount_wei=INVENTED_WEI,
+            block_time_s=block_time_s,
+            chance=chance,
+        )
         stack.enter_context(liar)
         urls = [liar.url, node.rpc_url] if liar_is_first else [node.rpc_url, liar.url]
         lied_to = {**settings, "RPC_URL": ",".join(urls), "CROSS_CHECK_MIN_WEI": str(CROSS_CHECK_MIN_WEI)}
