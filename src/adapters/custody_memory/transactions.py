@@ -54,6 +54,9 @@ class TransactionRows:
             among = [transaction for transaction in among if transaction.external_id == wanted.external_id]
         return newest_first(among, wanted, owner_of=lambda transaction: transaction.owner_id, limit=limit, before_id=before_id)
 
+    def has_due(self, chain_id: int, *, now: datetime) -> bool:
+        return any(each.chain_id == chain_id and each.due_at is not None and each.due_at <= now for each in self._tables.unsettled)
+
     def claim_due(self, *, chain_id: int, now: datetime, until: datetime, limit: int) -> Sequence[Transaction]:
         due = sorted(
             (transaction.due_at, transaction.id)

@@ -68,8 +68,11 @@ class Sender:
         return len(claimed)
 
     def _claim(self, chain_id: int, now: datetime) -> Sequence[Transaction]:
-        state = self._kit.read(lambda unit: unit.chain(chain_id))
-        if state is None or state.halted_reason is not None:
+        def look(unit: Unit) -> bool:
+            state = unit.chain(chain_id)
+            return state is not None and state.halted_reason is None and unit.has_due(chain_id, now=now)
+
+        if not self._kit.read(look):  # most often; a unit that writes would hold up others for nothing
             return []
         until = now + self._kit.limits.lease
         return self._kit.write(lambda unit: unit.claim_due(chain_id=chain_id, now=now, until=until, limit=BATCH_MAX))

@@ -62,6 +62,10 @@ class TransactionRows:
             query = query.where(transactions.c.external_id == wanted.external_id)
         return self._select(query)
 
+    def has_due(self, chain_id: int, *, now: datetime) -> bool:
+        query = select(transactions.c.id).where(transactions.c.chain_id == chain_id, transactions.c.due_at <= now).limit(1)
+        return self._session.row(query) is not None
+
     def claim_due(self, *, chain_id: int, now: datetime, until: datetime, limit: int) -> Sequence[Transaction]:
         self._session.require_writable()
         query = (

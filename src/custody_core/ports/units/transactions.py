@@ -31,6 +31,10 @@ class TransactionUnit(Protocol):
         """Newest id first."""
         ...
 
+    def has_due(self, chain_id: int, *, now: datetime) -> bool:
+        """Whether `claim_due` could find anything."""
+        ...
+
     def claim_due(self, *, chain_id: int, now: datetime, until: datetime, limit: int) -> Sequence[Transaction]:
         """Up to `limit` transactions whose `due_at` is at or before `now`, oldest due first (then by id), each put off to `until`.
 

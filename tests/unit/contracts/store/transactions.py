@@ -218,6 +218,8 @@ class TransactionContract:
         given.transactions(store, transaction)
         early = make.NOW - timedelta(microseconds=1)
         with store.transaction() as unit:
+            assert [unit.has_due(make.CHAIN_ID, now=moment) for moment in (early, make.NOW)] == [False, True]
+            assert not unit.has_due(1, now=make.NOW)
             assert unit.claim_due(chain_id=make.CHAIN_ID, now=early, until=make.NOW, limit=9) == []
             assert len(unit.claim_due(chain_id=make.CHAIN_ID, now=make.NOW, until=make.NOW, limit=9)) == 1
 
