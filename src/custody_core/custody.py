@@ -23,6 +23,7 @@ from custody_core.services.policies import Policies
 from custody_core.services.reconciler import Pace, Reconciler
 from custody_core.services.reconciliation import Reconciliation, reconcile
 from custody_core.services.reconciliation import latest as latest_verdicts
+from custody_core.services.scans import Scans
 from custody_core.services.sealing import Audit, Events, Sealer
 from custody_core.services.sending import Sender
 from custody_core.services.statements import Statements
@@ -102,6 +103,7 @@ class Custody:
         self.tokens = Tokens(self._kit)
         self.policies = Policies(self._kit)
         self.chains = Chains(self._kit)
+        self.scans = Scans(self._kit)
         self.suspense = Suspense(self._kit)
         self.statements = Statements(self._kit)
         self.events = Events(self._kit)

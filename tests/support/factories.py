@@ -14,7 +14,7 @@ import attrs
 from custody_core.domain.access import ApiKey, Scope, User
 from custody_core.domain.addresses import Address, address_from_bytes
 from custody_core.domain.audit import AuditEvent, Event
-from custody_core.domain.chain import BlockRef, ChainState, Hash, Header
+from custody_core.domain.chain import BlockRef, ChainState, Hash, Header, Reorganisation
 from custody_core.domain.deposit import Deposit, DepositKey, DepositKind, DepositState
 from custody_core.domain.fees import GWEI, Fees, FeeTier
 from custody_core.domain.ids import IdPrefix, make_id
@@ -203,6 +203,12 @@ def chain_state(height: int = 0, chain_id: int = CHAIN_ID, **changes: Any) -> Ch
     """A chain that is followed from a height on."""
     start = block_ref(height)
     return attrs.evolve(ChainState(chain_id, start=start, cursor=start, final=start), **changes)
+
+
+def reorganisation(**changes: Any) -> Reorganisation:
+    """One that took back three blocks."""
+    made = Reorganisation(identifier(IdPrefix.REORGANISATION), CHAIN_ID, NOW, cursor=block_ref(3), ancestor=block_ref(0))
+    return attrs.evolve(made, **changes)
 
 
 def token(alias: str = "usdc", **changes: Any) -> Token:

@@ -51,7 +51,7 @@ INTRODUCTION = """\
 What is not drawn here cannot happen: the tables below are the ones that the code runs on. An arrow is a fact that has come to be
 known.
 
-No rule asks for approval and no command releases a quarantined deposit yet; those edges are defined and nothing takes them.
+No rule asks for approval yet; those edges are defined and nothing takes them.
 """
 
 

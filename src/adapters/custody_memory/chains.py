@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from custody_core.domain.chain import ChainState, Header
+from custody_core.domain.chain import ChainState, Hash, Header, Reorganisation
 from custody_core.domain.tokens import Token
 from custody_memory.tables import Tables
 
@@ -46,6 +46,18 @@ class ChainRows:
             if of == chain_id and height > above:
                 self._tables.headers.discard((of, height))
                 self._tables.reverted_headers.put((of, header.hash), header)
+
+    def header_by_hash(self, chain_id: int, block_hash: Hash) -> Header | None:
+        return next(
+            (each for (of, _), each in self._tables.headers.rows.items() if (of, each.hash) == (chain_id, block_hash)), None
+        )
+
+    def add_reorganisation(self, reorganisation: Reorganisation) -> None:
+        self._tables.reorganisations.add(reorganisation.id, reorganisation)
+
+    def reorganisations(self, chain_id: int, *, limit: int) -> Sequence[Reorganisation]:
+        found = [each for each in self._tables.reorganisations if each.chain_id == chain_id]
+        return sorted(found, key=lambda each: each.id, reverse=True)[:limit]
 
     def add_token(self, token: Token) -> None:
         self._tables.tokens.add(token.id, token)

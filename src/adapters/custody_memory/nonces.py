@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import Hash
@@ -36,6 +36,10 @@ class NonceRows:
             use for use in self._tables.foreign_uses if use.chain_id == chain_id and (up_to is None or use.block.number <= up_to)
         ]
         return sorted(found, key=lambda use: (use.block.number, use.nonce))
+
+    def known_foreign_uses(self, chain_id: int, hashes: Iterable[Hash]) -> Collection[Hash]:
+        tables = (self._tables.foreign_uses, self._tables.settled_foreign_uses)
+        return {hash_ for hash_ in hashes if any((chain_id, hash_) in table for table in tables)}
 
     def settle_foreign_uses(self, chain_id: int, hashes: Sequence[Hash]) -> None:
         for key, use in self._tables.foreign_uses.some((chain_id, hash_) for hash_ in hashes).items():

@@ -8,7 +8,7 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 from custody_core.domain.access import ApiKey, User
 from custody_core.domain.addresses import Address
 from custody_core.domain.audit import AuditEvent, Event
-from custody_core.domain.chain import ChainState, Hash, Header
+from custody_core.domain.chain import ChainState, Hash, Header, Reorganisation
 from custody_core.domain.deposit import Deposit, DepositKey
 from custody_core.domain.ledger import Account, PostingGroup
 from custody_core.domain.nonce import ForeignUse, NonceLine
@@ -168,12 +168,14 @@ class Tables:
         self.foreign_uses: Table[tuple[int, Hash], ForeignUse] = Table(*rows("foreign_uses"))
         self.settled_foreign_uses: Table[tuple[int, Hash], ForeignUse] = Table(*rows("settled_foreign_uses"))
         self.outflows: Table[tuple[int, Hash, int], Outflow] = Table(*rows("outflows"))
+        self.settled_outflows: Table[tuple[int, Hash, int], Outflow] = Table(*rows("settled_outflows"))
         self.deposits: VersionedTable[str, Deposit] = VersionedTable(*rows("deposits"))
         self.deposit_by_key: Table[DepositKey, str] = Table(*rows("deposit_by_key"))
         self.confirming_deposits: Table[str, Deposit] = Table(*rows("confirming_deposits"))
         self.chains: VersionedTable[int, ChainState] = VersionedTable(*rows("chains"))
         self.headers: Table[tuple[int, int], Header] = Table(*rows("headers"))
         self.reverted_headers: Table[tuple[int, Hash], Header] = Table(*rows("reverted_headers"))
+        self.reorganisations: Table[str, Reorganisation] = Table(*rows("reorganisations"))
         self.tokens: VersionedTable[str, Token] = VersionedTable(*rows("tokens"))
         self.token_by_asset: Table[tuple[int, str], str] = Table(*rows("token_by_asset"))
         self.balances: Table[Account, int] = Table(*rows("balances"))

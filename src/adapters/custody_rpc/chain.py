@@ -43,6 +43,7 @@ from custody_core.ports import (
 from custody_rpc import questions, several
 from custody_rpc.broadcasting import Courier, Offered, combined, disputed, fee_capped, gathered
 from custody_rpc.circuit import Circuit, NodeState, Resting
+from custody_rpc.header_fields import HeaderFields
 from custody_rpc.node import Node
 from custody_rpc.read_ahead import ReadAhead
 from custody_rpc.tracing import Tracer
@@ -64,7 +65,8 @@ class RpcChain:
 
     `trouble`, of the form of `Observer.trouble`, is told, from any thread: `node-out` and `node-back` when a node falls out and
     comes back, `provider-fee-cap` when one passes on no fees as high as ours, `broadcast-disputed` when one refuses what another
-    took, `node-disagreement` when one's answer was not used because it cannot be right and another one's can.
+    took, `node-disagreement` when one's answer was not used because it cannot be right and another one's can,
+    `unknown-header-field` once for each field of the newest block that this version does not know.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class RpcChain:
         self._couriers = {node: Courier(node.name) for node in self._nodes}
         self._tracers = {node.circuit: Tracer(waiting.monotonic_s) for node in self._nodes}
         self._ahead = ReadAhead(self._read_blocks)
+        self._fields = HeaderFields(chain_id, trouble)
         self._heads: dict[str, int] = {}
         self._verified: set[Circuit] = set()
         self._foreign: dict[Circuit, str] = {}
@@ -101,6 +104,11 @@ class RpcChain:
     def nodes(self) -> Sequence[NodeState]:
         """The nodes as they are now, in the order of their URLs. Nobody is asked for this."""
         return [self._state(node.circuit) for node in self._nodes]
+
+    @property
+    def unknown_header_fields(self) -> Sequence[str]:
+        """What the newest blocks had that this version does not know, by name."""
+        return sorted(self._fields.unknown)
 
     @property
     def witnesses(self) -> Sequence[Witness]:
@@ -133,15 +141,15 @@ class RpcChain:
         if not isinstance(at, BlockTag):
             return self._one(lambda node: questions.header(node, at))
         if at is BlockTag.FINALIZED:
-            return self._final(self._of_all(lambda node: questions.header(node, at)))
-        return self._head(self._of_all(lambda node: questions.header(node, at)))
+            return self._final(self._of_all(lambda node: questions.tagged(node, [at], self._fields.look)[0]))
+        return self._head(self._of_all(lambda node: questions.tagged(node, [at], self._fields.look)[0]))
 
     def ends(self) -> tuple[Answer[Header], Answer[Header]]:
         """The head and the final block, asked for in one request."""
         finals: dict[str, Answer[Header]] = {}
 
         def head(node: Node) -> Answer[Header]:
-            latest, finals[self._key(node)] = questions.tagged(node, [BlockTag.LATEST, BlockTag.FINALIZED])
+            latest, finals[self._key(node)] = questions.tagged(node, [BlockTag.LATEST, BlockTag.FINALIZED], self._fields.look)
             return latest
 
         return self._head(self._of_all(head)), self._final(finals)

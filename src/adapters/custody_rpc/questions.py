@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from custody_core.domain.addresses import Address, address_to_bytes
 from custody_core.domain.chain import Block, BlockRef, Hash, Header, Logs, Receipt
@@ -55,15 +55,24 @@ def header(node: Node, at: int | BlockTag) -> Answer[Header]:
     return tagged(node, [at])[0] if isinstance(at, BlockTag) else headers(node, [at])[0]
 
 
-def tagged(node: Node, tags: Sequence[BlockTag]) -> list[Answer[Header]]:
-    replies = node.ask(_block_requests(tags, full=False), wire.WireHeader)
-    return [_tagged(node, reply) for reply in replies]
+def _nobody(_names: Iterable[str], _node: str) -> None:
+    """Looks away."""
 
 
-def _tagged(node: Node, reply: Reply[wire.WireHeader]) -> Answer[Header]:
+def tagged(node: Node, tags: Sequence[BlockTag], look: Callable[[Iterable[str], str], None] = _nobody) -> list[Answer[Header]]:
+    """The headers at `tags`. `look` is shown the names of all fields that the node, named, has in them."""
+
+    def convert(fields: Mapping[str, object]) -> Header:
+        look(fields, node.name)
+        return wire.header(wire.header_of(fields))
+
+    return [_tagged(node, reply, convert) for reply in node.ask(_block_requests(tags, full=False), dict[str, Any])]
+
+
+def _tagged(node: Node, reply: Reply[R], convert: Callable[[R], Header]) -> Answer[Header]:
     if isinstance(reply, RpcError) and node_errors.read_fault(reply) in {ReadFault.UNKNOWN_BLOCK, ReadFault.UNSUPPORTED}:
         return Absent()
-    return node.answer(reply, wire.header)
+    return node.answer(reply, convert)
 
 
 def synced_head(node: Node) -> Answer[Header]:

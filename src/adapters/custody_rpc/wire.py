@@ -9,6 +9,7 @@ Rules of this file
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -145,6 +146,18 @@ def hash_(text: str) -> Hash:
     """A 32-byte hash."""
     data(text, 32)
     return Hash(text.lower())
+
+
+def header_of(fields: Mapping[str, object]) -> WireHeader:
+    """The header of a block whose fields were all read."""
+    number, hash_text, parent_hash, timestamp, bloom = (
+        fields.get(name) for name in ("number", "hash", "parentHash", "timestamp", "logsBloom")
+    )
+    if not (isinstance(number, str) and isinstance(hash_text, str) and isinstance(parent_hash, str) and isinstance(timestamp, str)):
+        raise Malformed("a block has a number, a hash, a parent and a time")
+    if not isinstance(bloom, str | None):
+        raise Malformed("a logs bloom is data")
+    return WireHeader(number, hash_text, parent_hash, timestamp, bloom)
 
 
 def header(wire: WireHeader) -> Header:

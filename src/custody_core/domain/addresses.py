@@ -70,7 +70,17 @@ def require_recipient(to: Address, *, sender: Address, token: Address | None, po
         )
 
 
+SYSTEM_ADDRESS = address_from_bytes(b"\xff" * 19 + b"\xfe")
+"""What ether's own movements are logged as from, where a chain logs them (EIP-7708). Those logs look like a token's `Transfer`."""
+
+
 def require_contract(address: Address, *, pointer: str = "/address") -> None:
     """Refuses what cannot be a token's contract. Raises `InvalidAddress`."""
     if int(address, 16) <= PRECOMPILE_MAX:
         raise InvalidAddress("no token lives at this address", pointer=pointer, rule="contract-reserved-address")
+    if address == SYSTEM_ADDRESS:
+        raise InvalidAddress(
+            "what this address logs are movements of ether (EIP-7708), not a token's",
+            pointer=pointer,
+            rule="contract-system-address",
+        )

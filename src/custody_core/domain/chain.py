@@ -184,6 +184,27 @@ class ChainState:
     version: int = 1
 
 
+@attrs.frozen
+class Reorganisation:
+    """What a reorganisation took back. `cursor` is the newest block that we followed before, `ancestor` the newest that stayed;
+    `events` is how many events told of it.
+    """
+
+    id: str
+    chain_id: int
+    found_at: datetime
+    cursor: BlockRef
+    ancestor: BlockRef
+    deposit_ids: tuple[str, ...] = ()
+    transaction_ids: tuple[str, ...] = ()
+    events: int = 0
+
+    @property
+    def depth(self) -> int:
+        """How many blocks were taken back."""
+        return self.cursor.number - self.ancestor.number
+
+
 def links(parent: BlockRef, block: Header) -> bool:
     """Whether `block` is the next one on top of `parent`."""
     return block.number == parent.number + 1 and block.parent_hash == parent.hash

@@ -123,10 +123,11 @@ class DepositChange:
     event: str
 
 
-def quarantine_reason(deposit: Deposit, *, wallet: Wallet | None, owner: User | None, is_listed: bool, dust_wei: int) -> str | None:
+def quarantine_reason(deposit: Deposit, *, wallet: Wallet | None, owner: User | None, is_listed: bool, dust: int) -> str | None:
     """Why a final deposit is not its owner's to spend yet, None when it is. Nothing is ever lost by it: an operator releases it.
 
-    `owner` is None for a wallet that still waits in the pool, and a wallet of the pool may be paid.
+    `owner` is None for a wallet that still waits in the pool, and a wallet of the pool may be paid. `dust` is the asset's own
+    threshold, in base units.
     """
     if wallet is None or wallet.state is WalletState.CLOSED:
         return "the wallet is closed"
@@ -134,7 +135,7 @@ def quarantine_reason(deposit: Deposit, *, wallet: Wallet | None, owner: User | 
         return "the owner is disabled"
     if not is_listed:
         return "the token is not listed any more"
-    if deposit.asset.is_native and deposit.key.amount < dust_wei:
+    if deposit.key.amount < dust:
         return "below the dust threshold"
     return None
 

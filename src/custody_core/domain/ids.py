@@ -32,6 +32,7 @@ class IdPrefix(StrEnum):
     EVENT = "evt"
     AUDIT = "aud"
     API_KEY = "key"
+    REORGANISATION = "reo"
 
 
 def make_id(prefix: IdPrefix, now: datetime, entropy: bytes) -> str:

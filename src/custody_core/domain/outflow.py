@@ -11,6 +11,7 @@ Rules of this file
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -88,6 +89,25 @@ def numbered(moved: Iterable[tuple[Hash, Address, str, int]]) -> list[Movement]:
         counts[hash_] = ordinal + 1
         movements.append(Movement(hash_, ordinal, address, asset, amount))
     return movements
+
+
+def not_known(found: Sequence[Outflow], known: Sequence[Outflow]) -> list[Outflow]:
+    """Those of `found` that are not among `known`, each numbered after what is known of its transaction.
+
+    What moved is compared, not its number: a token that was listed since then puts its own movements among the others.
+    """
+    left = Counter((each.transaction_hash, each.wallet_id, each.asset, each.amount) for each in known)
+    following = {each.transaction_hash: each.ordinal + 1 for each in sorted(known, key=lambda each: each.ordinal)}
+    fresh = []
+    for each in found:
+        what = (each.transaction_hash, each.wallet_id, each.asset, each.amount)
+        if left[what]:
+            left[what] -= 1
+            continue
+        ordinal = following.get(each.transaction_hash, 0)
+        following[each.transaction_hash] = ordinal + 1
+        fresh.append(attrs.evolve(each, ordinal=ordinal))
+    return fresh
 
 
 def booked(outflow: Outflow, *, available: int, now: datetime) -> PostingGroup:

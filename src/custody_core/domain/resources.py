@@ -227,6 +227,7 @@ def token_resource(token: Token) -> Resource:
         "symbol": token.symbol,
         "name": token.name,
         "state": str(token.state),
+        "dust": str(token.dust),
         "created_at": time_text(token.created_at),
     }
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 import attrs
 
 from custody_core.domain.addresses import Address
-from custody_core.domain.money import ETHER_DECIMALS
+from custody_core.domain.money import ETHER_DECIMALS, UINT256_MAX
 from custody_core.errors import ValidationFailed
 
 NATIVE_ALIAS = "eth"
@@ -76,6 +76,8 @@ class Token:
     name: str
     state: TokenState
     created_at: datetime
+    dust: int = 0
+    """Deposits below this, in base units, are quarantined."""
     version: int = 1
 
 
@@ -87,6 +89,13 @@ def require_alias(alias: object) -> str:
             pointer="/alias",
         )
     return alias
+
+
+def require_dust(dust: object) -> int:
+    """`dust` when it can be a token's threshold, in base units. Raises `ValidationFailed`."""
+    if isinstance(dust, bool) or not isinstance(dust, int) or not 0 <= dust <= UINT256_MAX:
+        raise ValidationFailed("a dust threshold is a whole number of base units, 0 or more", pointer="/dust")
+    return dust
 
 
 def require_decimals(decimals: object) -> int:

@@ -20,7 +20,7 @@ from custody_core.domain.resources import chain_text
 from custody_core.domain.tokens import TokenState
 from custody_core.domain.wallet import Wallet
 from custody_core.ports import Unit
-from custody_core.services.kit import SYSTEM_ACTOR, Kit, clear_alarm, raise_alarm
+from custody_core.services.kit import SYSTEM_ACTOR, Kit, clear_alarm, raise_alarm, rescan_lease_of
 from custody_core.services.open_deficits import close_deficit, is_deficit_open, open_deficit
 from custody_core.services.tokens import set_token_state
 
@@ -72,10 +72,10 @@ class Booking:
         if state is None or state.final != self._seen.state.final or held_in(unit, self._accounts) != self._seen.held:
             return False
         difference = self._seen.difference
-        if state.halted_reason is not None:
-            self.violation = None if self._seen.on_chain == self._seen.held.booked else f"{self._told()}; the chain is halted"
-            return True
         now = self._kit.clock.now()
+        if (waits := _why_it_waits(unit, state, now)) is not None:
+            self.violation = None if self._seen.on_chain == self._seen.held.booked else f"{self._told()}; {waits}"
+            return True
         if difference.surplus:
             self._find(unit, difference.surplus, now)
         if difference.explained:
@@ -143,6 +143,14 @@ class Booking:
             f"{chain_text(self._accounts.chain_id)}: {wallet.id} {wallet.address} holds {seen.on_chain} of {self._accounts.asset} "
             f"at block {self._height}, the books say {seen.held.booked}"
         )
+
+
+def _why_it_waits(unit: Unit, state: ChainState, now: datetime) -> str | None:
+    """Why no difference is booked now: half of what a chain's blocks say is no finding."""
+    if state.halted_reason is not None:
+        return "the chain is halted"
+    until = unit.lease_until(rescan_lease_of(state.chain_id))
+    return "blocks are being read again" if until is not None and until > now else None
 
 
 def held_in(unit: Unit, accounts: WalletAccounts) -> Held:

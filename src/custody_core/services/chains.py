@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import attrs
 
-from custody_core.domain.chain import BlockRef, ChainState, chain_name
+from custody_core.domain.chain import BlockRef, ChainState, Reorganisation, chain_name
 from custody_core.domain.resources import chain_text
 from custody_core.domain.wallet import Wallet, unfreeze
 from custody_core.errors import InvalidStateTransition, NotFound
 from custody_core.ports import BlockTag, Found, Unit
 from custody_core.services.behind import why_behind
+from custody_core.services.checks import require_limit
 from custody_core.services.foreign_use import frozen_because
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, lease_of, record_audit, record_wallet
 from custody_core.services.rounds import wake_wallets
@@ -28,6 +30,7 @@ class ChainStatus:
     """Whether some process follows it now."""
     behind: str | None = None
     """Why nothing new is sent through its node: it does not answer, is still syncing, or its newest block is too old."""
+    last_reorganisation: Reorganisation | None = None
 
     @property
     def lag_blocks(self) -> int | None:
@@ -45,11 +48,10 @@ class Chains:
         """Every followed chain, with what its node shows now."""
         now = self._kit.clock.now()
 
-        def work(unit: Unit) -> list[tuple[ChainState, bool]]:
-            ends = {state.chain_id: unit.lease_until(lease_of(state.chain_id)) for state in unit.chains()}
-            return [(state, (ends[state.chain_id] or now) > now) for state in unit.chains()]
+        def work(unit: Unit) -> list[ChainStatus]:
+            return [self._status(unit, state, now) for state in unit.chains()]
 
-        return [self._status(state, is_led) for state, is_led in self._kit.read(work)]
+        return [self._with_node(each) for each in self._kit.read(work)]
 
     def name(self, chain_id: int) -> str:
         """What the operator calls the chain, or else everybody; its CAIP-2 id where it has no name."""
@@ -62,6 +64,11 @@ class Chains:
     def heads(self) -> Mapping[int, BlockRef]:
         """Chain id → the newest block that we follow, from which confirmations are counted."""
         return {state.chain_id: state.cursor for state in self.states()}
+
+    def reorganisations(self, chain_id: int, *, limit: int = 50) -> Sequence[Reorganisation]:
+        """What was taken back on that chain, newest first. Raises `InvalidRequest`."""
+        require_limit(limit)
+        return self._kit.read(lambda unit: unit.reorganisations(chain_id, limit=limit))
 
     def resume(self, chain_id: int, *, actor: str = SYSTEM_ACTOR) -> ChainState:
         """Lets a halted chain go on, on the word of an operator who has looked. If the node's final block is still another than
@@ -113,14 +120,26 @@ class Chains:
         """The wallets that were stopped because they were used elsewhere, on whatever chain; `adopt` lets them go on."""
         return self._kit.read(lambda unit: _stopped(unit, list(self._kit.chains)))
 
-    def _status(self, state: ChainState, is_led: bool) -> ChainStatus:
-        name, chain = self.name(state.chain_id), self._kit.chains.get(state.chain_id)
+    def _status(self, unit: Unit, state: ChainState, now: datetime) -> ChainStatus:
+        led_until = unit.lease_until(lease_of(state.chain_id))
+        reorganised = unit.reorganisations(state.chain_id, limit=1)
+        return ChainStatus(
+            state,
+            self.name(state.chain_id),
+            None,
+            is_led=led_until is not None and led_until > now,
+            last_reorganisation=reorganised[0] if reorganised else None,
+        )
+
+    def _with_node(self, status: ChainStatus) -> ChainStatus:
+        chain_id = status.state.chain_id
+        chain = self._kit.chains.get(chain_id)
         if chain is None:
-            return ChainStatus(state, name, None, is_led)
+            return status
         synced = chain.synced_head()
         head = synced if isinstance(synced, Found) else chain.header(BlockTag.LATEST)
         number = head.value.number if isinstance(head, Found) else None
-        return ChainStatus(state, name, number, is_led, why_behind(self._kit, state.chain_id, synced))
+        return attrs.evolve(status, head_number=number, behind=why_behind(self._kit, chain_id, synced))
 
 
 def _stopped(unit: Unit, chain_ids: Sequence[int]) -> list[Wallet]:

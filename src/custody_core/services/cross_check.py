@@ -12,7 +12,7 @@ Whatever the minimum, a block is not final to us while a node shows another one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -64,16 +64,28 @@ class CrossCheck:
         missing = [*self._not_agreed(asked), *later]
         return max(min([height, *(each.block.number - 1 for each in missing)]), state.final.number)
 
+    def agreed(self, deposits: Sequence[Deposit]) -> bool:
+        """Whether two nodes show each of `deposits` that they have to agree about."""
+        minimum_wei = self._kit.limits.cross_check_min_wei
+        if minimum_wei is None:
+            return True
+        due = [each for each in deposits if needs_corroboration(each, minimum_wei=minimum_wei)]
+        return all(_is_enough(words) for _, words in self._words(due))
+
+    def _words(self, deposits: Sequence[Deposit]) -> Iterable[tuple[Deposit, Sequence[_Word]]]:
+        """What each node says about each of `deposits`."""
+        if not deposits:
+            return ()
+        said = [_ask(witness, deposits) for witness in self._chain.witnesses]
+        return zip(deposits, zip(*said, strict=True), strict=True)
+
     def _arriving(self, height: int) -> Sequence[Deposit]:
         return self._kit.read(lambda unit: unit.confirming_deposits(self._chain.chain_id, up_to=height))
 
     def _not_agreed(self, deposits: Sequence[Deposit]) -> list[Deposit]:
-        if not deposits:
-            return []
-        said = [_ask(witness, deposits) for witness in self._chain.witnesses]
         missing: list[Deposit] = []
-        for deposit, words in zip(deposits, zip(*said, strict=True), strict=True):
-            if words.count(_Word.SHOWS) >= NODES_NEEDED:
+        for deposit, words in self._words(deposits):
+            if _is_enough(words):
                 continue
             missing.append(deposit)
             if words.count(_Word.DENIES) >= NODES_NEEDED and _Word.SHOWS not in words:
@@ -114,6 +126,10 @@ class CrossCheck:
             raise_alarm(self._kit, unit, now=now, code="node-disagreement", object_id=deposit.id, detail=detail)
 
         self._kit.write(work)
+
+
+def _is_enough(words: Sequence[_Word]) -> bool:
+    return words.count(_Word.SHOWS) >= NODES_NEEDED
 
 
 def hashes_shown(chain: Chain, number: int) -> list[Hash]:

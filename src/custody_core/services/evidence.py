@@ -16,13 +16,16 @@ from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.matching import BlockMatches, bloom_admits, concerning, match_block, transfers_agree
 from custody_core.domain.tokens import Asset
 from custody_core.domain.transaction import Transaction
-from custody_core.ports import Answer, Call, Chain, Found, Reverted, no_doubt
+from custody_core.ports import Answer, Call, Chain, Found, Reverted, Unknown, no_doubt
 from custody_core.services.doubts import logs_doubted, receipts_doubted
 from custody_core.services.ingest import BlockEvidence
 from custody_core.services.kit import Kit
 
 Traced = Sequence[tuple[Block, Sequence[InternalTransfer]]]
 """Blocks, each with what contracts paid in it."""
+
+
+_ADDRESSES_PER_READ = 10_000
 
 
 class EvidenceReader:
@@ -55,6 +58,15 @@ class EvidenceReader:
                 break
             evidence.append(BlockEvidence(each, receipts[block_hash], transfers))
         return self._with_reasons(evidence), ours
+
+    def signed(self, hashes: Sequence[Hash]) -> Mapping[Hash, bytes | None] | None:
+        """The bytes of transactions that managed addresses sent and the books do not know, None for one of a type that this service
+        never signs; None in place of all while the node does not show one.
+        """
+        answers = dict(zip(hashes, self._chain.signed_transactions(hashes), strict=True))
+        if any(isinstance(answer, Unknown) for answer in answers.values()):
+            return None
+        return {hash_: answer.value if isinstance(answer, Found) else None for hash_, answer in answers.items()}
 
     def _confirmed(self, managed: ManagedAddresses, columns: Iterable[Sequence[bytes | None]]) -> ManagedAddresses:
         """The `managed` addresses, where they are known exactly; else those in `columns`, as the store has them."""
@@ -104,6 +116,15 @@ class EvidenceReader:
         if isinstance(answer, Found) and isinstance(answer.value, Reverted):
             return f"it reverted: {answer.value.reason or 'its contract gives no reason'}"
         return "it reverted; the node does not say why"
+
+
+def learn_addresses(kit: Kit, managed: ManagedAddresses) -> None:
+    """Takes in the addresses that were born since `managed` was last up to date."""
+    while True:
+        rows = kit.read(lambda unit: unit.addresses_after(managed.sequence, _ADDRESSES_PER_READ))
+        managed.add(rows)
+        if len(rows) < _ADDRESSES_PER_READ:
+            return
 
 
 def _addresses_in(traced: Traced) -> Iterator[Sequence[bytes | None]]:

@@ -33,13 +33,11 @@ from custody_core.domain.tokens import Asset
 from custody_core.errors import Conflict
 from custody_core.ports import Answer, BlockTag, Found, Unit, Unknown
 from custody_core.services.cross_check import NODES_NEEDED, CrossCheck, hashes_shown
-from custody_core.services.evidence import EvidenceReader
+from custody_core.services.evidence import EvidenceReader, learn_addresses
 from custody_core.services.finality import FinalityWatch
 from custody_core.services.ingest import ContradictoryReceipt, Ingest, StrangersSeen
 from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
 from custody_core.services.tracing import TraceReader
-
-_ADDRESSES_PER_READ = 10_000
 
 
 class Round(StrEnum):
@@ -180,7 +178,7 @@ class Follower:
         if blocks and not traced:
             return self._wait(f"the node does not tell yet what contracts paid in block {blocks[0].header.number}")
         while True:
-            self._learn_addresses()
+            learn_addresses(self._kit, self._managed)
             evidence, managed = self._evidence.read(traced, tokens, self._managed)
             if blocks and not evidence:
                 return self._wait(f"block {blocks[0].header.number} cannot be read whole yet")
@@ -211,10 +209,10 @@ class Follower:
             try:
                 return self._kit.write(ingest.run)
             except StrangersSeen as seen:
-                answers = dict(zip(seen.hashes, self._chain.signed_transactions(seen.hashes), strict=True))
-                if any(isinstance(answer, Unknown) for answer in answers.values()):
+                signed = self._evidence.signed(seen.hashes)
+                if signed is None:
                     return Unknown(f"the node does not show {', '.join(seen.hashes)}, sent from addresses of ours")
-                ingest.take_bytes({hash_: each.value if isinstance(each, Found) else None for hash_, each in answers.items()})
+                ingest.take_bytes(signed)
             except ContradictoryReceipt as problem:
                 return Unknown(f"the receipt of {problem} says that it cost more than it may")
 
@@ -243,7 +241,7 @@ class Follower:
     def _go_back(self, state: ChainState, ancestor: Header) -> Round:
         rewound = attrs.evolve(state, cursor=ancestor.ref, version=state.version + 1)
         ingest = Ingest(self._kit, self._managed, {}, state=rewound, evidence=())
-        self._kit.write(ingest.take_back)
+        self._kit.write(lambda unit: ingest.take_back(unit, state.cursor))
         return Round.REWOUND
 
     def _halt(self, state: ChainState, seen: str) -> Round:
@@ -302,13 +300,6 @@ class Follower:
     def _stored(self, number: int) -> Header | None:
         found = self._kit.read(lambda unit: unit.headers(self._chain.chain_id, first=number, last=number))
         return found[0] if found else None
-
-    def _learn_addresses(self) -> None:
-        while True:
-            rows = self._kit.read(lambda unit: unit.addresses_after(self._managed.sequence, _ADDRESSES_PER_READ))
-            self._managed.add(rows)
-            if len(rows) < _ADDRESSES_PER_READ:
-                return
 
     def _tokens(self) -> list[Asset]:
         return [token.asset for token in self._kit.read(lambda unit: unit.tokens(self._chain.chain_id))]

@@ -13,7 +13,7 @@ import attrs
 from custody_core.domain import deposit as deposits
 from custody_core.domain import facts, lifecycle, outflow
 from custody_core.domain.addresses import address_from_bytes, address_to_bytes
-from custody_core.domain.chain import BlockRef, BlockTransaction, ChainState, Hash, Log, Receipt
+from custody_core.domain.chain import BlockRef, BlockTransaction, ChainState, Hash, Log, Receipt, Reorganisation
 from custody_core.domain.deposit import Deposit, DepositKey, DepositState
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.managed import ManagedAddresses
@@ -33,6 +33,7 @@ from custody_core.services.kit import (
     record_deposits,
 )
 from custody_core.services.outflows import book_outflows, keep_outflows
+from custody_core.services.reorganisations import record_reorganisation
 
 
 @attrs.frozen
@@ -88,17 +89,23 @@ class Ingest:
         unit.lock_pool()
         if unit.addresses_after(self._managed.sequence, 1):
             return False
-        self._require_bytes(unit)
         now = self._kit.clock.now()
         unit.save_chain(self._state)
         unit.add_headers(self._state.chain_id, [each.matches.block.header for each in self._evidence])
+        self.take_in(unit, now)
+        return True
+
+    def take_in(self, unit: Unit, now: datetime) -> None:
+        """Saves what follows from the blocks for wallets. What was taken in before is left as it is, so that blocks may be read
+        again. Raises `ContradictoryReceipt`, `StrangersSeen`.
+        """
+        self._require_bytes(unit)
         self._see_deposits(unit, now)
         for evidence in self._evidence:
             self._see_sent(unit, evidence, now)
         self._finalise(unit, now)
         self._settle_foreign(unit, now)
         book_outflows(self._kit, unit, self._state, now)
-        return True
 
     def take_bytes(self, strangers: Mapping[Hash, bytes | None]) -> None:
         """The bytes of transactions that `StrangersSeen` told of, None for one of a type that this service never signs."""
@@ -112,8 +119,8 @@ class Ingest:
             now = self._kit.clock.now()
             self._kit.write(lambda unit: unit.wake_queued(self._state.chain_id, self._with_room, now=now))
 
-    def take_back(self, unit: Unit) -> None:
-        """Saves a reorganisation: the cursor goes back, and what lay above it is undone row by row."""
+    def take_back(self, unit: Unit, newest: BlockRef) -> None:
+        """Saves a reorganisation: the cursor goes back from `newest`, and what lay above it is undone row by row."""
         now, chain_id, ancestor = self._kit.clock.now(), self._state.chain_id, self._state.cursor
         unit.save_chain(self._state)
         unit.remove_headers(chain_id, above=ancestor.number)
@@ -125,6 +132,17 @@ class Ingest:
         dropped = unit.confirming_transactions(chain_id, above=ancestor.number)
         reorged = [lifecycle.decide(each, facts.DroppedByReorg(), now) for each in dropped]
         record_changes(self._kit, unit, reorged, now=now, head=ancestor)
+        reorganisation = Reorganisation(
+            id=self._kit.new_id(IdPrefix.REORGANISATION, now),
+            chain_id=chain_id,
+            found_at=now,
+            cursor=newest,
+            ancestor=ancestor,
+            deposit_ids=tuple(each.id for each in orphaned),
+            transaction_ids=tuple(each.id for each in dropped),
+            events=len(changes) + sum(change.event is not None for change in reorged),
+        )
+        record_reorganisation(self._kit, unit, reorganisation)
 
     def _require_bytes(self, unit: Unit) -> None:
         """All blocks at once, so that the node is asked once, and nothing that was begun is thrown away for it."""
@@ -132,16 +150,6 @@ class Ingest:
         known = unit.transactions_by_hash(self._state.chain_id, sent) if sent else {}
         if unread := [each for each in sent if each not in known and each not in self._strangers]:
             raise StrangersSeen(unread)
-
-    def _deposits_in(self, evidence: BlockEvidence) -> list[DepositKey]:
-        keys = [
-            native_key(self._state.chain_id, each)
-            for each in evidence.matches.incoming
-            if evidence.receipts[each.hash].succeeded and each.sender != each.recipient
-        ]
-        internal = [each for each in evidence.matches.internal if evidence.receipts[each.transaction_hash].succeeded]
-        keys += internal_keys(self._state.chain_id, internal)
-        return keys + token_keys(self._state.chain_id, evidence.logs, self._managed)
 
     def _see_sent(self, unit: Unit, evidence: BlockEvidence, now: datetime) -> None:
         block = evidence.matches.block.header.ref
@@ -154,7 +162,11 @@ class Ingest:
 
     def _see_deposits(self, unit: Unit, now: datetime) -> None:
         """Those of all blocks at once. A deposit is in one of them: its transaction is mined once."""
-        blocks = {key: each.matches.block.header.ref for each in self._evidence for key in self._deposits_in(each)}
+        blocks = {
+            key: each.matches.block.header.ref
+            for each in self._evidence
+            for key in deposit_keys(self._state.chain_id, each, self._managed)
+        }
         if not blocks:
             return
         wallets = unit.wallets_by_address({key.to for key in blocks})
@@ -216,7 +228,12 @@ class Ingest:
         if not foreign:
             return
         chain_id = self._state.chain_id
-        uses = [ForeignUse(chain_id, address_from_bytes(each.sender), each.nonce, each.hash, block) for each in foreign]
+        known = unit.known_foreign_uses(chain_id, [each.hash for each in foreign])
+        uses = [
+            ForeignUse(chain_id, address_from_bytes(each.sender), each.nonce, each.hash, block)
+            for each in foreign
+            if each.hash not in known
+        ]
         unit.put_foreign_uses(uses)
         wallets = unit.wallets_by_address({use.address for use in uses})
         for use in uses:
@@ -247,14 +264,16 @@ class Ingest:
         arrived = unit.confirming_deposits(chain_id, up_to=final.number)
         wallets = unit.wallets_by_id({each.wallet_id for each in arrived})
         users = unit.users_by_id([wallet.owner_id for wallet in wallets.values() if wallet.owner_id])
-        listed = frozenset(token.asset.key for token in unit.tokens(chain_id) if token.state is TokenState.LISTED) | {NATIVE_ALIAS}
+        tokens = unit.tokens(chain_id)
+        listed = frozenset(token.asset.key for token in tokens if token.state is TokenState.LISTED) | {NATIVE_ALIAS}
+        dust = {token.asset.key: token.dust for token in tokens} | {NATIVE_ALIAS: self._kit.limits.dust_wei}
         reasons = [
             deposits.quarantine_reason(
                 each,
                 wallet=(wallet := wallets.get(each.wallet_id)),
                 owner=users.get(wallet.owner_id or "") if wallet else None,
                 is_listed=each.asset.key in listed,
-                dust_wei=self._kit.limits.dust_wei,
+                dust=dust.get(each.asset.key, 0),
             )
             for each in arrived
         ]
@@ -263,6 +282,17 @@ class Ingest:
         record_deposits(self._kit, unit, changes, now=now, owners=owners, head=self._state.cursor)
         settled = unit.confirming_transactions(chain_id, up_to=final.number)
         record_changes(self._kit, unit, [_settled(each, now) for each in settled], now=now, head=self._state.cursor)
+
+
+def deposit_keys(chain_id: int, evidence: BlockEvidence, managed: ManagedAddresses) -> list[DepositKey]:
+    """The identities of what one block pays to managed addresses."""
+    native = [
+        native_key(chain_id, each)
+        for each in evidence.matches.incoming
+        if evidence.receipts[each.hash].succeeded and each.sender != each.recipient
+    ]
+    internal = [each for each in evidence.matches.internal if evidence.receipts[each.transaction_hash].succeeded]
+    return [*native, *internal_keys(chain_id, internal), *token_keys(chain_id, evidence.logs, managed)]
 
 
 def _owners(unit: Unit, of: Sequence[Deposit]) -> dict[str, str | None]:

@@ -153,6 +153,11 @@ def lease_of(chain_id: int) -> str:
     return f"follow:{chain_id}"
 
 
+def rescan_lease_of(chain_id: int) -> str:
+    """The name of the lease that whoever reads a chain's blocks again holds, until the last of them is taken in."""
+    return f"rescan:{chain_id}"
+
+
 def record_audit(
     kit: Kit, unit: Unit, *, now: datetime, actor: str, action: str, object_id: str, detail: Mapping[str, str] | None = None
 ) -> None:

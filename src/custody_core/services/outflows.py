@@ -7,13 +7,13 @@ from datetime import datetime
 
 from custody_core.domain.chain import BlockRef, ChainState
 from custody_core.domain.ledger import Account, WalletAccounts
-from custody_core.domain.outflow import Movement, Outflow, booked
+from custody_core.domain.outflow import Movement, Outflow, booked, not_known
 from custody_core.ports import Unit
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_audit
 
 
 def keep_outflows(unit: Unit, chain_id: int, block: BlockRef, movements: Sequence[Movement]) -> None:
-    """Stores the movements of one block, to be booked when it is final."""
+    """Stores the movements of one block, to be booked when it is final; those that are known are left as they are."""
     if not movements:
         return
     wallets = unit.wallets_by_address({each.address for each in movements})
@@ -22,7 +22,8 @@ def keep_outflows(unit: Unit, chain_id: int, block: BlockRef, movements: Sequenc
         for each in movements
         if each.address in wallets
     ]
-    unit.put_outflows(outflows)
+    known = unit.outflows_of(chain_id, {each.transaction_hash for each in outflows})
+    unit.put_outflows(not_known(outflows, known))
 
 
 def book_outflows(kit: Kit, unit: Unit, state: ChainState, now: datetime) -> None:

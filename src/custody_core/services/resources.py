@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from custody_core.domain.audit import AuditEvent, Event
-from custody_core.domain.chain import BlockRef
+from custody_core.domain.chain import BlockRef, Reorganisation
 from custody_core.domain.deposit import Deposit
 from custody_core.domain.money import format_units
 from custody_core.domain.policy import Policy
@@ -79,8 +79,24 @@ def chain_resource(status: ChainStatus) -> dict[str, Any]:
         "followed": block_resource(state.cursor),
         "final": block_resource(state.final),
         "lag_blocks": status.lag_blocks,
+        "led": status.is_led,
         "halted": state.halted_reason is not None,
         "halted_reason": state.halted_reason,
+        "last_reorganisation": reorganisation_resource(status.last_reorganisation) if status.last_reorganisation else None,
+    }
+
+
+def reorganisation_resource(reorganisation: Reorganisation) -> dict[str, Any]:
+    """What a reorganisation took back. Whose it was is not in it: everybody may see how a chain is."""
+    return {
+        "id": reorganisation.id,
+        "found_at": time_text(reorganisation.found_at),
+        "depth": reorganisation.depth,
+        "from": block_resource(reorganisation.cursor),
+        "to": block_resource(reorganisation.ancestor),
+        "deposits": len(reorganisation.deposit_ids),
+        "transactions": len(reorganisation.transaction_ids),
+        "events": reorganisation.events,
     }
 
 

@@ -10,7 +10,7 @@ import attrs
 from custody_core.domain.addresses import Address, address_to_bytes, parse_address, require_contract
 from custody_core.domain.encoding import ERC20_BALANCE_OF_SELECTOR
 from custody_core.domain.ids import IdPrefix
-from custody_core.domain.tokens import Asset, Token, TokenState, require_alias, require_decimals
+from custody_core.domain.tokens import Asset, Token, TokenState, require_alias, require_decimals, require_dust
 from custody_core.errors import NodeUnavailable, NotFound, ValidationFailed
 from custody_core.ports import Answer, BlockTag, Call, Chain, Found, Reverted, Unit, Unknown
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_audit
@@ -25,10 +25,22 @@ class Tokens:
         self._kit = kit
 
     def add(
-        self, *, chain_id: int, address: str, alias: str, decimals: int, symbol: str = "", name: str = "", actor: str = SYSTEM_ACTOR
+        self,
+        *,
+        chain_id: int,
+        address: str,
+        alias: str,
+        decimals: int,
+        symbol: str = "",
+        name: str = "",
+        dust: int | None = None,
+        actor: str = SYSTEM_ACTOR,
     ) -> Token:
         """Lists the contract under `alias`. Listing the same contract again the same way changes nothing; a disabled one is
         listed again. A node is asked whether there is a token at all, once, and nothing else is believed of the contract.
+
+        Deposits below `dust` base units are quarantined; None leaves the threshold of a known token as it is, and is 0 for a
+        new one.
 
         Raises `InvalidAddress`, `ValidationFailed`, `NotFound` for a chain that is not followed, and `NodeUnavailable` where its
         node does not say.
@@ -36,6 +48,8 @@ class Tokens:
         chain = self._kit.chain(chain_id)
         contract = parse_address(address, pointer="/address")
         require_contract(contract)
+        if dust is not None:
+            require_dust(dust)
         asset = Asset(chain.chain_id, contract, require_alias(alias), require_decimals(decimals))
         for field, text in (("symbol", symbol), ("name", name)):
             if len(text) > _TEXT_MAX or not text.isprintable():
@@ -50,16 +64,16 @@ class Tokens:
             now = self._kit.clock.now()
             for known in unit.tokens(chain_id):
                 if known.asset == asset:
-                    return self._set_state(unit, known, TokenState.LISTED, actor, now)
+                    listed = self._set_state(unit, known, TokenState.LISTED, actor, now)
+                    return listed if dust is None else self._set_dust(unit, listed, dust, actor, now)
                 if known.asset.contract == contract:
                     raise ValidationFailed("this contract is listed with another alias or other decimals", pointer="/address")
                 if known.asset.alias == asset.alias:
                     raise ValidationFailed("another token of this chain has this alias", pointer="/alias")
-            token = Token(self._kit.new_id(IdPrefix.TOKEN, now), asset, symbol, name, TokenState.LISTED, now)
+            token = Token(self._kit.new_id(IdPrefix.TOKEN, now), asset, symbol, name, TokenState.LISTED, now, dust or 0)
             unit.add_token(token)
-            record_audit(
-                self._kit, unit, now=now, actor=actor, action="token.listed", object_id=token.id, detail={"asset": asset.caip19}
-            )
+            detail = {"asset": asset.caip19, "dust": str(token.dust)}
+            record_audit(self._kit, unit, now=now, actor=actor, action="token.listed", object_id=token.id, detail=detail)
             return token
 
         return self._kit.write(work)
@@ -75,9 +89,32 @@ class Tokens:
 
         return self._kit.write(work)
 
+    def set_dust(self, token_id: str, dust: int, *, actor: str = SYSTEM_ACTOR) -> Token:
+        """From now on final deposits of the token below `dust` base units are quarantined. Raises `NotFound`,
+        `ValidationFailed`.
+        """
+        require_dust(dust)
+
+        def work(unit: Unit) -> Token:
+            token = unit.token(token_id)
+            if token is None:
+                raise NotFound("no such token")
+            return self._set_dust(unit, token, dust, actor, self._kit.clock.now())
+
+        return self._kit.write(work)
+
     def list(self, *, chain_id: int | None = None) -> Sequence[Token]:
         """All tokens that were ever listed, of one chain or of all."""
         return self._kit.read(lambda unit: unit.tokens(chain_id))
+
+    def _set_dust(self, unit: Unit, token: Token, dust: int, actor: str, now: datetime) -> Token:
+        if token.dust == dust:
+            return token
+        changed = attrs.evolve(token, dust=dust, version=token.version + 1)
+        unit.save_token(changed)
+        detail = {"dust": str(dust)}
+        record_audit(self._kit, unit, now=now, actor=actor, action="token.dust-set", object_id=token.id, detail=detail)
+        return changed
 
     def _set_state(self, unit: Unit, token: Token, state: TokenState, actor: str, now: datetime) -> Token:
         return set_token_state(self._kit, unit, token, state, actor=actor, now=now)

@@ -19,8 +19,9 @@ from custody_core.ports import MovementFilter, Unit
 from custody_core.services.acceptance import Acceptance
 from custody_core.services.checks import require_limit, require_moment
 from custody_core.services.estimating import require_below_ceiling, require_fee_below
-from custody_core.services.kit import Kit, record_changes
+from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_changes
 from custody_core.services.previewing import Preview, preview_send
+from custody_core.services.releasing import release_deposit
 from custody_core.services.replacing import require_dearer
 from custody_core.services.send_requests import read_request
 
@@ -211,6 +212,14 @@ class Transactions(Acceptance):
             return change.transaction
 
         return self._kit.write(work)
+
+    def release(self, transaction_id: str, *, note: str, owner_id: str | None = None, actor: str = SYSTEM_ACTOR) -> Deposit:
+        """Gives a quarantined deposit to its wallet's owner, who can spend it from then on, on the word of an operator who has
+        looked. `note` says why, for the audit trail.
+
+        Raises `NotFound`, `ValidationFailed`; `InvalidStateTransition` unless it is quarantined; `ChainHalted`.
+        """
+        return release_deposit(self._kit, lambda unit: visible_transaction(unit, transaction_id, owner_id), note=note, actor=actor)
 
     def wait(self, transaction_id: str, *, until: str = "completed", timeout_s: float) -> Transaction:
         """The transaction once it has got as far as `until` (`broadcasting`, `confirming`, or `completed` for any final state).

@@ -76,6 +76,7 @@ def _node(chain: ChainSettings, settings: Settings) -> Finding:
         with open_node(chain, settings) as node:
             head, final = node.header(BlockTag.LATEST), node.header(BlockTag.FINALIZED)
             untraced = chain.traces is Traces.AUTO and isinstance(newest_traced(node), Absent)
+            unknown = node.unknown_header_fields
             silent = [state for state in node.nodes if not state.is_healthy or state.failures]
     except CustodyError as problem:
         return Finding(name, False, problem.detail)
@@ -88,6 +89,10 @@ def _node(chain: ChainSettings, settings: Settings) -> Finding:
     if silent:
         told = "; ".join(f"{state.name}: {state.last_failure}" for state in silent)
         return Finding(name, False, f"{answers}, but of {len(chain.rpc_urls)} nodes not all do: {told}")
+    if unknown:
+        return Finding(
+            name, None, f"{answers}; its blocks have fields that this version does not know: see whether there is a newer one"
+        )
     return Finding(name, True, answers)
 
 

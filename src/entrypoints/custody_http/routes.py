@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from custody_http.api import account, books, feeds, rules, tokens, transactions, wallets
+from custody_http.api import account, books, feeds, rules, scans, tokens, transactions, wallets
 from custody_http.registry import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -14,5 +14,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *tokens.ROUTES,
     *account.ROUTES,
     *books.ROUTES,
+    *scans.ROUTES,
     *feeds.ROUTES,
 )

@@ -204,6 +204,23 @@ class NewBatch(Schema):
     fee: FeeWish = field(default_factory=FeeWish)
 
 
+class Release(Schema):
+    """`POST /transactions/{id}/release`. `note` says why, for the audit trail."""
+
+    note: str
+
+
+class NewScan(Schema):
+    """`POST /scans`: the blocks `from` to `to` (only `from` without `to`), or the one that has the hash, or holds the transaction
+    with it.
+    """
+
+    first: Annotated[int, Meta(ge=0, le=2**53 - 1)] | None = field(name="from", default=None)
+    last: Annotated[int, Meta(ge=0, le=2**53 - 1)] | None = field(name="to", default=None)
+    hash: str | None = None
+    chain: ChainText | None = None
+
+
 class NewToken(Schema):
     """`POST /tokens`."""
 
@@ -211,12 +228,15 @@ class NewToken(Schema):
     alias: str
     decimals: int
     chain: ChainText | None = None
+    dust: str | None = None
+    """Base units; deposits below are quarantined."""
 
 
 class TokenChange(Schema):
     """`PATCH /tokens/{id}`."""
 
-    state: Literal["listed", "disabled"]
+    state: Literal["listed", "disabled"] | None = None
+    dust: str | None = None
 
 
 class NewApiKey(Schema):

@@ -16,7 +16,7 @@ from custody_core.domain.resources import time_text
 from custody_http.registry import Access, KeyRule, Reach, Route
 from custody_http.routes import ROUTES
 from tests.support import factories
-from tests.unit.core.services.bench import FRIEND
+from tests.unit.core.services.bench import FINALITY, FRIEND, contract_of
 from tests.unit.http.site import Person, Site
 
 OUTSIDE_THE_REGISTRY = {"/livez", "/readyz", "/metrics", "/v1/openapi.json"}
@@ -28,13 +28,15 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /transactions": {"wallet_id": "", "to": FRIEND, "amount": "1"},
     "POST /transactions/batch": {"wallet_id": "", "items": [{"to": FRIEND, "amount": "1", "external_id": "order-1"}]},
     "POST /transactions/preview": {"wallet_id": "", "to": FRIEND, "amount": "1"},
+    "POST /transactions/<transaction_id>/release": {"note": "x"},
+    "POST /scans": {"from": 1},
     "POST /tokens": {"address": FRIEND, "alias": "tkn", "decimals": 6},
     "PATCH /tokens/<token_id>": {"state": "disabled"},
     "POST /api-keys": {"name": "x", "scopes": ["api_keys:manage"]},
 }
 QUERIES = {"GET /statements": "wallet_id", "GET /ledger-entries": "wallet_id"}
 """The parameter that names somebody's object."""
-NEEDS_EVERY_OWNER = {"GET /audit-events", "GET /reconciliations/latest"}
+NEEDS_EVERY_OWNER = {"GET /audit-events", "GET /reconciliations/latest", "POST /scans"}
 
 
 @attrs.frozen
@@ -97,7 +99,7 @@ def test_a_route_says_everything_about_itself(route: Route) -> None:
             assert issubclass(schema, msgspec.Struct)
             assert schema.__struct_config__.forbid_unknown_fields
     assert (route.body is not None) is (route.method in {"POST", "PATCH", "PUT"})
-    assert (route.key is KeyRule.IGNORED) is (route.method in {"GET", "DELETE"} or route.path.endswith("/preview"))
+    assert (route.key is KeyRule.IGNORED) is (route.method in {"GET", "DELETE"} or route.path.endswith(("/preview", "/scans")))
     assert set(re.findall(r"<(\w+)>", route.path)) <= {"wallet_id", "transaction_id", "token_id", "key_id", "address"}
     assert "<" not in route.path or route.reach is not Reach.EVERY_OWNER
     if route.name in {"POST /wallets", "POST /transactions"}:
@@ -150,6 +152,8 @@ def test_the_scope_that_a_route_names_is_enough(site: Site, route: Route) -> Non
         site.bench.rounds()
     if route.path.endswith("/unfreeze"):
         site.bench.custody.wallets.freeze(ids["wallet_id"], reason="x")
+    if route.path.endswith("/release"):
+        ids["transaction_id"] = quarantined(site, ids["wallet_id"])
     if route.path.endswith("/latest"):
         site.bench.custody.reconcile()
     answer = asked(site, route, person, ids)
@@ -188,8 +192,23 @@ def test_a_foreign_deposit_is_not_there_either(site: Site, route: Route) -> None
     foreign = asked(site, route, mallory, {"transaction_id": deposit.id})
     unknown = asked(site, route, mallory, {"transaction_id": factories.identifier(IdPrefix.TRANSACTION)})
     assert shown(foreign) == shown(unknown)
+    if isinstance(route.access, Scope) and route.access not in mallory_scopes():
+        assert foreign.status_code == 403
+        return
     assert foreign.status_code == 404
     assert asked(site, route, alice, {"transaction_id": deposit.id}).status_code != 404
+
+
+def quarantined(site: Site, wallet_id: str) -> str:
+    """A deposit of a token that was taken off the list before it was final."""
+    bench, wallet = site.bench, site.bench.custody.wallets.get(wallet_id)
+    token = bench.token("gone")
+    bench.chain.send_token(contract_of(token), wallet.address, 5)
+    bench.blocks(1)
+    (listed,) = [each for each in bench.custody.tokens.list() if each.asset == token]
+    bench.custody.tokens.disable(listed.id)
+    bench.blocks(FINALITY)
+    return next(each.id for each in bench.deposits(wallet) if each.asset == token)
 
 
 def mallory_scopes() -> set[Scope]:

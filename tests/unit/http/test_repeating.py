@@ -12,6 +12,7 @@ from custody_http.registry import KeyRule
 from custody_http.routes import ROUTES
 from custody_memory.chain import MemoryChain
 from tests.unit.http.site import Person, Site
+from tests.unit.http.test_access import quarantined
 
 TOKEN = MemoryChain().deploy_token()
 
@@ -39,6 +40,10 @@ def broadcasting_path(site: Site, person: Person) -> str:
     return path
 
 
+def quarantined_path(site: Site, person: Person) -> str:
+    return f"/v1/transactions/{quarantined(site, site.bench.wallet(person.user.id).id)}"
+
+
 def token_path(site: Site, _person: Person) -> str:
     site.bench.token()
     (token,) = site.bench.custody.tokens.list()
@@ -60,6 +65,7 @@ ROUTES_WITH_A_KEY: Mapping[str, tuple[Callable[[Site, Person], str], str, Body, 
     "POST /wallets/<wallet_id>/unfreeze": (frozen_path, "/unfreeze", {}, {}),
     "POST /transactions/<transaction_id>/cancel": (transaction_path, "/cancel", {}, {}),
     "POST /transactions/<transaction_id>/speed-up": (broadcasting_path, "/speed-up", {}, {}),
+    "POST /transactions/<transaction_id>/release": (quarantined_path, "/release", {"note": "a"}, {"note": "b"}),
     "POST /tokens": (
         deployed_token,
         "/v1/tokens",
@@ -93,7 +99,11 @@ def asked(site: Site, name: str, path: str, person: Person, body: Body, key: str
 
 def test_these_are_all_the_routes_where_a_key_may_come() -> None:
     assert {route.name for route in ROUTES if route.key is KeyRule.WELCOME} == ROUTES_WITH_A_KEY.keys()
-    assert all(route.key is not KeyRule.IGNORED or route.path.endswith("/preview") for route in ROUTES if route.method == "POST")
+    assert all(
+        route.key is not KeyRule.IGNORED or route.path.endswith(("/preview", "/scans"))
+        for route in ROUTES
+        if route.method == "POST"
+    )
 
 
 @pytest.mark.parametrize("name", ROUTES_WITH_A_KEY)

@@ -475,3 +475,59 @@ def test_chains_say_what_they_are_called_and_how_far_they_are_followed(site: Sit
     (chain,) = site.get("/v1/chains", site.person("alice")).json["data"]
     assert (chain["id"], chain["name"], chain["lag_blocks"], chain["halted"]) == ("eip155:31337", "local", 0, False)
     assert chain["head"] == chain["followed"]["number"] >= chain["final"]["number"]
+
+
+def test_blocks_are_read_again_for_those_who_run_the_service(site: Site) -> None:
+    alice, admin = site.person("alice"), site.person("adm", Role.ADMIN)
+    wallet = site.bench.custody.wallets.get(site.wallet_of(alice))
+    contract = site.bench.chain.deploy_token()
+    sent = site.bench.chain.send_token(contract, wallet.address, 5)
+    site.bench.blocks(6)
+    site.post("/v1/tokens", admin, json={"address": contract, "alias": "usdc", "decimals": 6, "dust": "6"})
+    assert site.post("/v1/scans", alice, json={"hash": sent}).status_code == 403
+    found = site.post("/v1/scans", admin, json={"hash": sent})
+    assert (found.status_code, found.json["blocks"], found.json["outflows"]) == (200, 1, 0)
+    (deposit,) = found.json["deposits"]
+    assert deposit == {"id": deposit["id"], "wallet_id": wallet.id, "state": "quarantined"}
+    assert site.post("/v1/scans", admin, json={"from": 1, "to": 3}).json["deposits"] == []
+    released = site.post(f"/v1/transactions/{deposit['id']}/release", admin, json={"note": "theirs"})
+    assert (released.status_code, released.json["state"]) == (200, "completed")
+    assert (
+        site.post(f"/v1/transactions/{deposit['id']}/release", admin, json={"note": "x"}).json["code"] == "invalid-state-transition"
+    )
+    assert site.post(f"/v1/transactions/{deposit['id']}/release", alice, json={"note": "x"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "pointer"),
+    [
+        ({}, 422, "/from"),
+        ({"from": 1, "hash": "0x" + "ab" * 32}, 422, "/hash"),
+        ({"from": 1, "to": 501}, 422, "/to"),
+        ({"from": -1}, 422, "/from"),
+        ({"from": "1"}, 422, "/from"),
+        ({"from": 3, "to": 2}, 422, "/from"),
+        ({"hash": "0x12"}, 422, "/hash"),
+        ({"hash": "0x" + "ab" * 32}, 404, "/hash"),
+        ({"from": 1, "to": 400}, 404, "/to"),
+        ({"from": 1, "chain": "eip155:5"}, 404, "/chain"),
+    ],
+)
+def test_what_cannot_be_read_again_is_refused_by_its_field(site: Site, body: dict[str, Any], status: int, pointer: str) -> None:
+    site.bench.blocks(3)
+    refused = site.post("/v1/scans", site.person("adm", Role.ADMIN), json=body)
+    assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (status, pointer)
+
+
+def test_a_tokens_threshold_is_changed_and_shown(site: Site) -> None:
+    admin = site.person("adm", Role.ADMIN)
+    token = {"address": site.bench.chain.deploy_token(), "alias": "tkn", "decimals": 6}
+    made = site.post("/v1/tokens", admin, json=token).json
+    path = f"/v1/tokens/{made['id']}"
+    assert made["dust"] == "0"
+    assert site.call("PATCH", path, admin, json={"dust": "7"}).json["dust"] == "7"
+    both = site.call("PATCH", path, admin, json={"dust": "8", "state": "disabled"}).json
+    assert (both["dust"], both["state"]) == ("8", "disabled")
+    assert site.call("PATCH", path, admin, json={"state": "listed"}).json["dust"] == "8"
+    for bad in ({}, {"dust": "-1"}, {"dust": 7}, {"dust": "1.5"}):
+        assert site.call("PATCH", path, admin, json=bad).status_code == 422

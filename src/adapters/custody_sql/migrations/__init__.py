@@ -15,7 +15,7 @@ from custody_sql.engine import for_reading, for_upgrading, make_durable
 from custody_sql.errors import translate
 from custody_sql.tables import metadata
 
-EXPECTED = "0009"
+EXPECTED = "0010"
 """The newest revision: what this version of the code works on."""
 
 _UPGRADE_LOCK = 0x75706772

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from custody_core.domain.addresses import Address
-from custody_core.domain.chain import BlockRef, ChainState, Header
+from custody_core.domain.chain import BlockRef, ChainState, Header, Reorganisation
 from custody_core.domain.nonce import ForeignUse, NonceLine
 from custody_core.domain.tokens import Asset, Token, TokenState
 
@@ -49,6 +49,32 @@ def to_header(row: Row[Any]) -> Header:
     return Header(row.number, row.hash, row.parent_hash, row.timestamp)
 
 
+def reorganisation_row(reorganisation: Reorganisation) -> dict[str, Any]:
+    return {
+        "id": reorganisation.id,
+        "chain_id": reorganisation.chain_id,
+        "found_at": reorganisation.found_at,
+        **_block_row("cursor", reorganisation.cursor),
+        **_block_row("ancestor", reorganisation.ancestor),
+        "deposit_ids": list(reorganisation.deposit_ids),
+        "transaction_ids": list(reorganisation.transaction_ids),
+        "events": reorganisation.events,
+    }
+
+
+def to_reorganisation(row: Row[Any]) -> Reorganisation:
+    return Reorganisation(
+        id=row.id,
+        chain_id=row.chain_id,
+        found_at=row.found_at,
+        cursor=BlockRef(row.cursor_number, row.cursor_hash, row.cursor_timestamp),
+        ancestor=BlockRef(row.ancestor_number, row.ancestor_hash, row.ancestor_timestamp),
+        deposit_ids=tuple(row.deposit_ids),
+        transaction_ids=tuple(row.transaction_ids),
+        events=row.events,
+    )
+
+
 def token_row(token: Token) -> dict[str, Any]:
     return {
         "id": token.id,
@@ -60,6 +86,7 @@ def token_row(token: Token) -> dict[str, Any]:
         "name": token.name,
         "state": token.state.value,
         "created_at": token.created_at,
+        "dust": token.dust,
         "version": token.version,
     }
 
@@ -72,6 +99,7 @@ def to_token(row: Row[Any]) -> Token:
         name=row.name,
         state=TokenState(row.state),
         created_at=row.created_at,
+        dust=row.dust,
         version=row.version,
     )
 

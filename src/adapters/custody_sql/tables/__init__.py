@@ -24,7 +24,7 @@ from custody_sql.tables.base import (
     metadata,
 )
 from custody_sql.tables.books import accounts, posting_groups, postings
-from custody_sql.tables.chains import chains, headers, tokens
+from custody_sql.tables.chains import chains, headers, reorganisations, tokens
 from custody_sql.tables.holders import api_keys, sealed_keys, users, wallets
 from custody_sql.tables.movements import attempts, deposits, foreign_uses, nonce_lines, outflows, transactions
 from custody_sql.tables.records import audit, decisions, events, idempotency_keys, leases, policies, settings
@@ -56,6 +56,7 @@ __all__ = [
     "policies",
     "posting_groups",
     "postings",
+    "reorganisations",
     "sealed_keys",
     "settings",
     "tokens",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Integer, Table
+from sqlalchemy import Boolean, Column, Index, Integer, Table
 from sqlalchemy import PrimaryKeyConstraint as PrimaryKey
 from sqlalchemy import UniqueConstraint as Unique
 
@@ -12,7 +12,7 @@ from custody_sql.tables.base import (
     partial,
     references,
 )
-from custody_sql.types import BigInteger, Moment, Text
+from custody_sql.types import JSON, BaseUnits, BigInteger, Moment, Text
 
 chains = Table(
     "chains",
@@ -40,6 +40,23 @@ headers = Table(
     partial("uq_headers_canonical", "chain_id", "number", where=IS_CANONICAL, unique=True),
 )
 
+reorganisations = Table(
+    "reorganisations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("chain_id", BigInteger, references("chains.chain_id"), nullable=False),
+    Column("found_at", Moment, nullable=False),
+    *(
+        Column(f"{block}_{field}", type_, nullable=False)
+        for block in ("cursor", "ancestor")
+        for field, type_ in (("number", BigInteger), ("hash", Text), ("timestamp", Moment))
+    ),
+    Column("deposit_ids", JSON, nullable=False),
+    Column("transaction_ids", JSON, nullable=False),
+    Column("events", Integer, nullable=False),
+    Index("ix_reorganisations_chain_id_id", "chain_id", "id"),
+)
+
 tokens = Table(
     "tokens",
     metadata,
@@ -52,6 +69,7 @@ tokens = Table(
     Column("name", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("dust", BaseUnits, nullable=False, server_default="0"),  # the default is for rows from before there was any
     Column("version", Integer, nullable=False),
     Unique("chain_id", "contract"),
     Unique("chain_id", "alias"),

@@ -6,15 +6,24 @@ from collections.abc import Sequence
 
 from sqlalchemy import select, update
 
-from custody_core.domain.chain import ChainState, Header
+from custody_core.domain.chain import ChainState, Hash, Header, Reorganisation
 from custody_core.domain.tokens import Token
-from custody_sql.rows.chains import chain_row, header_row, to_chain, to_header, to_token, token_row
+from custody_sql.rows.chains import (
+    chain_row,
+    header_row,
+    reorganisation_row,
+    to_chain,
+    to_header,
+    to_reorganisation,
+    to_token,
+    token_row,
+)
 from custody_sql.session import Session
 from custody_sql.sets import versioned, versioned_update
-from custody_sql.tables import IS_CANONICAL, chains, headers, tokens
+from custody_sql.tables import IS_CANONICAL, chains, headers, reorganisations, tokens
 
 _SAVE_CHAIN = versioned_update(chains, tuple(column.name for column in chains.c if column.name != "chain_id"), key="chain_id")
-_SAVE_TOKEN = versioned_update(tokens, ("alias", "symbol", "name", "state", "version"))
+_SAVE_TOKEN = versioned_update(tokens, ("alias", "symbol", "name", "state", "dust", "version"))
 
 
 class ChainRows:
@@ -58,6 +67,19 @@ class ChainRows:
         gone = update(headers).where(headers.c.chain_id == chain_id, headers.c.number > above, IS_CANONICAL)
         self._session.write(gone.values(reverted=True))
 
+    def header_by_hash(self, chain_id: int, block_hash: Hash) -> Header | None:
+        canonical = select(headers).where(headers.c.chain_id == chain_id, headers.c.hash == block_hash, IS_CANONICAL)
+        row = self._session.row(canonical)
+        return None if row is None else to_header(row)
+
+    def add_reorganisation(self, reorganisation: Reorganisation) -> None:
+        self._session.add(reorganisations, [reorganisation_row(reorganisation)])
+
+    def reorganisations(self, chain_id: int, *, limit: int) -> Sequence[Reorganisation]:
+        of_chain = select(reorganisations).where(reorganisations.c.chain_id == chain_id)
+        newest_first = of_chain.order_by(reorganisations.c.id.desc()).limit(limit)
+        return [to_reorganisation(row) for row in self._session.rows(newest_first)]
+
     def add_token(self, token: Token) -> None:
         self._session.add(tokens, [token_row(token)])
 
@@ -67,6 +89,7 @@ class ChainRows:
             "symbol": token.symbol,
             "name": token.name,
             "state": token.state.value,
+            "dust": token.dust,
             "version": token.version,
         }
         self._session.write_set(_SAVE_TOKEN, [versioned(token.id, row)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import delete, select, update
 
@@ -47,6 +47,10 @@ class NonceRows:
         if up_to is not None:
             query = query.where(height <= up_to)
         return [to_foreign_use(row) for row in self._session.rows(query.order_by(height, foreign_uses.c.nonce))]
+
+    def known_foreign_uses(self, chain_id: int, hashes: Iterable[Hash]) -> Collection[Hash]:
+        of_chain = select(foreign_uses.c.hash).where(foreign_uses.c.chain_id == chain_id)
+        return {row.hash for row in self._session.rows_in(of_chain, foreign_uses.c.hash, hashes)}
 
     def settle_foreign_uses(self, chain_id: int, hashes: Sequence[Hash]) -> None:
         of_chain = update(foreign_uses).where(foreign_uses.c.chain_id == chain_id).values(settled=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from custody_core.domain.chain import ChainState, Header
+from custody_core.domain.chain import ChainState, Hash, Header, Reorganisation
 from custody_core.domain.tokens import Token
 
 
@@ -24,6 +24,15 @@ class ChainUnit(Protocol):
 
     def remove_headers(self, chain_id: int, *, above: int) -> None:
         """Takes the headers above a height out of the canonical chain (a reorganisation). They are kept, marked as reverted."""
+        ...
+
+    def header_by_hash(self, chain_id: int, block_hash: Hash) -> Header | None:
+        """Our canonical header with that hash, without its bloom."""
+        ...
+
+    def add_reorganisation(self, reorganisation: Reorganisation) -> None: ...
+    def reorganisations(self, chain_id: int, *, limit: int) -> Sequence[Reorganisation]:
+        """The newest so many of them, newest first."""
         ...
 
     # Tokens

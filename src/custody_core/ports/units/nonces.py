@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from custody_core.domain.addresses import Address
@@ -24,6 +24,10 @@ class NonceUnit(Protocol):
 
     def unsettled_foreign_uses(self, chain_id: int, *, up_to: int | None = None) -> Sequence[ForeignUse]:
         """Those that were not settled yet, in blocks at or below a height, by height and nonce."""
+        ...
+
+    def known_foreign_uses(self, chain_id: int, hashes: Iterable[Hash]) -> Collection[Hash]:
+        """Those of `hashes` that are kept, settled or not."""
         ...
 
     def settle_foreign_uses(self, chain_id: int, hashes: Sequence[Hash]) -> None:

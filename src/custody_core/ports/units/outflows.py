@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from custody_core.domain.chain import Hash
 from custody_core.domain.outflow import Outflow
 
 
@@ -17,6 +18,10 @@ class OutflowUnit(Protocol):
 
     def outflows(self, chain_id: int, *, up_to: int) -> Sequence[Outflow]:
         """Those that were not booked yet, in blocks at or below a height, by height, transaction hash and ordinal."""
+        ...
+
+    def outflows_of(self, chain_id: int, transaction_hashes: Iterable[Hash]) -> Sequence[Outflow]:
+        """Those that these transactions made, booked or not, by transaction hash and ordinal."""
         ...
 
     def settle_outflows(self, outflows: Sequence[Outflow]) -> None:

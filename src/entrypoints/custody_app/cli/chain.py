@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -34,11 +35,18 @@ def status(as_json: bool) -> None:
             each["final"]["number"],
             each["lag_blocks"],
             each["halted_reason"],
+            reorganisation_text(each),
         ]
         for each in chains
     ]
-    heads = ["chain", "name", "head", "followed", "final", "lag", "halted"]
+    heads = ["chain", "name", "head", "followed", "final", "lag", "halted", "last reorganisation"]
     show({"data": chains}, as_json=as_json, text=table(heads, rows, nothing="no chain is followed yet; `custody init` begins"))
+
+
+def reorganisation_text(chain: Mapping[str, Any]) -> str | None:
+    """The last one of a chain's resource: how deep, down to which block, when."""
+    last = chain["last_reorganisation"]
+    return last and f"{last['depth']} above {last['to']['number']}, {last['found_at']}"
 
 
 @command.command("resume")

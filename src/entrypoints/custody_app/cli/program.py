@@ -25,6 +25,7 @@ _COMMANDS: Mapping[str, str] = {
     "user": "see who there is, and say what each may do",
     "apikey": "make, list, revoke API keys",
     "chain": "see how far each chain is followed; resume a halted one",
+    "scan": "see how far each chain is read and how fast; read blocks again",
     "reconcile": "check the books against themselves and against the chain",
     "suspense": "see what an address holds and nothing explains, and give it to its owner",
     "statement": "print what moved in a wallet's books, with opening and closing balances",

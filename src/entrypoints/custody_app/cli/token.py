@@ -9,6 +9,7 @@ import click
 from custody_app.cli.opening import books, chain_number, settings_now
 from custody_app.cli.output import fields, json_option, show, table
 from custody_core import Custody, NotFound, ValidationFailed
+from custody_core.domain.money import parse_base_units
 from custody_core.domain.resources import Resource, token_resource
 
 
@@ -24,12 +25,17 @@ def command() -> None:
 @click.option("--chain", metavar="eip155:ID", help="which chain, where several are followed")
 @click.option("--symbol", default="", help="for display")
 @click.option("--name", default="", help="for display")
+@click.option("--dust", metavar="UNITS", help="deposits of fewer base units are quarantined; none by default")
 @json_option
-def add(address: str, alias: str, decimals: int, chain: str | None, symbol: str, name: str, as_json: bool) -> None:
-    """List the ERC-20 contract at ADDRESS. Listing it again the same way changes nothing."""
-    chain_id = chain_number(chain) or _only_chain()
+def add(
+    address: str, alias: str, decimals: int, chain: str | None, symbol: str, name: str, dust: str | None, as_json: bool
+) -> None:
+    """List the ERC-20 contract at ADDRESS. Listing it again the same way changes nothing, but for another --dust."""
+    chain_id, threshold = chain_number(chain) or _only_chain(), None if dust is None else _units(dust)
     with books() as custody:
-        token = custody.tokens.add(chain_id=chain_id, address=address, alias=alias, decimals=decimals, symbol=symbol, name=name)
+        token = custody.tokens.add(
+            chain_id=chain_id, address=address, alias=alias, decimals=decimals, symbol=symbol, name=name, dust=threshold
+        )
     resource = token_resource(token)
     show(resource, as_json=as_json, text=_text(resource))
 
@@ -55,6 +61,10 @@ def disable(token: str, as_json: bool) -> None:
     show(resource, as_json=as_json, text=_text(resource))
 
 
+def _units(text: str) -> int:
+    return parse_base_units(text, pointer="/dust", minimum=0)
+
+
 def _only_chain() -> int:
     chains = settings_now().chains
     if len(chains) != 1:
@@ -78,6 +88,7 @@ def _text(resource: Resource) -> str:
             "alias": token["alias"],
             "address": token["address"],
             "decimals": token["decimals"],
+            "dust": token["dust"] if token["dust"] != "0" else None,
             "state": token["state"],
         }
     )

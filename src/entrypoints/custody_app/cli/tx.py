@@ -120,3 +120,14 @@ def speed_up(transaction: str, as_json: bool) -> None:
         resource = movement_resource(hurried, heads_of(custody))
     text = f"{send.movement_text(resource)}\n\nA dearer attempt follows; `custody tx show` lists them."
     show(resource, as_json=as_json, text=text)
+
+
+@command.command("release")
+@click.argument("transaction")
+@click.option("--note", required=True, help="why it is theirs, for the audit trail")
+@json_option
+def release(transaction: str, note: str, as_json: bool) -> None:
+    """Give a quarantined deposit to its owner, who can spend it from then on. `reason` says why it was put aside."""
+    with books() as custody:
+        resource = movement_resource(custody.transactions.release(transaction, note=note), heads_of(custody))
+    show(resource, as_json=as_json, text=send.movement_text(resource))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from custody_core import NotFound, Token, ValidationFailed
 from custody_core.domain.access import Scope
+from custody_core.domain.money import parse_base_units
 from custody_core.domain.resources import token_resource
 from custody_http import schemas
 from custody_http.parse import read_chain
@@ -18,16 +19,31 @@ def list_(call: Call) -> Reply:
 def add(call: Call) -> Reply:
     body: schemas.NewToken = call.body
     token = call.custody.tokens.add(
-        chain_id=_chain(call, body.chain), address=body.address, alias=body.alias, decimals=body.decimals, actor=call.actor
+        chain_id=_chain(call, body.chain),
+        address=body.address,
+        alias=body.alias,
+        decimals=body.decimals,
+        dust=_dust(body.dust),
+        actor=call.actor,
     )
     return Reply(token_resource(token), 201, {"Location": f"/v1/tokens/{token.id}"})
 
 
 def change(call: Call) -> Reply:
     body: schemas.TokenChange = call.body
-    if body.state == "disabled":
-        return Reply(token_resource(call.custody.tokens.disable(call.ids["token_id"], actor=call.actor)))
-    return Reply(token_resource(_listed_again(call)))
+    token_id, dust = call.ids["token_id"], _dust(body.dust)
+    if body.state is None and dust is None:
+        raise ValidationFailed("say what to change: state, or dust", pointer="")
+    if body.state is None:
+        return Reply(token_resource(call.custody.tokens.set_dust(token_id, dust or 0, actor=call.actor)))
+    token = call.custody.tokens.disable(token_id, actor=call.actor) if body.state == "disabled" else _listed_again(call)
+    if dust is not None:
+        token = call.custody.tokens.set_dust(token_id, dust, actor=call.actor)
+    return Reply(token_resource(token))
+
+
+def _dust(text: str | None) -> int | None:
+    return None if text is None else parse_base_units(text, pointer="/dust", minimum=0)
 
 
 def _listed_again(call: Call) -> Token:
@@ -75,7 +91,7 @@ ROUTES = (
     Route(
         method="PATCH",
         path="/tokens/<token_id>",
-        summary="Disable a token, or list it again",
+        summary="Disable a token, list it again, or change its dust threshold",
         access=Scope.TOKENS_WRITE,
         reach=Reach.SHARED,
         query=schemas.Nothing,

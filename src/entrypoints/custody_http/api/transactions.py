@@ -139,6 +139,13 @@ def speed_up(call: Call) -> Reply:
     return Reply(movement_resource(hurried, call.custody.chains.heads()))
 
 
+def release(call: Call) -> Reply:
+    body: schemas.Release = call.body
+    transaction_id = call.ids["transaction_id"]
+    released = call.custody.transactions.release(transaction_id, note=body.note, owner_id=call.owner, actor=call.actor)
+    return Reply(movement_resource(released, call.custody.chains.heads()))
+
+
 class _Moved(TypedDict):
     """What a body says that its transaction moves and does, as `ask` and `preview` take it."""
 
@@ -258,5 +265,16 @@ ROUTES = (
         body=schemas.Nothing,
         key=KeyRule.WELCOME,
         answer=speed_up,
+    ),
+    Route(
+        method="POST",
+        path="/transactions/<transaction_id>/release",
+        summary="Give a quarantined deposit to its owner",
+        access=Scope.OPS_ADMIN,
+        reach=Reach.OWNER,
+        query=schemas.Nothing,
+        body=schemas.Release,
+        key=KeyRule.WELCOME,
+        answer=release,
     ),
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import attrs
 import pytest
 
+from custody_core.domain.chain import Reorganisation
+from custody_core.domain.money import UINT256_MAX
 from custody_core.domain.tokens import TokenState
 from custody_core.errors import Conflict
-from custody_core.ports import Store
+from custody_core.ports import Store, Unit
 from tests.support import factories as make
 from tests.unit.contracts.store import given
 
@@ -81,14 +85,35 @@ class ChainContract:
             assert unit.headers(CHAIN, first=0, last=9) == make.header_chain(0, 3)
             assert unit.headers(1, first=0, last=9) == []
 
+    def test_a_canonical_header_is_found_by_its_hash(self, store: Store) -> None:
+        _follow(store, to=3)
+        given.write(store, lambda unit: unit.remove_headers(CHAIN, above=2))
+        with store.reading() as unit:
+            assert unit.header_by_hash(CHAIN, make.header(2).hash) == make.header(2)
+            assert unit.header_by_hash(CHAIN, make.header(3).hash) is None
+            assert unit.header_by_hash(1, make.header(2).hash) is None
+
+    def test_reorganisations_are_kept_newest_first(self, store: Store) -> None:
+        _follow(store, to=3)
+        first, second, third = (
+            make.reorganisation(cursor=make.block_ref(3), ancestor=make.block_ref(height)) for height in (0, 1, 2)
+        )
+        told = attrs.evolve(second, deposit_ids=("txn_a", "txn_b"), transaction_ids=("txn_c",), events=3)
+        for each in (first, told, third):
+            given.write(store, partial(_add_reorganisation, reorganisation=each))
+        with store.reading() as unit:
+            assert unit.reorganisations(CHAIN, limit=2) == [third, told]
+            assert unit.reorganisations(CHAIN, limit=9) == [third, told, first]
+            assert unit.reorganisations(1, limit=9) == []
+
     def test_tokens_are_kept_listed_and_changed(self, store: Store) -> None:
-        first, second = make.token("usdc"), make.token("dai", state=TokenState.DISABLED)
+        first, second = make.token("usdc"), make.token("dai", state=TokenState.DISABLED, dust=UINT256_MAX)
         elsewhere = make.token("usdc")
         elsewhere = attrs.evolve(elsewhere, asset=attrs.evolve(elsewhere.asset, chain_id=1))
         for token in (second, elsewhere, first):
             with store.transaction() as unit:
                 unit.add_token(token)
-        changed = attrs.evolve(first, state=TokenState.DISABLED, version=2)
+        changed = attrs.evolve(first, state=TokenState.DISABLED, dust=7, version=2)
         given.write(store, lambda unit: unit.save_token(changed))
         with store.reading() as unit:
             assert unit.token(first.id) == changed
@@ -105,6 +130,10 @@ class ChainContract:
         given.write(store, lambda unit: unit.add_token(first))
         with pytest.raises(Conflict):
             given.write(store, lambda unit: unit.add_token(clash))
+
+
+def _add_reorganisation(unit: Unit, reorganisation: Reorganisation) -> None:
+    unit.add_reorganisation(reorganisation)
 
 
 def _follow(store: Store, *, to: int) -> None:

@@ -332,6 +332,9 @@ class TransactionContract:
         given.write(store, lambda unit: unit.remove_foreign_uses(make.CHAIN_ID, above=12))
         with store.reading() as unit:
             assert unit.unsettled_foreign_uses(make.CHAIN_ID) == [second]
+            known = unit.known_foreign_uses(make.CHAIN_ID, [first.hash, second.hash, third.hash, make.hash32()])
+            assert set(known) == {first.hash, second.hash}
+            assert not unit.known_foreign_uses(1, [first.hash])
 
     def test_outflows_are_kept_until_they_are_booked_or_leave_the_chain(self, store: Store) -> None:
         wallet, hashes = given.wallet(store), sorted([make.hash32(), make.hash32()])
@@ -354,6 +357,9 @@ class TransactionContract:
         given.write(store, lambda unit: unit.remove_outflows(make.CHAIN_ID, above=12))
         with store.reading() as unit:
             assert unit.outflows(make.CHAIN_ID, up_to=99) == [second]
+            assert unit.outflows_of(make.CHAIN_ID, hashes) == [second, first]
+            assert unit.outflows_of(make.CHAIN_ID, [hashes[1]]) == [first]
+            assert unit.outflows_of(1, hashes) == []
 
     def test_frozen_wallets_are_found(self, store: Store) -> None:
         frozen = freeze(given.wallet(store), reason="x", by="system", now=make.NOW)

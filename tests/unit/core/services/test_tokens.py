@@ -58,6 +58,8 @@ def test_what_was_registered_is_never_changed_by_listing_again(bench: Bench, cha
         ({"address": "0x00"}, InvalidAddress, "/address"),
         ({"address": "0x" + "00" * 20}, InvalidAddress, "/address"),
         ({"address": "0x" + "00" * 19 + "04"}, InvalidAddress, "/address"),
+        ({"address": "0x" + "ff" * 19 + "fe"}, InvalidAddress, "/address"),
+        ({"dust": -1}, ValidationFailed, "/dust"),
         ({"chain_id": 999}, NotFound, "/chain"),
         ({"symbol": "\u202eCDSU"}, ValidationFailed, "/symbol"),
         ({"name": "x" * 65}, ValidationFailed, "/name"),
