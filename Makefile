@@ -1,6 +1,6 @@
 # Everything a developer or CI runs. `make` alone lists the targets.
 #   PYTHON=/path/to/python3  which interpreter makes .venv (default: the first >= 3.11 found)
-#   ARGS="…"                 passed on by `make demo`, `make test`, `make soak-…`, `make reconcile-million` and `make bench`
+#   ARGS="…"                 passed on by `make demo`, `make test`, `make soak-…`, `make sim`, `make reconcile-million` and `make bench`
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -84,6 +84,11 @@ soak-receiving: setup $(NODE) ## 1,000 deposits among 10,000 look-alikes, kills,
 .PHONY: catch-up
 catch-up: setup $(NODE) ## a service that missed 50,000 blocks with 500 deposits finds them all, at 200 blocks a second or more
 	@$(BIN)/python -m pytest -q -m soak tests/integration/test_catching_up.py $(ARGS)
+
+# SEED=7 tells one story again and shows its trace where it fails; STEPS is how many before the trouble ends.
+.PHONY: sim
+sim: setup ## seeded stories: the core over faulty ports, every promise checked at every step (SEED=7, STEPS=2000, SEEDS=500)
+	@$(BIN)/python -m tests.unit.simulation $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 .PHONY: reconcile-million
 reconcile-million: setup ## how long reconciling a million wallets takes (WALLETS=10000 for fewer, ARGS=--postgres)

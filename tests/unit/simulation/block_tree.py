@@ -1,0 +1,96 @@
+"""The true chain: every block that was ever mined, and every tip that a node may still have for the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from custody_core.domain.chain import Hash
+from custody_memory.blocks import MinedBlock
+from custody_memory.chain import MemoryChain, Recover
+from custody_memory.mempool import Pooled
+
+
+@attrs.frozen
+class Tip:
+    """The newest block as it was at some time, with the height that was final then."""
+
+    mined: MinedBlock
+    final: int
+
+
+class BlockTree(MemoryChain):
+    """A `MemoryChain` that forgets no branch."""
+
+    def __init__(self, chain_id: int, *, finality_lag: int, recover: Recover) -> None:
+        self._every: dict[Hash, MinedBlock] = {}
+        self._mined_in: dict[Hash, list[Hash]] = {}
+        self.tips: list[Tip] = []
+        super().__init__(chain_id, finality_lag=finality_lag, recover=recover)
+
+    @property
+    def final(self) -> int:
+        """The height that can never change again."""
+        return self._final
+
+    def block(self, height: int) -> MinedBlock:
+        """The canonical block at a height."""
+        return self._blocks[height]
+
+    def height_of(self, block_hash: Hash) -> int | None:
+        """The height of a canonical block."""
+        return self._numbers.get(block_hash)
+
+    def on_branch(self, tip: Tip, height: int) -> MinedBlock | None:
+        """The block at `height` under that tip."""
+        if not 0 <= height <= tip.mined.block.header.number:
+            return None
+        mined = tip.mined
+        while mined.block.header.number > height:
+            number = mined.block.header.number
+            if number < len(self._blocks) and self._blocks[number] is mined:
+                return self._blocks[height]
+            mined = self._every[mined.block.header.parent_hash]
+        return mined
+
+    def by_hash(self, tip: Tip, block_hash: Hash) -> MinedBlock | None:
+        """The block with that hash, where it is under that tip."""
+        mined = self._every.get(block_hash)
+        return mined if mined and self.on_branch(tip, mined.block.header.number) is mined else None
+
+    def blocks_with(self, transaction_hash: Hash) -> Sequence[MinedBlock]:
+        """Every block, of whatever branch, that holds this transaction."""
+        return [self._every[block_hash] for block_hash in self._mined_in.get(transaction_hash, ())]
+
+    def held(self, token: bytes | None, holder: bytes, height: int) -> int:
+        """The true balance at the end of a canonical block."""
+        return self._held.at((token, holder), height)
+
+    def nonce(self, address: bytes, height: int) -> int:
+        """The true count of mined transactions at the end of a canonical block."""
+        return self._nonces.at(address, height)
+
+    def signed(self, transaction_hash: Hash) -> bytes | None:
+        """The bytes that were offered under that hash."""
+        return self._signed.get(transaction_hash)
+
+    def mine_nothing(self) -> None:
+        """A block without transactions, whatever waits."""
+        self._append(())
+
+    def is_pooled(self, sender: bytes, nonce: int) -> bool:
+        """Whether one of the sender with that nonce waits for a block."""
+        return self._pool.of(sender, nonce) is not None
+
+    def put_back(self, pooled: Pooled) -> None:
+        """Into the pool without asking."""
+        self._pool.put(pooled)
+
+    def _append(self, transactions: Sequence[Pooled]) -> None:
+        super()._append(transactions)
+        mined = self._blocks[-1]
+        self._every[mined.block.header.hash] = mined
+        for pooled in mined.included:
+            self._mined_in.setdefault(pooled.hash, []).append(mined.block.header.hash)
+        self.tips.append(Tip(mined, self._final))

@@ -1,0 +1,206 @@
+"""Processes, each with some threads, and the scheduler that owns every switch between them.
+
+A thread is a greenlet. It runs until its next call to a port, where it waits for its turn, which comes after a latency drawn from
+the seed. Everything that happens is an entry in one queue by time; so the same seed gives the same order.
+
+A process that is killed is fenced: its threads are unwound, and nothing that they do meanwhile reaches a port.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from greenlet import getcurrent, greenlet
+
+from tests.unit.simulation.chance import Streams
+from tests.unit.simulation.failures import Crashed, Failure
+from tests.unit.simulation.faults import Faults
+from tests.unit.simulation.gate import Fate, Killed
+from tests.unit.simulation.trace import Trace
+from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
+
+LATENCIES_US: Final = (200, 1_000, 1_000, 3_000, 10_000, 40_000, 400_000)
+RESTARTS_AFTER_S: Final = (0.1, 1, 5, 45)
+PAUSES_S: Final = (1, 15, 60, 200)
+
+_TROUBLE: Final[Mapping[str, tuple[tuple[str, Fate], ...]]] = {
+    "commit": (("conflict", Fate.REFUSED), ("commit-lost", Fate.LOST_BEFORE), ("commit-unheard", Fate.LOST_AFTER)),
+    "broadcast": (("broadcast-lost", Fate.LOST_BEFORE), ("broadcast-unheard", Fate.LOST_AFTER)),
+    "sign": (("signer-away", Fate.REFUSED),),
+    "verify": (("signer-away", Fate.REFUSED),),
+    "create": (("signer-away", Fate.REFUSED),),
+}
+_DEATHS: Final = (("kill-before", Fate.KILLED_BEFORE), ("kill-after", Fate.KILLED_AFTER))
+
+Job = Callable[["Thread"], None]
+
+
+class Process:
+    """One life of a process: fenced once it is dead."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_dead = False
+        self.paused_until_us = 0
+        self.threads: list[Thread] = []
+
+
+class Thread:
+    """One thread of a process, and the gate of its ports."""
+
+    def __init__(self, scheduler: Scheduler, process: Process, name: str, job: Job) -> None:
+        self.name = f"{process.name}.{name}"
+        self.process = process
+        self.call = "begins"
+        self._scheduler = scheduler
+        self._job = job
+        self.greenlet = greenlet(self._run)
+        process.threads.append(self)
+
+    def enter(self, call: str) -> Fate:
+        """Waits for the turn of this call."""
+        if self.process.is_dead:
+            raise Killed
+        self.call = call
+        fate: Fate = self._scheduler.wait_for_turn(self)
+        if fate is Fate.KILLED_BEFORE:
+            raise Killed
+        return fate
+
+    def leave(self, fate: Fate) -> None:
+        """Dies here, if that is the call's fate."""
+        if fate is Fate.KILLED_AFTER or self.process.is_dead:
+            raise Killed
+
+    def sleep(self, seconds: float) -> None:
+        """Wakes that much later."""
+        if self.process.is_dead:
+            raise Killed
+        self.call = ""
+        self._scheduler.sleep(self, seconds)
+
+    def _run(self, _: object) -> None:
+        with suppress(Killed):
+            self._job(self)
+
+
+class Scheduler:
+    """The queue of everything that is going to happen."""
+
+    def __init__(self, streams: Streams, time: VirtualTime, faults: Faults, trace: Trace) -> None:
+        self.time = time
+        self._chance = streams.stream("scheduler")
+        self._faults = faults
+        self._trace = trace
+        self._queue: list[tuple[int, int, Thread | tuple[str, Callable[[], None]]]] = []
+        self._entries = 0
+        self._hub = getcurrent()
+        self._reborn: Callable[[Process, float], None] = lambda _process, _seconds: None
+        self._alive: list[Process] = []
+        self.running: Thread
+        """The thread that runs now, or ran last."""
+        self.steps = 0
+        self.kills = 0
+
+    def on_death(self, reborn: Callable[[Process, float], None]) -> None:
+        """Who is told that a process died, and in how many seconds it is started again."""
+        self._reborn = reborn
+
+    def start(self, process: Process, jobs: Mapping[str, Job]) -> None:
+        """Starts the threads of a process."""
+        self._alive.append(process)
+        for name, job in jobs.items():
+            self._push(self._chance.choice(LATENCIES_US), Thread(self, process, name, job))
+
+    def after(self, seconds: float, name: str, act: Callable[[], None]) -> None:
+        """Has something happen later that is no process's doing."""
+        self._push(int(seconds * MICROSECONDS), (name, act))
+
+    def step(self) -> None:
+        """What is due next."""
+        self.steps += 1
+        at_us, _, due = heapq.heappop(self._queue)
+        self.time.us = max(self.time.us, at_us)
+        if isinstance(due, Thread):
+            self._resume(due)
+        else:
+            name, act = due
+            self._trace.add(self.time.us, "world", name)
+            act()
+
+    def wait_for_turn(self, thread: Thread) -> Fate:
+        """Called in a thread: goes on elsewhere until this call's turn."""
+        self._push(self._chance.choice(LATENCIES_US), thread)
+        fate: Fate = self._hub.switch()
+        return fate
+
+    def sleep(self, thread: Thread, seconds: float) -> None:
+        """Called in a thread: goes on elsewhere for that long."""
+        self._push(int(seconds * MICROSECONDS), thread)
+        self._hub.switch()
+
+    def note(self, thread: Thread, what: str) -> None:
+        """A line in the trace."""
+        self._trace.add(self.time.us, thread.name, what)
+
+    def kill_all(self) -> None:
+        """The power is cut: every process dies at once."""
+        for process in list(self._alive):
+            self._die(process, self._chance.choice(RESTARTS_AFTER_S))
+
+    def _push(self, in_us: int, what: Thread | tuple[str, Callable[[], None]]) -> None:
+        self._entries += 1
+        heapq.heappush(self._queue, (self.time.us + in_us, self._entries, what))
+
+    def _resume(self, thread: Thread) -> None:
+        process = thread.process
+        if process.is_dead:
+            return
+        if process.paused_until_us > self.time.us:
+            self._push(process.paused_until_us - self.time.us, thread)
+            return
+        fate = self._fate(thread)
+        self._trace.add(self.time.us, thread.name, thread.call, "" if fate is Fate.DONE else fate.name)
+        if fate is Fate.KILLED_BEFORE:
+            self._die(process, self._chance.choice(RESTARTS_AFTER_S))
+            return
+        self._switch(thread, fate)
+        if fate is Fate.KILLED_AFTER:
+            self._die(process, self._chance.choice(RESTARTS_AFTER_S))
+
+    def _switch(self, thread: Thread, fate: Fate) -> None:
+        self.running = thread
+        try:
+            thread.greenlet.switch(fate)
+        except Failure:
+            raise
+        except Exception as problem:
+            raise Crashed(f"{thread.name} raised {type(problem).__name__}: {problem}") from problem
+
+    def _fate(self, thread: Thread) -> Fate:
+        if not thread.call:
+            return Fate.DONE
+        for kind, fate in _TROUBLE.get(thread.call, ()):
+            if self._faults.roll(kind):
+                return fate
+        for kind, fate in _DEATHS:
+            if self._faults.roll(kind):
+                return fate
+        if self._faults.roll("pause"):
+            # It goes on in the middle of this call, when somebody else may have taken over.
+            thread.process.paused_until_us = self.time.us + int(self._chance.choice(PAUSES_S) * MICROSECONDS)
+        return Fate.DONE
+
+    def _die(self, process: Process, reborn_after_s: float) -> None:
+        process.is_dead = True
+        self.kills += 1
+        self._alive.remove(process)
+        for thread in process.threads:
+            if thread.greenlet and thread.greenlet is not getcurrent():
+                self.running = thread
+                thread.greenlet.throw(Killed)
+        self._trace.add(self.time.us, process.name, "dies")
+        self._reborn(process, reborn_after_s)

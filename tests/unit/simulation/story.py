@@ -1,0 +1,136 @@
+"""One story: a seed, its swarm of faults, a phase in which everything may break, and one in which everything has to end well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from custody_memory.chain import recover_address
+from custody_memory.keys import MemoryKeys
+from tests.unit.simulation import keys
+from tests.unit.simulation.block_tree import BlockTree
+from tests.unit.simulation.chance import StreamEntropy, Streams
+from tests.unit.simulation.desk import Desk
+from tests.unit.simulation.ending import require_the_end, what_is_left
+from tests.unit.simulation.failures import NotLive
+from tests.unit.simulation.faults import Faults
+from tests.unit.simulation.gate import OpenGate
+from tests.unit.simulation.invariants import Invariants
+from tests.unit.simulation.journal import JournalStore
+from tests.unit.simulation.nodes import Nodes
+from tests.unit.simulation.oracle import Oracle
+from tests.unit.simulation.processes import Scheduler
+from tests.unit.simulation.site import CHAIN_ID, Parts, Site, Watch
+from tests.unit.simulation.trace import Trace
+from tests.unit.simulation.views import View
+from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
+from tests.unit.simulation.weather import Weather
+
+FINALITY_LAG: Final = 4
+STEPS: Final = 2_000
+LIVENESS_S: Final = 24 * 3_600
+QUIET_CHECK_EVERY: Final = 256
+REAL_CURVE_EVERY: Final = 1_000
+POLICY: Final = {
+    "version": 1,
+    "rules": [
+        {"id": "transfers", "when": {"type": "transfer"}, "then": {"allow": True}},
+        {
+            "id": "approvals",
+            "when": {"call": {"token": "usdc", "method": "approve(address,uint256)", "args": {"1": {"lte": "1000000"}}}},
+            "then": {"allow": True},
+        },
+    ],
+}
+
+
+@attrs.frozen
+class Told:
+    """What a story came to."""
+
+    seed: int
+    steps: int
+    commits: int
+    kills: int
+    intents: int
+    seconds: float
+    digest: str
+    struck: dict[str, int]
+
+
+class Story:
+    """The story of a seed. `only` names the kinds of faults that may be drawn; None means all."""
+
+    def __init__(self, seed: int, *, steps: int = STEPS, only: Iterable[str] | None = None) -> None:
+        self.seed, self._steps = seed, steps
+        streams = Streams(seed)
+        self._shape = streams.stream("shape")
+        self.faults = Faults(streams, only=only)
+        self.trace, self.time = Trace(), VirtualTime()
+        is_real = seed % REAL_CURVE_EVERY == REAL_CURVE_EVERY - 1
+        entropy = StreamEntropy(streams.stream("entropy"))
+        self.tree = BlockTree(CHAIN_ID, finality_lag=FINALITY_LAG, recover=recover_address if is_real else keys.recover)
+        views_chance = streams.stream("views")
+        views = [View(self.tree, self.faults.roll, views_chance.randrange) for _ in range(self._shape.choice((1, 1, 2, 3)))]
+        self._oracle = Oracle(self.tree)
+        self._invariants = Invariants(self._oracle)
+        self.store = JournalStore(self._invariants.committed)
+        signer = MemoryKeys(entropy) if is_real else keys.FakeCurveKeys(entropy)
+        self._parts = Parts(self.store, Nodes(CHAIN_ID, views), signer, entropy, self.time, Watch(self._invariants))
+        self._open()
+        self.desk = Desk(streams.stream("desk"), token="usdc", token_address=self._token)
+        self.scheduler = Scheduler(streams, self.time, self.faults, self.trace)
+        site = Site(self._parts, self.scheduler, self.desk, skew_us=self._skew_us)
+        self._weather = Weather(streams.stream("weather"), self.tree, views, self.scheduler, self.faults, self.desk, self._token)
+        site.start()
+        self._weather.start()
+
+    def tell(self) -> Told:
+        """Tells it to its end. Raises a `Failure`."""
+        for _ in range(self._steps):
+            if self.faults.roll("power-cut"):
+                self.scheduler.kill_all()
+            self.scheduler.step()
+        self._live()
+        struck = {kind: fault.struck for kind, fault in self.faults.kinds.items() if fault.struck}
+        return Told(
+            self.seed,
+            self.scheduler.steps,
+            self.store.commits,
+            self.scheduler.kills,
+            len(self.desk.intents),
+            self.time.seconds,
+            self.trace.digest(),
+            struck,
+        )
+
+    def _open(self) -> None:
+        """What an operator does once: the chain's row, the policy, a token."""
+        token = self.tree.deploy_token()
+        self._oracle.tokens.add(bytes.fromhex(token[2:]))
+        self._token = token
+        self.faults.pause()
+        with self._parts.custody(OpenGate()) as custody:
+            custody.make_ready()
+            custody.policies.publish(POLICY)
+            custody.tokens.add(chain_id=CHAIN_ID, address=token, alias="usdc", decimals=6)
+        self.faults.resume()
+
+    def _live(self) -> None:
+        """The trouble ends. Within a day of virtual time everything comes to its end."""
+        self.faults.end()
+        self._weather.calm_down()
+        self._weather.is_generous, self.desk.is_open = False, False
+        until_us = self.time.us + LIVENESS_S * MICROSECONDS
+        while left := what_is_left(self.store, self.desk, self.tree):
+            if self.time.us > until_us:
+                raise NotLive(f"a day after the trouble ended: {left}")
+            for _ in range(100):
+                self.scheduler.step()
+        with self._parts.custody(OpenGate()) as custody:
+            require_the_end(custody, self.desk, self.tree)
+
+    def _skew_us(self) -> int:
+        return self._shape.randrange(-2 * MICROSECONDS, 2 * MICROSECONDS) if self.faults.roll("clock-skew") else 0

@@ -1,0 +1,172 @@
+"""One node: a view of the tree, which may be late, answer from an older tip, say null, or not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+import attrs
+
+from custody_core.domain.addresses import Address, address_to_bytes
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Logs, Receipt
+from custody_core.ports import (
+    Absent,
+    AccountState,
+    Answer,
+    BlockTag,
+    BroadcastAnswer,
+    BroadcastOutcome,
+    Doubt,
+    Found,
+    Unknown,
+    no_doubt,
+)
+from custody_memory.blocks import MinedBlock
+from custody_memory.chain import SILENCE
+from tests.unit.simulation.block_tree import BlockTree, Tip
+
+T = TypeVar("T")
+
+REFUSALS: Final = (BroadcastOutcome.NOT_NOW, BroadcastOutcome.UNDERPRICED, BroadcastOutcome.REFUSED, BroadcastOutcome.FEE_CAPPED)
+
+
+@attrs.define
+class View:
+    """A node. `roll` says whether a kind of trouble strikes, `choose` draws a number below another."""
+
+    tree: BlockTree
+    roll: Callable[[str], bool]
+    choose: Callable[[int], int]
+    late_by: int = 0
+    """How many tips it is behind."""
+
+    def header(self, at: int | BlockTag) -> Answer[Header]:
+        """The header on its own branch."""
+        if self.roll("node-silent"):
+            return Unknown(SILENCE)
+        tip = self._tip()
+        mined = self.tree.on_branch(tip, _height(tip, at))
+        return Found(mined.block.header) if mined and not self.roll("node-null") else Absent()
+
+    def headers(self, numbers: Sequence[int]) -> Sequence[Answer[Header]]:
+        """The headers of one branch, unless the branch changes meanwhile."""
+        return self._at_heights(numbers, lambda mined: mined.block.header)
+
+    def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
+        """The blocks of one branch, unless the branch changes meanwhile."""
+        return self._at_heights(numbers, lambda mined: mined.block)
+
+    def logs(
+        self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
+    ) -> Sequence[Answer[Logs]]:
+        """Of exactly these blocks."""
+        if self.roll("node-silent"):
+            return [Unknown(SILENCE)] * len(block_hashes)
+        tip = self._tip()
+
+        def chosen(mined: MinedBlock) -> Logs:
+            wanted = [log for log in mined.logs if log.topics[:1] == (topic,) and log.emitter in emitters]
+            return Logs(mined.block.header.hash, wanted)
+
+        found = [self.tree.by_hash(tip, block_hash) for block_hash in block_hashes]
+        return [_doubted(chosen(each), doubt) if each else Unknown("unknown block") for each in found]
+
+    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        """Of exactly these blocks."""
+        if self.roll("node-silent"):
+            return [Unknown(SILENCE)] * len(blocks)
+        tip = self._tip()
+        found = [self.tree.by_hash(tip, block.header.hash) for block in blocks]
+        return [Found(each.internal) if each else Unknown("unknown block") for each in found]
+
+    def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
+        """Of its own branch."""
+        if self.roll("node-silent"):
+            return [Unknown(SILENCE)] * len(transaction_hashes)
+        tip = self._tip()
+        return [self._receipt(tip, hash_, doubt) for hash_ in transaction_hashes]
+
+    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[bytes]]:
+        """The bytes of what its own branch holds."""
+        return [Unknown(SILENCE)] * len(hashes) if self.roll("node-silent") else self.tree.signed_transactions(hashes)
+
+    def account(self, address: Address, at: int | BlockTag) -> Answer[AccountState]:
+        """Where its branch is canonical; it has pruned the rest."""
+        tip = self._tip()
+        mined = self.tree.on_branch(tip, _height(tip, at))
+        height = self.tree.height_of(mined.block.header.hash) if mined else None
+        if height is None or self.roll("node-silent"):
+            return Unknown("no state of this block")
+        raw = address_to_bytes(address)
+        return Found(AccountState(self.tree.nonce(raw, height), self.tree.held(None, raw, height)))
+
+    def count_known(self, addresses: Sequence[Address]) -> Answer[tuple[int, Sequence[Answer[int]]]]:
+        """Its head, and how many transactions of each address it knows: mined, or next in its pool."""
+        if self.roll("node-silent"):
+            return Unknown(SILENCE)
+        tip = self._tip()
+        mined, number = tip.mined, tip.mined.block.header.number
+        while self.tree.height_of(mined.block.header.hash) is None:
+            number -= 1
+            below = self.tree.on_branch(tip, number)
+            if below is None:
+                return Unknown("no state of this block")
+            mined = below
+        counts = [self._count(address_to_bytes(address), number) for address in addresses]
+        return Found((tip.mined.block.header.number, [Found(count) for count in counts]))
+
+    def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
+        """At exactly that block."""
+        if self.roll("node-silent") or self.tree.by_hash(self._tip(), at.hash) is None:
+            return [Unknown("unknown block")] * len(holders)
+        return self.tree.balances(holders, at)
+
+    def broadcast(self, raws: Sequence[bytes]) -> Sequence[BroadcastAnswer]:
+        """All nodes share one pool."""
+        return [self._broadcast(raw) for raw in raws]
+
+    def _broadcast(self, raw: bytes) -> BroadcastAnswer:
+        if self.roll("node-refuses"):
+            return BroadcastAnswer(REFUSALS[self.choose(len(REFUSALS))], "not here")
+        return self.tree.broadcast([raw])[0]
+
+    def _tip(self) -> Tip:
+        """The newest block as it sees it now. Behind a load balancer that may be another one at the next question."""
+        behind = self.late_by + (1 + self.choose(4) if self.roll("node-stale") else 0)
+        return self.tree.tips[max(-1 - behind, -len(self.tree.tips))]
+
+    def _at_heights(self, numbers: Sequence[int], part: Callable[[MinedBlock], T]) -> list[Answer[T]]:
+        if self.roll("node-silent"):
+            return [Unknown(SILENCE)] * len(numbers)
+        tip = self._tip()
+        found = [self.tree.on_branch(tip, number) for number in numbers]
+        return [Found(part(each)) if each and not self.roll("node-null") else Absent() for each in found]
+
+    def _receipt(self, tip: Tip, transaction_hash: Hash, doubt: Doubt[Receipt]) -> Answer[Receipt]:
+        if self.roll("node-null"):
+            return Absent()
+        for mined in self.tree.blocks_with(transaction_hash):
+            if self.tree.by_hash(tip, mined.block.header.hash):
+                return _doubted(next(each for each in mined.receipts if each.transaction_hash == transaction_hash), doubt)
+        return Absent()
+
+    def _count(self, address: bytes, height: int) -> int:
+        count = self.tree.nonce(address, height)
+        while self.tree.is_pooled(address, count):
+            count += 1
+        return count
+
+
+def _height(tip: Tip, at: int | BlockTag) -> int:
+    match at:
+        case BlockTag.LATEST:
+            return tip.mined.block.header.number
+        case BlockTag.FINALIZED:
+            return tip.final
+        case _:
+            return at
+
+
+def _doubted(value: T, doubt: Doubt[T]) -> Answer[T]:
+    why = doubt(value)
+    return Found(value) if why is None else Unknown(why)
