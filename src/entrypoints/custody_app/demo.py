@@ -183,7 +183,7 @@ class _Demo:
         self._story.heading("Do the books agree with the chain?")
         self._story.command("reconcile")
         done = self._programs.run("reconcile")
-        for line in done.stdout.splitlines():
+        for line in (done.stdout if done.returncode == 0 else done.stdout + done.stderr).splitlines():
             self._story.line(line)
         self._require(done.returncode == 0, "the books do not agree with the chain")
 
