@@ -89,6 +89,7 @@ catch-up: setup $(NODE) ## a service that missed 50,000 blocks with 500 deposits
 .PHONY: sim
 sim: setup ## seeded stories: the core over faulty ports, every promise checked at every step (SEED=7, STEPS=2000, SEEDS=500)
 	@$(BIN)/python -m tests.unit.simulation $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+	@$(if $(SEED)$(ARGS),:,$(BIN)/python -m tests.unit.simulation --crash-points)
 
 .PHONY: reconcile-million
 reconcile-million: setup ## how long reconciling a million wallets takes (WALLETS=10000 for fewer, ARGS=--postgres)

@@ -3,6 +3,7 @@
     python -m tests.unit.simulation                     500 seeds from 0, one line of progress
     python -m tests.unit.simulation --seed 7            the story of seed 7; its trace, where it fails
     python -m tests.unit.simulation --seed 7 --trace    the same, and its trace in any case
+    python -m tests.unit.simulation --crash-points      every workflow, crashed at every call to a port
 
 Exits with 0, or with the class of the first failure: 1 an invariant, 2 liveness, 3 a crash, 4 non-determinism.
 """
@@ -18,7 +19,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 from tests.unit.simulation.failures import Failure
 from tests.unit.simulation.story import STEPS, Story
-from tests.unit.simulation.telling import tell_asked
+from tests.unit.simulation.telling import crash_everywhere, tell_asked
+from tests.unit.simulation.workflows import WORKFLOWS
 
 TRACE_LINES = 200
 
@@ -63,6 +65,17 @@ def tell_many(seeds: Sequence[int], steps: int, *, budget_s: float, workers: int
     return code
 
 
+def crash_all(workers: int) -> int:
+    """Every workflow, crashed at every call to a port."""
+    began, count, code = time.monotonic(), 0, 0
+    with ProcessPoolExecutor(workers) as pool:
+        for workflow, points, failures, failed in pool.map(crash_everywhere, WORKFLOWS):
+            count, code = count + points, code or failed
+            print(*(f"{workflow}: {failure}" for failure in failures), sep="\n", end="\n" if failures else "")
+    print(f"{count:,} crash points of {len(WORKFLOWS)} workflows in {time.monotonic() - began:.0f} s")
+    return code
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description="Tells the stories of seeds.")
@@ -73,9 +86,12 @@ def main() -> int:
     parser.add_argument("--budget-s", type=float, default=180, help="seconds after which no further story is begun")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--trace", action="store_true", help="the whole trace of --seed")
+    parser.add_argument("--crash-points", action="store_true", help="no stories: every workflow, crashed at every call")
     asked = parser.parse_args()
     if asked.seed is not None:
         return tell_one(asked.seed, asked.steps, with_trace=asked.trace)
+    if asked.crash_points:
+        return crash_all(asked.workers)
     seeds = range(asked.first, asked.first + asked.seeds)
     return tell_many(seeds, asked.steps, budget_s=asked.budget_s, workers=asked.workers)
 

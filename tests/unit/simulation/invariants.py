@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, Final
 
 from custody_core.domain.authorisation import Authorised, AuthorisedPayment
@@ -112,6 +113,14 @@ class Invariants:
             row = self._tables.transactions.get(of) if of else None
             kept = row is not None and any(attempt.raw == raw for attempt in row.attempts)
             require(kept, "INV-10", f"{hash_of(raw)} leaves before its bytes are committed")
+
+    def marks(self) -> dict[str, Any]:
+        """What it remembers, for `go_back`."""
+        return {name: copy(value) for name, value in vars(self).items() if isinstance(value, (dict, set, int))}
+
+    def go_back(self, marks: dict[str, Any]) -> None:
+        """Remembers what it did then: the books were restored from a backup."""
+        vars(self).update({name: copy(value) for name, value in marks.items()})
 
     # The books
 

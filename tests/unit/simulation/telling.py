@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from tests.unit.simulation.crash_points import clean_run, crash_points, require_the_same_end
 from tests.unit.simulation.failures import Failure, NotDeterministic
 from tests.unit.simulation.story import Story, Told
 
@@ -29,6 +30,19 @@ def tell(seed: int, steps: int) -> Verdict:
     except Failure as failure:
         return Verdict(seed, None, failure.exit_code, f"{failure.kind}: {failure}")
     return Verdict(seed, told)
+
+
+def crash_everywhere(workflow: str) -> tuple[str, int, list[str], int]:
+    """All crash points of a workflow: its name, how many, what failed, and the first failure's class."""
+    calls, expected = clean_run(workflow)
+    points, failures, code = list(crash_points(workflow, calls)), list[str](), 0
+    for point in points:
+        try:
+            require_the_same_end(point, expected)
+        except Failure as failure:
+            failures.append(f"{failure.kind}: {failure}")
+            code = code or failure.exit_code
+    return workflow, len(points), failures, code
 
 
 def tell_asked(asked: tuple[int, int]) -> Verdict:

@@ -1,0 +1,247 @@
+"""One service, one process at a time, and one call to a port at which it may be struck."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from custody_core import Custody, Limits, Transaction, Wallet
+from custody_core.domain.addresses import Address, address_from_bytes
+from custody_core.domain.fees import GWEI
+from custody_core.errors import Conflict, FeeUnavailable, NodeUnavailable, OutcomeUnknown, SignerUnavailable
+from tests.unit.simulation import keys
+from tests.unit.simulation.block_tree import BlockTree
+from tests.unit.simulation.chance import StreamEntropy, Streams
+from tests.unit.simulation.failures import NotLive, require
+from tests.unit.simulation.gate import Fate, Killed
+from tests.unit.simulation.invariants import Invariants
+from tests.unit.simulation.journal import JournalStore, Snapshot
+from tests.unit.simulation.nodes import Nodes
+from tests.unit.simulation.oracle import Oracle
+from tests.unit.simulation.site import CHAIN_ID, Parts, Watch
+from tests.unit.simulation.story import POLICY
+from tests.unit.simulation.views import View
+from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
+
+T = TypeVar("T")
+
+FRIEND: Final = address_from_bytes(b"\xee" * 20)
+FINALITY_LAG: Final = 2
+ROUNDS_MAX: Final = 60
+ASKED_AGAIN: Final = (Conflict, OutcomeUnknown, NodeUnavailable, FeeUnavailable, SignerUnavailable)
+LIMITS: Final = Limits(key_pool_size=1, reconcile_requests_per_minute=1, dust_wei=10)
+
+BusinessState = dict[str, object]
+
+
+@attrs.frozen
+class Backup:
+    """The books at some time, and what their judge remembered of them."""
+
+    books: Snapshot
+    marks: dict[str, Any]
+
+
+class StrikingGate:
+    """Counts the calls that pass once it is armed, and strikes at one of them."""
+
+    def __init__(self, time: VirtualTime, at: int | None, fate: Fate) -> None:
+        self._time = time
+        self._at = at
+        self._fate = fate
+        self._is_dead = False
+        self.is_armed = False
+        self.calls: list[str] = []
+
+    def enter(self, call: str) -> Fate:
+        """The call's fate."""
+        if self._is_dead:
+            raise Killed
+        if not self.is_armed:
+            return Fate.DONE
+        self.calls.append(call)
+        if len(self.calls) != self._at:
+            return Fate.DONE
+        if self._fate is Fate.KILLED_BEFORE:
+            self._is_dead = True
+            raise Killed
+        return self._fate
+
+    def leave(self, fate: Fate) -> None:
+        """Dies here, if that is the fate."""
+        if fate is Fate.KILLED_AFTER:
+            self._is_dead = True
+            raise Killed
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes."""
+        self._time.us += int(seconds * MICROSECONDS)
+
+    def live_again(self) -> None:
+        """The next process passes the same gate."""
+        self._is_dead = False
+
+
+class Rehearsal:
+    """A workflow's stage. `at` is the call that is struck, from 1; None for the clean run."""
+
+    def __init__(self, at: int | None = None, fate: Fate = Fate.DONE) -> None:
+        streams = Streams(0)
+        entropy = StreamEntropy(streams.stream("entropy"))
+        self.time = VirtualTime()
+        self.tree = BlockTree(CHAIN_ID, finality_lag=FINALITY_LAG, recover=keys.recover)
+        self._oracle = Oracle(self.tree)
+        self.invariants = Invariants(self._oracle)
+        self.store = JournalStore(self.invariants.committed)
+        chain = Nodes(CHAIN_ID, [View(self.tree, lambda _: False, lambda _: 0)])
+        signer, watch = keys.FakeCurveKeys(entropy), Watch(self.invariants)
+        self._parts = Parts(self.store, chain, signer, entropy, self.time, watch)
+        self._gate = StrikingGate(self.time, at, fate)
+        self.crashes = 0
+        self.sends: dict[str, str] = {}
+        self._restart()
+        self.token = self.tree.deploy_token()
+        self._oracle.tokens.add(bytes.fromhex(self.token[2:]))
+        self.custody.make_ready()
+        self.custody.policies.publish(POLICY)
+        self.custody.tokens.add(chain_id=CHAIN_ID, address=self.token, alias="usdc", decimals=6)
+        self.wallet: Wallet = self.custody.wallets.create(owner="alice", idempotency_key="wallet")
+
+    @property
+    def calls(self) -> list[str]:
+        """The calls to ports since it was armed."""
+        return self._gate.calls
+
+    def arm(self) -> None:
+        """From here on calls are counted, and one is struck."""
+        self._gate.is_armed = True
+
+    def fund(self, wei: int = 10**18, tokens: int = 0) -> None:
+        """Deposits, until they are final."""
+        self.tree.send_ether(self.wallet.address, wei)
+        if tokens:
+            self.tree.send_token(self.token, self.wallet.address, tokens)
+        self.blocks(FINALITY_LAG + 1)
+
+    def ask(self, act: Callable[[Custody], T]) -> T:
+        """Asks until it is answered: again after a lost answer, of a new process after a crash."""
+        while True:
+            try:
+                return act(self.custody)
+            except Killed:
+                self.crashes += 1
+                self._restart()
+            except ASKED_AGAIN:
+                self.time.us += MICROSECONDS
+
+    def send(self, key: str = "send", **request: object) -> str:
+        """A send under that key; its id."""
+        filled: dict[str, Any] = {"to": FRIEND, "amount": 10**17, "idempotency_key": key} | request
+        made = self.ask(lambda custody: custody.transactions.send(self.wallet.id, **filled))
+        self.sends[key] = made.id
+        return made.id
+
+    def rounds(self, count: int = 1, *, seconds: float = 1) -> None:
+        """Rounds of the background work."""
+        for _ in range(count):
+            self.ask(lambda custody: custody.tick())
+            self.time.us += int(seconds * MICROSECONDS)
+
+    def blocks(self, count: int = 1) -> None:
+        """Blocks, each followed by a round."""
+        for _ in range(count):
+            self.tree.mine()
+            self.rounds()
+
+    def until(self, holds: Callable[[], bool], *, seconds: float = 15) -> None:
+        """Rounds until it holds."""
+        for _ in range(ROUNDS_MAX):
+            if holds():
+                return
+            self.rounds(seconds=seconds)
+        raise NotLive("it does not come about")
+
+    def transaction(self, id_: str) -> Transaction:
+        """A send, as it is now."""
+        return self.store.tables.transactions.rows[id_]
+
+    def settle(self) -> None:
+        """Blocks and rounds until nothing is left to do."""
+        tables = self.store.tables
+
+        def is_quiet() -> bool:
+            (state,) = list(tables.chains)
+            behind = state.cursor.number < self.tree.head.number or state.final.number < self.tree.final
+            return not (tables.unsettled.rows or tables.confirming_deposits.rows or tables.unsealed_audit.rows or behind)
+
+        for _ in range(ROUNDS_MAX):
+            self.tree.mine()
+            self.rounds(seconds=12)
+            if is_quiet():
+                return
+        raise NotLive(f"not quiet: {list(tables.unsettled) or list(tables.chains)}")
+
+    def business_state(self) -> BusinessState:
+        """Who has what, and what became of each request: equal for every crash, up to ids, hashes and fees."""
+        tables = self.store.tables
+        fees = Counter[str]()
+        for sent in tables.transactions:
+            fees[sent.wallet_id] += sent.inclusion.fee_wei if sent.inclusion else 0
+        balances = Counter[tuple[str, str, str]]()
+        for account, amount in tables.balances.rows.items():
+            if account.wallet_id is not None and amount:
+                balances[tables.wallets.rows[account.wallet_id].owner_id or "", account.asset, str(account.kind)] += amount
+        balances[self.wallet.owner_id or "", "eth", "available"] += fees[self.wallet.id]
+        ended = Counter(str(event.type) for event in self.store._histories["events"]._committed if _is_an_end(event.type))
+        return {
+            "balances": dict(balances),
+            "sends": sorted((key, str(tables.transactions.rows[id_].state)) for key, id_ in self.sends.items()),
+            "every send": len(tables.transactions.rows),
+            "deposits": sorted((str(each.key.kind), each.key.asset, each.key.amount, str(each.state)) for each in tables.deposits),
+            "friend": [self.tree.held(asset, FRIEND_RAW, self.tree.head.number) for asset in (None, bytes.fromhex(self.token[2:]))],
+            "wallets": sorted((each.owner_id or "", str(each.state)) for each in tables.wallets if each.owner_id),
+            "ends": dict(ended),
+        }
+
+    def require_sound(self) -> None:
+        """Every verdict is good, and nothing is in suspense."""
+        self._gate.is_armed = False
+        verdicts = {check.id: check.violations for check in self.custody.reconcile().checks if not check.ok}
+        require(not verdicts, "reconcile", str(verdicts))
+        require(not self.custody.suspense.list(), "INV-1", "something is in suspense")
+
+    def restart_from(self, backup: Backup) -> None:
+        """Books of an earlier time, and a new process on them."""
+        self.store.restore(backup.books)
+        self.invariants.go_back(backup.marks)
+        self._restart()
+
+    def backup(self) -> Backup:
+        """Everything that a backup of the database holds."""
+        return Backup(self.store.snapshot(), self.invariants.marks())
+
+    def contract(self, to: Address) -> Address:
+        """A contract that passes ether on."""
+        return self.tree.deploy_passing(to)
+
+    def market(self, base_fee_gwei: int) -> None:
+        """The base fee from the next block on."""
+        self.tree.set_base_fee(base_fee_gwei * GWEI)
+
+    def _restart(self) -> None:
+        """A new process. The old one's leases have run out by then."""
+        self._gate.live_again()
+        self.time.us += 25 * MICROSECONDS
+        self.custody = self._parts.custody(self._gate, limits=LIMITS)
+
+
+FRIEND_RAW: Final = bytes.fromhex(FRIEND[2:])
+
+
+def _is_an_end(event: str) -> bool:
+    return event in {
+        f"transaction.{state}" for state in ("completed", "reverted", "cancelled", "failed", "rejected", "quarantined")
+    }
