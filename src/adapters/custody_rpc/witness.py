@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from custody_core.domain.chain import Block, Hash, InternalTransfer, Receipt
+from custody_core.domain.addresses import Address
+from custody_core.domain.chain import Block, BlockRef, Hash, InternalTransfer, Receipt
 from custody_core.ports import Answer, Unknown
 from custody_rpc import questions
 from custody_rpc.node import Node
@@ -35,3 +36,8 @@ class NodeAlone:
         """What contracts paid, by its own traces."""
         why = self.distrust(self.node)
         return self.tracer.ask(self.node, blocks) if why is None else [why] * len(blocks)
+
+    def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
+        """What it shows at exactly that block."""
+        why = self.distrust(self.node)
+        return questions.balances(self.node, holders, at) if why is None else [why] * len(holders)

@@ -131,6 +131,10 @@ class Witness(Protocol):
         """As `Chain.internal_transfers`."""
         ...
 
+    def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
+        """As `Chain.balances`."""
+        ...
+
 
 class Chain(Protocol):
     """One chain, through one or several nodes. Methods answer `Unknown`, and never raise, for what a node or network does.

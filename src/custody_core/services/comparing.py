@@ -2,12 +2,13 @@
 
 What the books say of a wallet up to the final block F is what they say at all in the moment in which F is the final block: every
 movement on the chain is posted in the commit that makes its block final. So one reading unit gives F and the sums that belong to
-it, and the node is asked for exactly that block, by its hash. What differs is asked for a second time, and then booked
-(`booking.py`).
+it, and the node is asked for exactly that block, by its hash. What differs is asked for a second time, of two nodes where there are
+several, and then booked (`booking.py`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
@@ -20,8 +21,9 @@ from custody_core.domain.resources import chain_text
 from custody_core.domain.tokens import NATIVE_ALIAS
 from custody_core.domain.wallet import Wallet
 from custody_core.errors import NotFound
-from custody_core.ports import Chain, Found, Unit
+from custody_core.ports import Answer, Chain, Found, Unit
 from custody_core.services.booking import Booking, Held, Seen, held_in
+from custody_core.services.cross_check import NODES_NEEDED
 from custody_core.services.kit import Kit
 from custody_core.services.open_deficits import open_deficits
 
@@ -128,7 +130,7 @@ class _Comparison:
                 return
             state, held = self._kit.read(partial(self._read, lines=suspects))
             overtaken = []
-            answers = self._on_chain(suspects, state.final)
+            answers = self._vouched(suspects, state.final)
             for line, in_books, on_chain in zip(suspects, held, answers, strict=True):
                 if on_chain is None:
                     yield self._silent(line, state.final)
@@ -152,7 +154,7 @@ class _Comparison:
     def _held_before(self, line: _Line, accounts: WalletAccounts, surplus: int) -> bool:
         """Whether so much of the token may have been there before the books knew of any: it came before the token was listed."""
         before = self._kit.read(lambda unit: _block_before(unit, accounts))
-        (earlier,) = self._on_chain([line], before) if before else [None]
+        (earlier,) = self._vouched([line], before) if before else [None]
         return earlier is None or earlier >= surplus
 
     def _read(self, unit: Unit, lines: Sequence[_Line]) -> tuple[ChainState, Sequence[Held]]:
@@ -167,9 +169,26 @@ class _Comparison:
         answers = self._chain.balances([line.holder for line in lines], at)
         return [answer.value if isinstance(answer, Found) else None for answer in answers]
 
+    def _vouched(self, lines: Sequence[_Line], at: BlockRef) -> Sequence[int | None]:
+        """The same, where there are several nodes as two of them show it: what differs from the books disables a token, and is
+        booked.
+        """
+        witnesses = self._chain.witnesses
+        if len(witnesses) < NODES_NEEDED:
+            return self._on_chain(lines, at)
+        self.requests += len(witnesses)
+        said = [witness.balances([line.holder for line in lines], at) for witness in witnesses]
+        return [_said_by_two(answers) for answers in zip(*said, strict=True)]
+
     def _silent(self, line: _Line, final: BlockRef) -> str:
         name = chain_text(self._chain.chain_id)
         return f"{name}: the node does not say what {line.wallet.address} held at block {final.number}"
+
+
+def _said_by_two(answers: Sequence[Answer[int]]) -> int | None:
+    """The balance that enough nodes show."""
+    (most,) = Counter(answer.value for answer in answers if isinstance(answer, Found)).most_common(1) or [(0, 0)]
+    return most[0] if most[1] >= NODES_NEEDED else None
 
 
 def _block_before(unit: Unit, accounts: WalletAccounts) -> BlockRef | None:

@@ -26,8 +26,10 @@ NODES_NEEDED = 2
 
 _DEPOSITS_PER_ROUND = 50
 
-_READ_AGAIN_AFTER = timedelta(minutes=1)
-"""A node that goes on adding the same deposit does not make the same blocks go and come back all the time."""
+_READ_AGAIN_FIRST, _READ_AGAIN_MAX = timedelta(seconds=5), timedelta(minutes=1)
+"""How long it takes until the same blocks are read again because of the same deposit; each time twice as long. A node that goes on
+adding it does not make them go and come back all the time.
+"""
 
 
 class _Word(Enum):
@@ -49,7 +51,7 @@ class CrossCheck:
         self._chain = chain
         self._told: set[str] = set()
         self._denied: list[Deposit] = []
-        self._read_again: dict[str, datetime] = {}
+        self._read_again: dict[str, tuple[datetime, timedelta]] = {}
 
     def final_number(self, state: ChainState, wanted: int) -> int:
         """The height up to `wanted` that may become final now. With a minimum set it is at most the stored cursor: a block's
@@ -100,8 +102,11 @@ class CrossCheck:
         """The lowest block with a deposit that two nodes which have the block deny, as far as it is time to read it again."""
         now, denied = self._kit.clock.now(), self._denied
         self._denied = []
-        due = [each for each in denied if each.id not in self._read_again or now - self._read_again[each.id] > _READ_AGAIN_AFTER]
-        self._read_again |= {each.id: now for each in due}
+        due = [each for each in denied if each.id not in self._read_again or now >= self._read_again[each.id][0]]
+        for each in due:
+            _, waited = self._read_again.get(each.id, (now, _READ_AGAIN_FIRST / 2))
+            wait = min(2 * waited, _READ_AGAIN_MAX)
+            self._read_again[each.id] = now + wait, wait
         return min((each.block.number for each in due), default=None)
 
     def is_contradicted(self, ref: BlockRef) -> bool:
