@@ -10,13 +10,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.soak.branches import Branch, Invention, newest
-from tests.soak.moods import Broken, Elsewhere, Forgetful, Forging, Hasty, Honest, Mood, Stubborn
+from tests.soak.moods import Broken, Elsewhere, Forgetful, Forging, Generous, Hasty, Honest, Mood, Stubborn
 from tests.soak.starting import FINAL_DEPTH
 from tests.support.devnode import DevNode
 from tests.support.faultproxy import FaultProxy
 from tests.support.faults import Fault
 
-MOODS = {"honest": 8, "forgetful": 3, "broken": 1, "hasty": 2, "forging": 1, "late": 3, "inventing": 3, "stubborn": 1}
+MOODS = {
+    "honest": 8,
+    "forgetful": 3,
+    "broken": 1,
+    "hasty": 2,
+    "forging": 2,
+    "generous": 2,
+    "late": 3,
+    "inventing": 3,
+    "stubborn": 1,
+}
 """By their weights. One that is broken is soon left alone, and then has nobody to lie to."""
 
 OF_A_BRANCH = frozenset({"late", "inventing", "stubborn"})
@@ -79,6 +89,8 @@ class LyingProxy(FaultProxy):
                 return Hasty(self._node), lasts_s
             case "forging", None:
                 return Forging(self._wallets, self._token, self._chance), lasts_s
+            case "generous", None:
+                return Generous(), lasts_s
             case "late", Branch():
                 return Elsewhere("another fork", branch), lasts_s
             case "inventing", Branch():

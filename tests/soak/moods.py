@@ -131,6 +131,21 @@ class Forging:
         return {**log, **invented_log(self._token, self._chance.choice(self._wallets)), "transactionHash": hash_}
 
 
+@attrs.frozen
+class Generous:
+    """Shows a little more than everybody has."""
+
+    def lie(self, method: str, params: Sequence[Any]) -> tuple[str, Fault] | None:  # noqa: ARG002 - of the protocol
+        """About balances."""
+        match method:
+            case "eth_getBalance":
+                return "balance too high", Edit(lambda balance: hex(int(balance, 16) + 1))
+            case "eth_call":
+                return "balance too high", Edit(lambda balance: f"0x{int(balance, 16) + 1:064x}")
+            case _:
+                return None
+
+
 def _without_logs(result: Any) -> Any:
     """Of all receipts of a block, too."""
     if isinstance(result, list) and any("logs" in each for each in result):

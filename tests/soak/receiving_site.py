@@ -60,6 +60,7 @@ def prepared_site(*, wallets: int, liar_is_first: bool, block_time_s: float, cha
             "SCAN_INTERVAL_S": "0.25",
             "KEY_POOL_SIZE": str(wallets),
             "DUST_WEI": str(DUST_WEI),
+            "RECONCILE_REQUESTS_PER_MINUTE": "120",
         }
         contracts = Contracts.deployed(node)
         with opened(settings, create=True) as custody:
