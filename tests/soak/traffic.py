@@ -89,15 +89,14 @@ class Traffic:
             for _ in range(min(count, len(self._plan))):
                 self._send(self._signed(self._plan.popleft(), next(self._strangers)))
             for raw in self._later:
-                self._node.raw("eth_sendRawTransaction", raw)
+                self._offer(raw)
             self._later.clear()
 
     def unmined(self) -> int:
         """Sends again what is in no block, as wallets do; how much of it there is."""
         missing = [(hash_, sent) for hash_, sent in list(self._alive.items()) if self._node.receipt(hash_) is None]
         for _, sent in missing:
-            with suppress(NodeError):  # it is in the pool, or a block holds it by now
-                self._node.raw("eth_sendRawTransaction", sent.raw)
+            self._offer(sent.raw)
         return len(missing)
 
     def highest_block(self) -> int:
@@ -136,6 +135,11 @@ class Traffic:
     def _send(self, sent: Sent) -> None:
         self._kept(sent)
         self._node.raw("eth_sendRawTransaction", sent.raw)
+
+    def _offer(self, raw: str) -> None:
+        """Again. It may be in the pool, or in a block, be it one that is just being replaced: then `unmined` finds it."""
+        with suppress(NodeError):
+            self._node.raw("eth_sendRawTransaction", raw)
 
     def _kept(self, sent: Sent) -> str:
         self._alive[_hash_of(sent.raw)] = sent
