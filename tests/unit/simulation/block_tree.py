@@ -6,10 +6,14 @@ from collections.abc import Sequence
 
 import attrs
 
+from custody_core.domain.addresses import Address, address_to_bytes
 from custody_core.domain.chain import Hash
-from custody_memory.blocks import MinedBlock
+from custody_core.domain.encoding import FeeMarketTransaction, keccak256, signing_payload
+from custody_core.domain.fees import FEE_PER_GAS_SANE_MAX_WEI, GWEI
+from custody_memory.blocks import MinedBlock, as_hash
 from custody_memory.chain import MemoryChain, Recover
 from custody_memory.mempool import Pooled
+from custody_memory.world import OUTSIDER
 
 
 @attrs.frozen
@@ -74,6 +78,14 @@ class BlockTree(MemoryChain):
     def signed(self, transaction_hash: Hash) -> bytes | None:
         """The bytes that were offered under that hash."""
         return self._signed.get(transaction_hash)
+
+    def send_in_vain(self, to: Address, wei: int) -> None:
+        """Somebody else sends ether with too little gas: it will be in a block and fail."""
+        nonce = self._nonces.at(OUTSIDER, self.head.number)
+        while self.is_pooled(OUTSIDER, nonce):
+            nonce += 1
+        transaction = FeeMarketTransaction(self._chain_id, nonce, GWEI, FEE_PER_GAS_SANE_MAX_WEI, 20_000, address_to_bytes(to), wei)
+        self._pool.put(Pooled(as_hash(keccak256(signing_payload(transaction) + OUTSIDER)), OUTSIDER, transaction))
 
     def mine_nothing(self) -> None:
         """A block without transactions, whatever waits."""

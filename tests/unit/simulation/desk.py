@@ -161,7 +161,8 @@ class Desk:
         return Request(f"{intent.key} with another body", ask_otherwise)
 
     def _cancel(self) -> Request:
-        return self._change("cancel", lambda custody, id_: custody.transactions.cancel(id_))
+        cap = self._chance.choice((None, None, 20 * 10**9))
+        return self._change("cancel", lambda custody, id_: custody.transactions.cancel(id_, fee_per_gas_max_wei=cap))
 
     def _speed_up(self) -> Request:
         return self._change("speed up", lambda custody, id_: custody.transactions.speed_up(id_))

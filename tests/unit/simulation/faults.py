@@ -40,7 +40,7 @@ KINDS: Final[dict[str, float]] = {
     # the processes, at every call
     "kill-before": 0.2,
     "kill-after": 0.2,
-    "pause": 0.2,
+    "pause": 0.5,
     "power-cut": 0.02,
     "clock-skew": 5,
 }

@@ -140,7 +140,7 @@ class Invariants:
                     self._totals[account.asset, account.wallet_id] += posting.delta
                     touched.add((account.asset, account.wallet_id))
                 if account.kind is AccountKind.RESERVED:
-                    self._reserved[group.reference] += posting.delta
+                    self._reserved[group.reference.partition("/")[0]] += posting.delta
             require(not any(sums.values()), "INV-2", f"{cause} does not sum to zero")
         return touched
 

@@ -24,7 +24,7 @@ from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
 
 LATENCIES_US: Final = (200, 1_000, 1_000, 3_000, 10_000, 40_000, 400_000)
 RESTARTS_AFTER_S: Final = (0.1, 1, 5, 45)
-PAUSES_S: Final = (1, 15, 60, 200)
+PAUSES_S: Final = (1, 10, 12, 30, 120)
 
 _TROUBLE: Final[Mapping[str, tuple[tuple[str, Fate], ...]]] = {
     "commit": (("conflict", Fate.REFUSED), ("commit-lost", Fate.LOST_BEFORE), ("commit-unheard", Fate.LOST_AFTER)),

@@ -85,11 +85,13 @@ class Weather:
     def _pay_one(self, to: Address) -> None:
         chance = self._chance
         amount = chance.choice((1, 10**18, 3 * 10**18, chance.randrange(10**17, 10**19)))
-        match chance.randrange(4):
+        match chance.randrange(5):
             case 0:
                 self._tree.send_token(self._token, to, chance.randrange(1, 10_000))
             case 1:
                 self._tree.send_ether(self._contract(to), amount)
+            case 2:
+                self._tree.send_in_vain(to, amount)
             case _:
                 self._tree.send_ether(to, amount)
 
