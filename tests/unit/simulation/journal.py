@@ -102,6 +102,22 @@ class JournalStore:
             self._end()
 
     @contextmanager
+    def glance(self) -> Iterator[MemoryUnit]:
+        """One statement of a unit that has not written yet."""
+        self._begin(writable=True)
+        try:
+            yield self._unit
+            if self._changed:
+                raise BrokenInvariant("a statement that reads has written")
+        finally:
+            self._end()
+
+    @property
+    def changed(self) -> Changed:
+        """What the unit that is open has changed so far."""
+        return self._changed
+
+    @contextmanager
     def reading(self) -> Iterator[MemoryUnit]:
         """A unit that only reads."""
         self._begin(writable=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from random import Random
 from typing import Final
 
 import attrs
@@ -12,11 +13,12 @@ from custody_core import Custody, CustodyError, Limits, OutcomeUnknown
 from custody_core.domain.authorisation import Authorised
 from custody_core.domain.encoding import keccak256
 from custody_core.domain.wallet import SealedKey
-from custody_core.ports import Chain, Keys, SignedTransaction
+from custody_core.ports import Chain, Keys, SignedTransaction, Store
 from custody_memory.observer import SilentObserver
 from tests.unit.simulation.chance import StreamEntropy
 from tests.unit.simulation.desk import Desk
-from tests.unit.simulation.gate import Fate, Gate, Killed
+from tests.unit.simulation.gate import Fate, Gate, Killed, OpenGate
+from tests.unit.simulation.interleaving import InterleavedStore
 from tests.unit.simulation.invariants import Invariants
 from tests.unit.simulation.journal import JournalStore
 from tests.unit.simulation.ports import GatedChain, GatedKeys, GatedStore
@@ -54,11 +56,20 @@ class Parts:
     entropy: StreamEntropy
     time: VirtualTime
     watch: Watch
+    locks: dict[str, object] = attrs.field(factory=dict)
+    statements: Random | None = None
+    """Where units are interleaved statement by statement: which of them wait for a turn."""
+
+    def store_for(self, gate: Gate) -> Store:
+        """The store of one thread."""
+        if self.statements is None or isinstance(gate, OpenGate):
+            return GatedStore(self.store, gate)
+        return InterleavedStore(self.store, gate, self.locks, self.statements)
 
     def custody(self, gate: Gate, *, skew_us: int = 0, limits: Limits = LIMITS) -> Custody:
         """A `Custody` for one thread, or for all threads that share `gate`."""
         return Custody(
-            store=GatedStore(self.store, gate),
+            store=self.store_for(gate),
             chains={CHAIN_ID: GatedChain(self.chain, gate, self.watch, lambda: self.store.is_open)},
             keys=GatedKeys(self.keys, gate, self.watch),
             clock=ProcessClock(self.time, sleep=gate.sleep, skew_us=skew_us),

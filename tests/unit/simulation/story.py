@@ -32,6 +32,8 @@ FINALITY_LAG: Final = 4
 STEPS: Final = 2_000
 LIVENESS_S: Final = 4 * 3_600
 LIVENESS_STEPS: Final = 20_000
+INTERLEAVED: Final = 0.5
+"""The share of stories whose units are interleaved statement by statement."""
 REAL_CURVE_EVERY: Final = 1_000
 POLICY: Final = {
     "version": 1,
@@ -78,7 +80,15 @@ class Story:
         self._invariants = Invariants(self._oracle)
         self.store = JournalStore(self._invariants.committed)
         signer = MemoryKeys(entropy) if is_real else keys.FakeCurveKeys(entropy)
-        self._parts = Parts(self.store, Nodes(CHAIN_ID, views), signer, entropy, self.time, Watch(self._invariants))
+        self._parts = Parts(
+            self.store,
+            Nodes(CHAIN_ID, views),
+            signer,
+            entropy,
+            self.time,
+            Watch(self._invariants),
+            statements=streams.stream("statements") if self._shape.random() < INTERLEAVED else None,
+        )
         self._open()
         self.desk = Desk(streams.stream("desk"), token="usdc", token_address=self._token)
         self.scheduler = Scheduler(streams, self.time, self.faults, self.trace)
