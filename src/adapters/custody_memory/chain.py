@@ -9,7 +9,7 @@ from enum import Enum, auto
 from itertools import accumulate
 from typing import Final, TypeVar
 
-from custody_core.domain.addresses import Address, address_to_bytes
+from custody_core.domain.addresses import Address, address_from_bytes, address_to_bytes
 from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Logs, Receipt
 from custody_core.domain.encoding import (
     ERC20_BALANCE_OF_SELECTOR,
@@ -31,6 +31,7 @@ from custody_core.ports import (
     Doubt,
     Found,
     Reverted,
+    SignedBytes,
     Unknown,
     Witness,
     no_doubt,
@@ -75,7 +76,7 @@ class MemoryChain(World):
         self._is_syncing = False
         self._failures: Counter[str] = Counter()
         self._lost: list[_Lost] = []
-        self._signed: dict[Hash, bytes] = {}
+        self._signed: dict[Hash, SignedBytes] = {}
 
     # What a test takes away
 
@@ -171,7 +172,7 @@ class MemoryChain(World):
         return [_doubted(Found(receipt), doubt) if receipt else Absent() for receipt in found]
 
     @synchronised
-    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[bytes]]:
+    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[SignedBytes]]:
         """The bytes that were offered. What a test put into a block without a signature has none."""
         failure = self._failure("signed_transactions")
         return [failure or (Found(self._signed[hash_]) if hash_ in self._signed else Absent()) for hash_ in hashes]
@@ -314,7 +315,7 @@ class MemoryChain(World):
         if not needed <= transaction.gas_limit <= min(GAS_LIMIT_MAX, BLOCK_GAS_LIMIT):
             return BroadcastAnswer(BroadcastOutcome.REFUSED, "the gas limit is too low or too high")
         height, hash_ = self.head.number, Hash("0x" + keccak256(raw).hex())
-        self._signed[hash_] = raw
+        self._signed[hash_] = SignedBytes(raw, address_from_bytes(sender))
         return self._pool.offer(
             Pooled(hash_, sender, transaction),
             nonce=self._nonces.at(sender, height),

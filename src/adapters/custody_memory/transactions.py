@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import attrs
@@ -97,18 +97,22 @@ class TransactionRows:
         found = self._tables.transaction_by_nonce.some((chain_id, address, nonce) for address, nonce in nonces)
         return {(address, nonce): self._tables.transactions.rows[id_] for (_, address, nonce), id_ in found.items()}
 
-    def queued_of(self, chain_id: int, wallet_ids: Iterable[str], *, first: int) -> Sequence[str]:
+    def queued_of(
+        self, chain_id: int, wallet_ids: Iterable[str], *, first: int, parked_for: Collection[str] | None = None
+    ) -> Sequence[str]:
         places: Counter[str] = Counter()
         found: list[str] = []
         for each in self._queued(chain_id, wallet_ids):
+            if parked_for is not None and each.parked_reason not in {None, *parked_for}:
+                continue
             places[each.wallet_id] += 1
             found += [each.id] if places[each.wallet_id] <= first else []
         return found
 
-    def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, now: datetime) -> None:
+    def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, parked_for: Collection[str], now: datetime) -> None:
         oldest: dict[str, Transaction] = {}
         for each in self._queued(chain_id, wallet_ids):
-            if each.parked_reason is not None:
+            if each.parked_reason in parked_for:
                 oldest.setdefault(each.wallet_id, each)
         self.save_transactions([attrs.evolve(each, due_at=now, version=each.version + 1) for each in oldest.values()])
 

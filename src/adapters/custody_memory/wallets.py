@@ -38,11 +38,11 @@ class WalletRows:
             tables.sealed_keys.add(key.wallet_id, key)
 
     def pool_size(self) -> int:
-        return sum(wallet.owner_id is None for wallet in self._tables.wallets)
+        return sum(_is_pooled(wallet) for wallet in self._tables.wallets)
 
     def pooled_wallet(self) -> Wallet | None:
         self._tables.mode.require_writable()
-        pooled = (wallet for wallet in self._tables.wallets if wallet.owner_id is None)
+        pooled = (wallet for wallet in self._tables.wallets if _is_pooled(wallet))
         return min(pooled, key=lambda wallet: wallet.sequence, default=None)
 
     def wallet(self, wallet_id: str, *, lock: bool = False) -> Wallet | None:
@@ -102,3 +102,7 @@ class WalletRows:
 
 def _age(wallet: Wallet) -> tuple[datetime, str]:
     return wallet.created_at, wallet.id
+
+
+def _is_pooled(wallet: Wallet) -> bool:
+    return wallet.owner_id is None and wallet.state is WalletState.OPEN

@@ -36,6 +36,7 @@ from custody_core.ports import (
     Doubt,
     Found,
     Reverted,
+    SignedBytes,
     Unknown,
     Witness,
     no_doubt,
@@ -234,8 +235,8 @@ class RpcChain:
         """The receipts."""
         return self._each(transaction_hashes, questions.receipts, doubt)
 
-    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[bytes]]:
-        """The signed bytes of mined transactions. They prove themselves: they have the hash that was asked for."""
+    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[SignedBytes]]:
+        """Mined transactions as they were signed. They prove themselves: the bytes have the hash that was asked for."""
         return self._each(hashes, questions.signed_transactions)
 
     def account(self, address: Address, at: int | BlockTag) -> Answer[AccountState]:

@@ -20,11 +20,13 @@ from custody_core.ports import (
     Call,
     Found,
     Reverted,
+    SignedBytes,
 )
 from custody_rpc import bulk, node_errors, wire
 from custody_rpc.envelopes import NoReply, Reply, Request, Result, RpcError
 from custody_rpc.node import Node
 from custody_rpc.node_errors import ReadFault
+from custody_rpc.recovering import signer_of
 
 R = TypeVar("R")
 
@@ -158,15 +160,16 @@ def receipts(node: Node, hashes: Sequence[Hash]) -> list[Answer[Receipt]]:
     ]
 
 
-def signed_transactions(node: Node, hashes: Sequence[Hash]) -> list[Answer[bytes]]:
+def signed_transactions(node: Node, hashes: Sequence[Hash]) -> list[Answer[SignedBytes]]:
     replies = node.ask([Request("eth_getTransactionByHash", (hash_,)) for hash_ in hashes], wire.WireSigned)
     return [_signed(node, hash_, node.answer(reply, wire.signed)) for hash_, reply in zip(hashes, replies, strict=True)]
 
 
-def _signed(node: Node, hash_: Hash, answer: Answer[bytes | None]) -> Answer[bytes]:
+def _signed(node: Node, hash_: Hash, answer: Answer[bytes | None]) -> Answer[SignedBytes]:
     match answer:
         case Found(value=bytes() as raw) if "0x" + transaction_hash(raw).hex() == hash_:
-            return Found(raw)
+            signer = signer_of(raw)
+            return Found(SignedBytes(raw, signer)) if signer else node.unknown("sent a transaction that nobody can have signed")
         case Found(value=None):
             return Absent()
         case Found():

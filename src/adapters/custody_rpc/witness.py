@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from custody_core.domain.addresses import Address
-from custody_core.domain.chain import Block, BlockRef, Hash, InternalTransfer, Receipt
-from custody_core.ports import Answer, Unknown
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Receipt
+from custody_core.ports import Answer, BlockTag, Unknown
 from custody_rpc import questions
 from custody_rpc.node import Node
 from custody_rpc.tracing import Tracer
@@ -21,6 +21,10 @@ class NodeAlone:
     node: Node
     tracer: Tracer
     distrust: Callable[[Node], Unknown | None]
+
+    def header(self, at: int | BlockTag) -> Answer[Header]:
+        """The header that it has for canonical."""
+        return self.distrust(self.node) or questions.header(self.node, at)
 
     def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
         """The blocks that it has for canonical."""

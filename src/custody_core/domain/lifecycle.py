@@ -297,6 +297,8 @@ def _sent(transaction: Transaction, fact: AttemptSent, now: datetime) -> Transac
 
 
 def _found(transaction: Transaction, found: Attempt, now: datetime) -> Transaction:
+    if found.kind is AttemptKind.CANCELLATION:  # the request was lost with it
+        transaction = attrs.evolve(transaction, cancel_requested_at=transaction.cancel_requested_at or now)
     newest = transaction.newest_attempt
     if newest is not None and newest.raw is None:
         # It was planned again and never signed: what was found is what became of the plan.

@@ -119,6 +119,10 @@ class BroadcastAnswer:
 class Witness(Protocol):
     """One node of a chain, alone: what it says does not come from another one."""
 
+    def header(self, at: int | BlockTag) -> Answer[Header]:
+        """As `Chain.header`."""
+        ...
+
     def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
         """As `Chain.blocks`."""
         ...
@@ -134,6 +138,14 @@ class Witness(Protocol):
     def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
         """As `Chain.balances`."""
         ...
+
+
+@attrs.frozen
+class SignedBytes:
+    """A signed transaction, and whose signature it carries: recovered from the bytes, not a node's word."""
+
+    raw: bytes
+    signer: Address
 
 
 class Chain(Protocol):
@@ -202,8 +214,8 @@ class Chain(Protocol):
         """The receipts, in that order. `Absent`: no node knows a mined transaction with that hash."""
         ...
 
-    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[bytes]]:
-        """The signed bytes of mined EIP-1559 transactions, which hash to what was asked for. `Absent`: of another type."""
+    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[SignedBytes]]:
+        """Mined EIP-1559 transactions as they were signed: bytes that hash to what was asked for. `Absent`: of another type."""
         ...
 
     def account(self, address: Address, at: int | BlockTag) -> Answer[AccountState]:

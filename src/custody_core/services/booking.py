@@ -91,7 +91,7 @@ class Booking:
         unit.post([suspense.found(self._accounts, amount, reference=reference, height=self._height, now=now)])
         detail = f"{self._told()}; the difference is in suspense"
         raise_alarm(self._kit, unit, now=now, code=MISMATCH, object_id=self._wallet.id, detail=detail)
-        if self._seen.moved_by_itself or self._seen.held.in_suspense is not None:
+        if self._seen.moved_by_itself or (self._seen.held.in_suspense or 0) > 0:
             self._disable_token(unit, now)
 
     def _take_back(self, unit: Unit, amount: int, now: datetime) -> None:

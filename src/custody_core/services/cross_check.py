@@ -7,7 +7,7 @@ deposit that only itself was kept back would leave our final block on a branch w
 A deposit may also have been added to a block that everybody has. Where two nodes have that very block without it, it is taken back
 with the blocks from there on, which are read again.
 
-Whatever the minimum, a block is not final to us while a node shows another one in its place, unless two nodes show ours.
+Whatever the minimum, a block is not final to us while a node shows another one in its place, or none, unless two nodes show ours.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from custody_core.domain.chain import Block, BlockRef, ChainState, Hash, Receipt
+from custody_core.domain.chain import Block, BlockRef, ChainState, Hash, Header, Receipt
 from custody_core.domain.corroboration import corroborates, needs_corroboration
 from custody_core.domain.deposit import Deposit, DepositKind
-from custody_core.ports import Answer, Chain, Found, Unit, Witness
+from custody_core.ports import Answer, BlockTag, Chain, Found, Unit, Unknown, Witness
 from custody_core.services.kit import Kit, raise_alarm
 
 NODES_NEEDED = 2
@@ -30,6 +30,10 @@ _READ_AGAIN_FIRST, _READ_AGAIN_MAX = timedelta(seconds=5), timedelta(minutes=1)
 """How long it takes until the same blocks are read again because of the same deposit; each time twice as long. A node that goes on
 adding it does not make them go and come back all the time.
 """
+
+
+_KEEPS_UP_WITHIN = timedelta(minutes=5)
+"""A node whose newest block is older than this stands still: what it does not have says nothing."""
 
 
 class _Word(Enum):
@@ -110,11 +114,24 @@ class CrossCheck:
         return min((each.block.number for each in due), default=None)
 
     def is_contradicted(self, ref: BlockRef) -> bool:
-        """Whether a node shows another block at that height, and no two show this one. A node alone is believed."""
-        if len(self._chain.witnesses) < NODES_NEEDED:
+        """Whether a node shows another block at that height, or has not come so far although it keeps up with the time, and no two
+        show this one. A node alone is believed, and so is one whose fellows are silent or stand still.
+        """
+        witnesses = self._chain.witnesses
+        if len(witnesses) < NODES_NEEDED:
             return False
-        shown = hashes_shown(self._chain, ref.number)
-        return any(each != ref.hash for each in shown) and shown.count(ref.hash) < NODES_NEEDED
+        said = [witness.header(ref.number) for witness in witnesses]
+        if sum(_is_of(answer, ref) for answer in said) >= NODES_NEEDED:
+            return False
+        return any(self._denies(witness, answer, ref) for witness, answer in zip(witnesses, said, strict=True))
+
+    def _denies(self, witness: Witness, answer: Answer[Header], ref: BlockRef) -> bool:
+        if isinstance(answer, Found):
+            return not _is_of(answer, ref)
+        if isinstance(answer, Unknown):
+            return False
+        newest = witness.header(BlockTag.LATEST)
+        return isinstance(newest, Found) and newest.value.timestamp >= self._kit.clock.now() - _KEEPS_UP_WITHIN
 
     def _tell(self, deposit: Deposit) -> None:
         """Raises the alarm, once."""
@@ -131,6 +148,10 @@ class CrossCheck:
             raise_alarm(self._kit, unit, now=now, code="node-disagreement", object_id=deposit.id, detail=detail)
 
         self._kit.write(work)
+
+
+def _is_of(answer: Answer[Header], ref: BlockRef) -> bool:
+    return isinstance(answer, Found) and answer.value.hash == ref.hash
 
 
 def _is_enough(words: Sequence[_Word]) -> bool:

@@ -16,7 +16,7 @@ from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.matching import BlockMatches, bloom_admits, concerning, match_block, transfers_agree
 from custody_core.domain.tokens import Asset
 from custody_core.domain.transaction import Transaction
-from custody_core.ports import Answer, Call, Chain, Found, Reverted, Unknown, no_doubt
+from custody_core.ports import Answer, Call, Chain, Found, Reverted, SignedBytes, Unknown, no_doubt
 from custody_core.services.doubts import logs_doubted, receipts_doubted
 from custody_core.services.ingest import BlockEvidence
 from custody_core.services.kit import Kit
@@ -59,7 +59,7 @@ class EvidenceReader:
             evidence.append(BlockEvidence(each, receipts[block_hash], transfers))
         return self._with_reasons(evidence), ours
 
-    def signed(self, hashes: Sequence[Hash]) -> Mapping[Hash, bytes | None] | None:
+    def signed(self, hashes: Sequence[Hash]) -> Mapping[Hash, SignedBytes | None] | None:
         """The bytes of transactions that managed addresses sent and the books do not know, None for one of a type that this service
         never signs; None in place of all while the node does not show one.
         """

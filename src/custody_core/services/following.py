@@ -35,7 +35,7 @@ from custody_core.ports import Answer, BlockTag, Found, Unit, Unknown
 from custody_core.services.cross_check import NODES_NEEDED, CrossCheck, hashes_shown
 from custody_core.services.evidence import EvidenceReader, learn_addresses
 from custody_core.services.finality import FinalityWatch
-from custody_core.services.ingest import ContradictoryReceipt, Ingest, StrangersSeen
+from custody_core.services.ingest import ContradictoryReceipt, ForgedSender, Ingest, StrangersSeen
 from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
 from custody_core.services.tracing import TraceReader
 
@@ -190,7 +190,7 @@ class Follower:
                 version=state.version + 1,
             )
             ingest = Ingest(self._kit, managed, {asset.key: asset for asset in tokens}, state=advanced, evidence=evidence)
-            saved = self._save(ingest)
+            saved = self._save(ingest, advanced.cursor)
             if isinstance(saved, Unknown):
                 return self._wait(saved.reason)
             if saved:
@@ -203,18 +203,25 @@ class Follower:
                 # At the head there is nothing to ask again for: what came meanwhile is the next turn's.
                 return Round.IDLE
 
-    def _save(self, ingest: Ingest) -> bool | Unknown:
-        """Whether it was saved: False where an address was born meanwhile. `Unknown` where the node lacks what it takes."""
+    def _save(self, ingest: Ingest, newest: BlockRef) -> bool | Unknown:
+        """Whether it was saved: False where an address was born meanwhile. `Unknown` where the node lacks what it takes.
+
+        What somebody else sent from an address of ours stops a wallet, so one node of several does not get to say it alone.
+        """
         while True:
             try:
                 return self._kit.write(ingest.run)
             except StrangersSeen as seen:
+                if self._cross_check.is_contradicted(newest):
+                    return Unknown(f"one node alone shows {', '.join(seen.hashes)}, sent from addresses of ours")
                 signed = self._evidence.signed(seen.hashes)
                 if signed is None:
                     return Unknown(f"the node does not show {', '.join(seen.hashes)}, sent from addresses of ours")
                 ingest.take_bytes(signed)
             except ContradictoryReceipt as problem:
                 return Unknown(f"the receipt of {problem} says that it cost more than it may")
+            except ForgedSender as problem:
+                return Unknown(f"the node says that an address of ours sent {problem}, which somebody else signed")
 
     def _rewind(self, state: ChainState) -> Round:
         """Takes back what lies above the newest block that we and the node agree on; halts when that would be below the final

@@ -31,17 +31,21 @@ _ALL_OF_A_QUEUE = 2**31 - 1
 _NEWEST = 200
 
 
-def stop_wallet(kit: Kit, unit: Unit, wallet: Wallet, chain_id: int, *, detail: str, now: datetime) -> None:
-    """Freezes the wallet and raises the alarm. What its owner froze stays frozen for that reason, but is not theirs to lift now."""
+def stop_wallet(kit: Kit, unit: Unit, wallet: Wallet, chain_id: int, *, detail: str, now: datetime) -> Wallet:
+    """Freezes the wallet and raises the alarm. What its owner froze stays frozen for that reason, but is not theirs to lift now.
+
+    The wallet as it is then: whoever stops it once more for something else goes on from that.
+    """
     if wallet.state is WalletState.OPEN or (wallet.state is WalletState.FROZEN and wallet.frozen_by == wallet.owner_id):
-        frozen = freeze(wallet, reason=wallet.state_reason or frozen_because(chain_id), by=SYSTEM_ACTOR, now=now)
-        record_wallet(kit, unit, frozen, "wallet.frozen", actor=SYSTEM_ACTOR, now=now)
+        wallet = freeze(wallet, reason=wallet.state_reason or frozen_because(chain_id), by=SYSTEM_ACTOR, now=now)
+        record_wallet(kit, unit, wallet, "wallet.frozen", actor=SYSTEM_ACTOR, now=now)
     raise_alarm(kit, unit, now=now, code="nonce-foreign", object_id=wallet.id, detail=detail)
+    return wallet
 
 
 def give_up_queued(kit: Kit, unit: Unit, chain_id: int, addresses: Collection[Address], now: datetime) -> None:
-    """Fails what waits for a nonce at `addresses`, whose lines move past nonces that these books never gave out: after a
-    restored backup these are the very sends that used them, and by themselves they would be paid again.
+    """Fails what waits for a nonce at `addresses`, from which somebody else has sent: after a restored backup these may be the very
+    sends that were paid, and by themselves they would be paid again.
     """
     wallets = unit.wallets_by_address(set(addresses))
     queued = unit.queued_of(chain_id, [wallet.id for wallet in wallets.values()], first=_ALL_OF_A_QUEUE)
@@ -51,7 +55,7 @@ def give_up_queued(kit: Kit, unit: Unit, chain_id: int, addresses: Collection[Ad
 
 def stop_overtaken(kit: Kit, chain: Chain) -> bool:
     """Looks, for the wallets that sent last, whether the chain knows more of their sends than the books, and stops those: so books
-    that were restored from a backup are found out when work begins. False while no node answers.
+    that were restored from a backup are found out when work begins. Whether all of them were looked at.
 
     Every wallet, of whom nothing was heard here included, is asked about again before a nonce of it is reserved.
     """
@@ -76,4 +80,4 @@ def stop_overtaken(kit: Kit, chain: Chain) -> bool:
 
     if known:
         kit.write(work)
-    return bool(known) or not lines
+    return len(known) == len(lines)

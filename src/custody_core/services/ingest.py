@@ -23,7 +23,7 @@ from custody_core.domain.recognition import recognise
 from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_asset
 from custody_core.domain.transaction import Attempt, AttemptKind, Inclusion, State, Transaction
 from custody_core.domain.wallet import Wallet
-from custody_core.ports import Unit
+from custody_core.ports import SignedBytes, Unit
 from custody_core.services.doubts import costs_too_much
 from custody_core.services.foreign_use import give_up_queued, stop_wallet
 from custody_core.services.kit import (
@@ -34,6 +34,7 @@ from custody_core.services.kit import (
 )
 from custody_core.services.outflows import book_outflows, keep_outflows
 from custody_core.services.reorganisations import record_reorganisation
+from custody_core.services.rounds import WOKEN
 
 
 @attrs.frozen
@@ -47,6 +48,10 @@ class BlockEvidence:
     logs: tuple[Log, ...]
     reverts: Mapping[Hash, str] = attrs.field(factory=dict)
     """Of our own transactions that failed: why, where the node could say."""
+
+
+class ForgedSender(Exception):
+    """A block says that one of our addresses sent a transaction which somebody else signed: the node made it up."""
 
 
 class ContradictoryReceipt(Exception):
@@ -74,7 +79,7 @@ class Ingest:
         evidence: Sequence[BlockEvidence],
     ) -> None:
         self._kit = kit
-        self._strangers: dict[Hash, bytes | None] = {}
+        self._strangers: dict[Hash, SignedBytes | None] = {}
         self._managed = managed
         self._tokens = tokens
         self._state = state
@@ -107,8 +112,8 @@ class Ingest:
         self._settle_foreign(unit, now)
         book_outflows(self._kit, unit, self._state, now)
 
-    def take_bytes(self, strangers: Mapping[Hash, bytes | None]) -> None:
-        """The bytes of transactions that `StrangersSeen` told of, None for one of a type that this service never signs."""
+    def take_bytes(self, strangers: Mapping[Hash, SignedBytes | None]) -> None:
+        """Transactions that `StrangersSeen` told of, as they were signed, None for one of a type that this service never signs."""
         self._strangers |= strangers
 
     def wake_overlooked(self) -> None:
@@ -117,7 +122,7 @@ class Ingest:
         """
         if self._with_room:
             now = self._kit.clock.now()
-            self._kit.write(lambda unit: unit.wake_queued(self._state.chain_id, self._with_room, now=now))
+            self._kit.write(lambda unit: unit.wake_queued(self._state.chain_id, self._with_room, parked_for=WOKEN, now=now))
 
     def take_back(self, unit: Unit, newest: BlockRef) -> None:
         """Saves a reorganisation: the cursor goes back from `newest`, and what lay above it is undone row by row."""
@@ -205,19 +210,23 @@ class Ingest:
         ]
         record_changes(self._kit, unit, changes, now=now, head=self._state.cursor)
         with_room = {change.transaction.wallet_id for change in changes}
-        unit.wake_queued(self._state.chain_id, with_room, now=now)
+        unit.wake_queued(self._state.chain_id, with_room, parked_for=WOKEN, now=now)
         self._with_room |= with_room
         return ours
 
     def _find_again(self, unit: Unit, strangers: Sequence[BlockTransaction], now: datetime) -> Mapping[Hash, Transaction]:
         """Those of `strangers` that are attempts which restored books have lost, as what they are attempts of, by hash."""
+        for each in strangers:
+            signed = self._strangers[each.hash]
+            if signed is not None and signed.signer != address_from_bytes(each.sender):
+                raise ForgedSender(each.hash)
         at = {(address_from_bytes(each.sender), each.nonce): each.hash for each in strangers}
         changes: dict[Hash, lifecycle.Change] = {}
         for place, transaction in unit.transactions_by_nonce(self._state.chain_id, list(at)).items():
-            raw = self._strangers[at[place]]
-            if raw is None or facts.AttemptFound not in lifecycle.TRANSITIONS[transaction.state]:
+            signed = self._strangers[at[place]]
+            if signed is None or facts.AttemptFound not in lifecycle.TRANSITIONS[transaction.state]:
                 continue
-            attempt = recognise(transaction, raw, attempt_id=self._kit.new_id(IdPrefix.ATTEMPT, now), now=now)
+            attempt = recognise(transaction, signed.raw, attempt_id=self._kit.new_id(IdPrefix.ATTEMPT, now), now=now)
             if attempt is not None:
                 changes[at[place]] = lifecycle.decide(transaction, facts.AttemptFound(attempt), now)
         record_changes(self._kit, unit, list(changes.values()), now=now, head=self._state.cursor)
@@ -235,10 +244,10 @@ class Ingest:
             if each.hash not in known
         ]
         unit.put_foreign_uses(uses)
-        wallets = unit.wallets_by_address({use.address for use in uses})
+        wallets = dict(unit.wallets_by_address({use.address for use in uses}))
         for use in uses:
             detail = f"{use.hash} uses nonce {use.nonce} of {use.address} and was not signed by this service"
-            stop_wallet(self._kit, unit, wallets[use.address], chain_id, detail=detail, now=now)
+            wallets[use.address] = stop_wallet(self._kit, unit, wallets[use.address], chain_id, detail=detail, now=now)
 
     def _settle_foreign(self, unit: Unit, now: datetime) -> None:
         """A nonce that somebody else has used for good: ours at it can never be mined, and no later one is reserved below it."""
@@ -252,8 +261,7 @@ class Ingest:
         record_changes(self._kit, unit, changes, now=now, head=self._state.cursor)
         addresses = {use.address for use in uses}
         lines = {address: open_line(chain_id, address) for address in addresses} | dict(unit.nonce_lines(chain_id, addresses))
-        unknown = {use.address for use in uses if use.nonce >= lines[use.address].next_nonce}
-        give_up_queued(self._kit, unit, chain_id, unknown, now)
+        give_up_queued(self._kit, unit, chain_id, addresses, now)
         for use in uses:
             lines[use.address] = moved_past(lines[use.address], use)
         unit.put_nonce_lines(list(lines.values()))

@@ -24,10 +24,10 @@ from custody_core.domain.resources import chain_text
 from custody_core.domain.tokens import Asset, native_asset
 from custody_core.domain.transaction import State
 from custody_core.errors import ChainHalted, Conflict, InvalidStateTransition, NodeUnavailable, NotFound
-from custody_core.ports import Chain, Found, Unit
+from custody_core.ports import Chain, Found, SignedBytes, Unit
 from custody_core.services.cross_check import CrossCheck
 from custody_core.services.evidence import EvidenceReader, learn_addresses
-from custody_core.services.ingest import BlockEvidence, ContradictoryReceipt, Ingest, StrangersSeen, deposit_keys
+from custody_core.services.ingest import BlockEvidence, ContradictoryReceipt, ForgedSender, Ingest, StrangersSeen, deposit_keys
 from custody_core.services.kit import Kit, rescan_lease_of
 from custody_core.services.tracing import TraceReader
 
@@ -108,7 +108,7 @@ class Rescanner:
         evidence, managed = self._evidence.read(traced, tokens, self._managed)
         if len(evidence) < len(blocks):
             raise NodeUnavailable(f"block {first + len(evidence)} cannot be read whole now; try again from block {first}")
-        assets, strangers = {asset.key: asset for asset in tokens}, dict[Hash, bytes | None]()
+        assets, strangers = {asset.key: asset for asset in tokens}, dict[Hash, SignedBytes | None]()
         self._require_agreement(evidence, managed, assets)
         while True:
             commit = _Commit(self._kit, state, managed, assets, evidence, strangers)
@@ -119,8 +119,8 @@ class Rescanner:
                 if signed is None:
                     raise NodeUnavailable("the node does not show what was sent from addresses of ours; try again") from None
                 strangers |= signed
-            except ContradictoryReceipt:
-                raise NodeUnavailable("the node's receipt says that a send cost more than it may") from None
+            except (ContradictoryReceipt, ForgedSender):
+                raise NodeUnavailable("the node says of a send of ours what cannot be") from None
             else:
                 commit.wake_overlooked()
                 return commit.missing if is_saved else None
@@ -164,7 +164,7 @@ class _Commit:
     _managed: ManagedAddresses
     _tokens: Mapping[str, Asset]
     _evidence: Sequence[BlockEvidence]
-    _strangers: Mapping[Hash, bytes | None]
+    _strangers: Mapping[Hash, SignedBytes | None]
     _ingest: Ingest | None = None
     missing: Missing = Missing()
 

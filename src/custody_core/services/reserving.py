@@ -28,7 +28,7 @@ from custody_core.services.call_requests import token_at
 from custody_core.services.foreign_use import stop_wallet
 from custody_core.services.kit import Kit
 from custody_core.services.market import market_now
-from custody_core.services.rounds import IN_FLIGHT_LIMIT, Outcome, Parked, save_step
+from custody_core.services.rounds import IN_FLIGHT_LIMIT, WOKEN, Outcome, Parked, save_step
 
 WOKEN_WITHIN = timedelta(minutes=10)
 """How long a transaction waits at most for its wallet's turn to come to it. A block that takes an earlier one wakes the next, and
@@ -74,7 +74,7 @@ def _wake_overlooked(kit: Kit, chain_id: int, wallet_ids: Collection[str]) -> No
     def work(unit: Unit) -> None:
         in_flight = unit.in_flight_of(chain_id, wallet_ids)
         with_room = {id_ for id_ in wallet_ids if in_flight.get(id_, 0) < kit.limits.in_flight_max}
-        unit.wake_queued(chain_id, with_room, now=kit.clock.now())
+        unit.wake_queued(chain_id, with_room, parked_for=WOKEN, now=kit.clock.now())
 
     kit.write(work)
 
@@ -132,10 +132,11 @@ class _Reservation:
     def _in_order(self, claimed: Sequence[Transaction]) -> list[Transaction]:
         """What may be reserved for: the oldest of each wallet, claimed or not, as far as it has room, then the other claimed ones.
 
-        A newer one must not overtake an older one that waits.
+        A newer one must not overtake an older one that waits for its turn; one that waits for something else holds nobody up.
         """
         wallet_ids, own = {each.wallet_id for each in claimed}, {each.id: each for each in claimed}
-        oldest = self._unit.queued_of(self._outside.chain_id, wallet_ids, first=self._kit.limits.in_flight_max)
+        chain_id = self._outside.chain_id
+        oldest = self._unit.queued_of(chain_id, wallet_ids, first=self._kit.limits.in_flight_max, parked_for=WOKEN)
         known = {**self._unit.transactions_by_id([id_ for id_ in oldest if id_ not in own]), **own}
         return [known[id_] for id_ in [*oldest, *sorted(own.keys() - set(oldest))]]
 

@@ -14,7 +14,7 @@ import attrs
 
 from custody_core.domain.lifecycle import Change, park
 from custody_core.domain.transaction import Transaction
-from custody_core.errors import KeyIntegrity
+from custody_core.errors import KeyIntegrity, WalletFrozen
 from custody_core.ports import Unit
 from custody_core.services.kit import Kit, raise_alarm, record_changes
 
@@ -26,6 +26,9 @@ ALARMING = frozenset({KeyIntegrity.code, "not-authorised", "nonce-foreign"})
 
 IN_FLIGHT_LIMIT = "in-flight-limit"
 """Why a transaction waits whose wallet has enough on its way. It is woken when a block takes one of those."""
+
+WOKEN = frozenset({IN_FLIGHT_LIMIT, WalletFrozen.code})
+"""Reasons to wait long for, since whoever ends them wakes the oldest that waits. The others are looked at again by themselves."""
 
 ORDINARY = frozenset({IN_FLIGHT_LIMIT})
 """Reasons to park that are no trouble."""
@@ -75,7 +78,7 @@ def save_step(kit: Kit, claimed: Sequence[Transaction], step: Step) -> list[Tran
 def wake_wallets(kit: Kit, unit: Unit, wallet_ids: Collection[str], now: datetime) -> None:
     """Lets what these wallets have queued go on, on every chain."""
     for chain_id in kit.chains:
-        unit.wake_queued(chain_id, wallet_ids, now=now)
+        unit.wake_queued(chain_id, wallet_ids, parked_for=WOKEN, now=now)
 
 
 def _still_claimed(change: Change, until: datetime | None, now: datetime) -> Change:

@@ -15,7 +15,7 @@ Every step takes a batch and saves it in one commit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import attrs
 
@@ -30,6 +30,8 @@ from custody_core.services.reserving import reserve_nonces
 from custody_core.services.rounds import Outcome, save_step
 from custody_core.services.signing import sign_planned
 
+_LOOK_AGAIN_AFTER = timedelta(seconds=10)
+
 BATCH_MAX = 200
 """Transactions carried through one round."""
 
@@ -42,19 +44,18 @@ class Sender:
     def __init__(self, kit: Kit, keys: Keys) -> None:
         self._kit = kit
         self._keys = keys
-        self._compared: set[int] = set()
+        self._look_at: dict[int, datetime] = {}
 
     def advance(self, chain_id: int) -> int:
         """One round: claims what is due, reserves, signs, sends. How many transactions it took up.
 
-        The first one begins with a look whether these books are older than the chain, and goes no further before that is known.
+        The first one begins with a look whether these books are older than the chain. Where nobody answers, it is had later: no
+        nonce is reserved before its own wallet was looked at.
         """
-        chain = self._kit.chain(chain_id)
-        if chain_id not in self._compared:
-            if not stop_overtaken(self._kit, chain):
-                return 0
-            self._compared.add(chain_id)
-        now = self._kit.clock.now()
+        chain, now = self._kit.chain(chain_id), self._kit.clock.now()
+        if self._look_at.get(chain_id, now) <= now:
+            looked = stop_overtaken(self._kit, chain)
+            self._look_at[chain_id] = datetime.max.replace(tzinfo=UTC) if looked else now + _LOOK_AGAIN_AFTER
         claimed = self._claim(chain_id, now)
         by_act: dict[Act | None, list[Transaction]] = {act: [] for act in (*Act, None)}
         for transaction in claimed:

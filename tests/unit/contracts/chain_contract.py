@@ -31,6 +31,7 @@ from custody_core.ports import (
     Chain,
     Found,
     Reverted,
+    SignedBytes,
     Unknown,
 )
 from custody_keys import secp256k1
@@ -295,7 +296,8 @@ class ChainContract:
         ]
         assert {answer.outcome for answer in chain.broadcast(raws)} == {BroadcastOutcome.ACCEPTED}
         driver.mine()
-        assert chain.signed_transactions([hash_of(raw) for raw in raws]) == [Found(raw) for raw in raws]
+        signed = [Found(SignedBytes(raw, spender.address)) for raw in raws]
+        assert chain.signed_transactions([hash_of(raw) for raw in raws]) == signed
         assert chain.signed_transactions([]) == []
 
     def test_logs_of_a_block_that_the_node_does_not_have_are_unknown(self, driver: Driver, chain: Chain) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,17 @@ from custody_sql.units.movements import newest_first
 
 _SAVE = versioned_update(transactions, CHANGING)
 _ATTEMPT_KEY = ("transaction_id", "ordinal")
-_ATTEMPT_CHANGES = ("id", "kind", "state", "raw", "hash", "first_sent_at")
+_ATTEMPT_CHANGES = (
+    "id",
+    "kind",
+    "max_fee_per_gas_wei",
+    "max_priority_fee_per_gas_wei",
+    "state",
+    "raw",
+    "hash",
+    "first_sent_at",
+)
+"""What may still be said otherwise of an attempt: its bytes, once they are there, say it for good."""
 
 
 class TransactionRows:
@@ -113,15 +123,19 @@ class TransactionRows:
         rows = list(self._session.rows_with(of_chain, (transactions.c.sender, transactions.c.nonce), nonces))
         return {(each.sender, each.nonce or 0): each for each in self._with_attempts(rows)}
 
-    def queued_of(self, chain_id: int, wallet_ids: Iterable[str], *, first: int) -> Sequence[str]:
+    def queued_of(
+        self, chain_id: int, wallet_ids: Iterable[str], *, first: int, parked_for: Collection[str] | None = None
+    ) -> Sequence[str]:
         place = func.row_number().over(partition_by=transactions.c.wallet_id, order_by=transactions.c.id).label("place")
         queued = select(transactions.c.id, place).where(transactions.c.chain_id == chain_id, IS_QUEUED)
+        if parked_for is not None:
+            queued = queued.where(transactions.c.parked_reason.is_(None) | transactions.c.parked_reason.in_(parked_for))
         places = self._session.rows_in(queued, transactions.c.wallet_id, wallet_ids)
         return sorted(row.id for row in places if row.place <= first)
 
-    def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, now: datetime) -> None:
+    def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, parked_for: Collection[str], now: datetime) -> None:
         wallet_id = transactions.c.wallet_id
-        parked = (transactions.c.chain_id == chain_id, IS_QUEUED, transactions.c.parked_reason.is_not(None))
+        parked = (transactions.c.chain_id == chain_id, IS_QUEUED, transactions.c.parked_reason.in_(parked_for))
         oldest = select(func.min(transactions.c.id).label("id")).where(*parked).group_by(wallet_id)
         ids = [row.id for row in self._session.rows_in(oldest, wallet_id, wallet_ids)]
         due_now = update(transactions).values(due_at=now, version=transactions.c.version + 1)

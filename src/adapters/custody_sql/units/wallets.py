@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import func, select, text, tuple_
 
 from custody_core.domain.addresses import Address
-from custody_core.domain.wallet import SealedKey, Wallet
+from custody_core.domain.wallet import SealedKey, Wallet, WalletState
 from custody_core.errors import BrokenInvariant
 from custody_sql.rows.wallets import sealed_key_row, to_sealed_key, to_wallet, wallet_row
 from custody_sql.session import Session
@@ -30,6 +30,9 @@ _CHANGING = (
     "version",
 )
 _SAVE_WALLET = versioned_update(wallets, _CHANGING)
+
+_IS_POOLED = (wallets.c.owner_id.is_(None), wallets.c.state == WalletState.OPEN.value)
+"""A wallet whose key was used elsewhere before it had an owner is frozen, and is given to nobody."""
 
 
 class WalletRows:
@@ -54,12 +57,12 @@ class WalletRows:
         self._session.add(sealed_keys, [sealed_key_row(key) for key in keys])
 
     def pool_size(self) -> int:
-        row = self._session.row(select(func.count()).select_from(wallets).where(wallets.c.owner_id.is_(None)))
+        row = self._session.row(select(func.count()).select_from(wallets).where(*_IS_POOLED))
         return int(row[0]) if row else 0
 
     def pooled_wallet(self) -> Wallet | None:
         self._session.require_writable()
-        oldest = select(wallets).where(wallets.c.owner_id.is_(None)).order_by(wallets.c.sequence).limit(1)
+        oldest = select(wallets).where(*_IS_POOLED).order_by(wallets.c.sequence).limit(1)
         row = self._session.row(oldest.with_for_update(skip_locked=True))
         return None if row is None else to_wallet(row)
 

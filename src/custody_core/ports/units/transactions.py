@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -62,12 +62,17 @@ class TransactionUnit(Protocol):
         """The transactions that reserved these (sender, nonce)."""
         ...
 
-    def queued_of(self, chain_id: int, wallet_ids: Iterable[str], *, first: int) -> Sequence[str]:
-        """The ids of the `first` transactions in `queued` of each of these wallets, in the order in which they were accepted."""
+    def queued_of(
+        self, chain_id: int, wallet_ids: Iterable[str], *, first: int, parked_for: Collection[str] | None = None
+    ) -> Sequence[str]:
+        """The ids of the `first` transactions in `queued` of each of these wallets, in the order in which they were accepted.
+
+        With `parked_for` without those that are parked for any other reason.
+        """
         ...
 
-    def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, now: datetime) -> None:
-        """Makes due, of each of these wallets, the oldest transaction in `queued` that is parked (version + 1)."""
+    def wake_queued(self, chain_id: int, wallet_ids: Iterable[str], *, parked_for: Collection[str], now: datetime) -> None:
+        """Makes due, of each of these wallets, the oldest in `queued` that is parked for one of these reasons (version + 1)."""
         ...
 
     def next_unmined(self, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:

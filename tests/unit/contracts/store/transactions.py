@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import attrs
 import pytest
 
+from custody_core.domain.fees import Fees
 from custody_core.domain.money import UINT256_MAX
 from custody_core.domain.nonce import ForeignUse
 from custody_core.domain.outflow import Outflow
@@ -294,18 +295,30 @@ class TransactionContract:
             make.transaction(wallet),
             *(make.transaction(wallet, **parked) for _ in range(3)),
             make.transaction(other, **parked),
+            make.transaction(other, parked_reason="fee-above-cap"),
         ]
         given.transactions(store, *queue, make.broadcasting(wallet))
         mine = sorted(each.id for each in queue if each.wallet_id == wallet.id)
         with store.reading() as unit:
-            assert unit.queued_of(make.CHAIN_ID, [wallet.id, other.id], first=2) == sorted([*mine[:2], queue[-1].id])
+            assert unit.queued_of(make.CHAIN_ID, [wallet.id, other.id], first=2) == sorted([*mine[:2], queue[-2].id, queue[-1].id])
+            turns = unit.queued_of(make.CHAIN_ID, [wallet.id, other.id], first=2, parked_for=["in-flight-limit"])
+            assert turns == sorted([*mine[:2], queue[-2].id])
             assert unit.queued_of(1, [wallet.id], first=2) == []
-        given.write(store, lambda unit: unit.wake_queued(make.CHAIN_ID, [wallet.id], now=make.NOW))
+        given.write(store, lambda unit: unit.wake_queued(make.CHAIN_ID, [wallet.id, other.id], parked_for=["x"], now=make.NOW))
+        given.write(store, lambda unit: unit.wake_queued(make.CHAIN_ID, [wallet.id], parked_for=["in-flight-limit"], now=make.NOW))
         with store.reading() as unit:
             after = unit.transactions_by_id([each.id for each in queue])
         woken = [each for each in queue if after[each.id] != each]
         assert [each.id for each in woken] == [min(each.id for each in queue if each.wallet_id == wallet.id and each.parked_reason)]
         assert (after[woken[0].id].due_at, after[woken[0].id].version) == (make.NOW, woken[0].version + 1)
+
+    def test_a_plan_whose_place_found_bytes_take_is_read_back_as_they_are(self, store: Store) -> None:
+        planned = make.transaction(given.wallet(store), state=State.PENDING_SIGNATURE, nonce=3, attempts=(make.attempt(),))
+        given.transactions(store, planned)
+        found = make.attempt(AttemptState.FOUND, id=planned.attempts[0].id, kind=AttemptKind.CANCELLATION, fees=Fees(77, 7))
+        known = attrs.evolve(planned, state=State.BROADCASTING, attempts=(found,), version=planned.version + 1)
+        given.write(store, lambda unit: unit.save_transactions([known]))
+        assert given.read(store, lambda unit: unit.transaction(planned.id)) == known
 
     def test_a_transaction_is_found_by_its_nonce(self, store: Store) -> None:
         wallet = given.wallet(store)

@@ -10,8 +10,8 @@ import pytest
 
 from custody_core import DepositState, Limits, ether
 from custody_core.domain.addresses import Address, address_to_bytes
-from custody_core.domain.chain import Block, BlockRef, Hash, InternalTransfer, Logs, Receipt
-from custody_core.ports import Absent, Answer, Doubt, Found, Unknown, Witness, no_doubt
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Logs, Receipt
+from custody_core.ports import Absent, Answer, BlockTag, Doubt, Found, Unknown, Witness, no_doubt
 from custody_memory.chain import MemoryChain
 from custody_memory.execution import Passing
 from tests.support import factories
@@ -26,6 +26,12 @@ class SecondNode:
 
     chain: TwoNodes
     says: str = "the same"
+
+    def header(self, at: int | BlockTag) -> Answer[Header]:
+        if at is BlockTag.LATEST:
+            return Unknown("silent") if self.says == "nothing" else Found(self.chain.head)
+        (answer,) = self.blocks([int(at)])
+        return Found(answer.value.header) if isinstance(answer, Found) else answer
 
     def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
         return [self._block(each.value) if isinstance(each, Found) else each for each in self.chain.blocks(numbers)]
@@ -307,3 +313,14 @@ def test_a_balance_that_one_node_makes_up_disables_no_token_and_books_nothing() 
         assert (bench.balance(wallet, token.alias).available, bench.balance(wallet, token.alias).quarantined) == (10, 0)
         assert bench.alarms() == []
         bench.require_sound()
+
+
+def test_what_a_node_that_keeps_up_does_not_have_is_not_final_on_anothers_word() -> None:
+    """One node goes on alone, calls that final, and pays a wallet there."""
+    with checked("no such block") as (bench, _):
+        wallet = bench.wallet()
+        final = bench.custody.chains.states()[0].final
+        bench.chain.send_ether(wallet.address, MINIMUM - 1)
+        bench.blocks(8)
+        assert bench.custody.chains.states()[0].final == final
+        assert bench.balance(wallet).available == 0

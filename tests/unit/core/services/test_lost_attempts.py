@@ -10,14 +10,16 @@ import pytest
 from custody_core import FeeAboveCap, InsufficientFunds, Transaction, TransactionState, Wallet, ether
 from custody_core.domain.addresses import address_to_bytes
 from custody_core.domain.authorisation import AuthorisedPayment
-from custody_core.domain.encoding import FeeMarketTransaction, erc20_transfer_calldata
+from custody_core.domain.chain import Hash
+from custody_core.domain.encoding import FeeMarketTransaction, erc20_transfer_calldata, serialize_signed, transaction_hash
 from custody_core.domain.fees import GWEI
 from custody_core.domain.transaction import AttemptKind, AttemptState, Stuck
 from custody_core.domain.wallet import WalletState
-from custody_core.ports import Keys
+from custody_core.ports import Found, Keys, SignedBytes
 from custody_core.services.sending import Sender
+from custody_memory.mempool import Pooled
 from tests.support import factories
-from tests.unit.core.services.bench import FINALITY, Bench, contract_of
+from tests.unit.core.services.bench import FINALITY, FRIEND, Bench, contract_of
 
 STRANGER = factories.address(0xE001)
 
@@ -131,6 +133,98 @@ def test_what_somebody_else_spent_is_booked_when_it_is_final(bench: Bench) -> No
     bench.require_sound()
 
 
+def test_two_transactions_that_somebody_else_put_into_one_block_stop_one_wallet_and_nothing_else(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    for nonce in (0, 1):
+        sign_elsewhere(bench, wallet, fields(bench, nonce=nonce, value=ether("0.1")))
+    bench.blocks(FINALITY + 2)
+    assert bench.custody.chains.states()[0].cursor.number == bench.chain.head.number
+    assert bench.custody.wallets.get(wallet.id).state is WalletState.FROZEN
+    assert bench.alarms() == ["nonce-foreign", "nonce-foreign"]
+    bench.require_sound()
+
+
+def test_o_03_a_queued_send_that_lost_bytes_may_have_paid_is_not_paid_again_whatever_nonce_they_had(bench: Bench) -> None:
+    """Restored books gave the nonce to another send before the lost bytes were mined at it."""
+    wallet = bench.wallet(wei=ether("2"))
+    lost = bench.send(wallet, ether("0.5"), fee_per_gas_max_wei=20 * GWEI)
+    bench.chain.set_base_fee(60 * GWEI)
+    bench.rounds()
+    other = bench.send(wallet, ether("0.1"), to=STRANGER, fee_per_gas_max_wei=400 * GWEI)
+    bench.chain.drop_broadcasts()
+    bench.rounds()
+    assert (bench.transaction(lost.id).nonce, bench.transaction(other.id).nonce) == (None, 0)
+    bench.chain.set_base_fee(GWEI)
+    sign_elsewhere(bench, wallet, fields(bench, max_fee_per_gas=17 * GWEI, to=address_to_bytes(FRIEND)))
+    bench.chain.mine()
+    bench.custody.follow(bench.chain.chain_id)
+    bench.blocks(FINALITY + 1)
+    bench.custody.chains.adopt(bench.chain.chain_id)
+    bench.settle()
+    assert bench.transaction(lost.id).state is TransactionState.FAILED
+    (paid,) = bench.chain.balances([(FRIEND, None)], bench.chain.head.ref)
+    assert paid == Found(ether("0.5"))
+    bench.require_sound()
+
+
+def forge(bench: Bench, wallet: Wallet, unsigned: FeeMarketTransaction) -> None:
+    """A node says that this came from the wallet's address; nobody's key has signed it."""
+    raw = serialize_signed(unsigned, 0, 1, 1)
+    hash_ = Hash("0x" + transaction_hash(raw).hex())
+    bench.chain._signed[hash_] = SignedBytes(raw, STRANGER)
+    bench.chain._pool.put(Pooled(hash_, address_to_bytes(wallet.address), unsigned))
+
+
+def test_a_transaction_that_a_node_made_up_is_nobodys_attempt_and_stops_no_wallet(bench: Bench) -> None:
+    wallet, victim = bench.wallet(wei=ether("1")), bench.wallet("bob", wei=ether("1"))
+    made = bench.send(wallet, ether("0.5"))
+    bench.rounds()
+    sent = bench.transaction(made.id)
+    forge(bench, wallet, fields(bench, to=address_to_bytes(sent.to), max_priority_fee_per_gas=8 * GWEI))
+    forge(bench, victim, fields(bench))
+    bench.blocks(2)
+    assert bench.transaction(made.id).state is TransactionState.BROADCASTING
+    bench.chain.reorg(2, pooled=False)
+    for _ in range(3):
+        bench.rounds(seconds=31)
+        bench.blocks(1)
+    bench.settle()
+    assert bench.transaction(made.id).state is TransactionState.COMPLETED
+    assert {bench.custody.wallets.get(each.id).state for each in (wallet, victim)} == {WalletState.OPEN}
+    bench.require_sound()
+
+
+def test_o_03_a_lost_cancellation_that_a_reorganisation_drops_is_followed_by_no_payment(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    made = bench.send(wallet, ether("0.5"), fee_per_gas_max_wei=200 * GWEI)
+    bench.rounds()
+    cancelling = {
+        "to": address_to_bytes(wallet.address),
+        "value": 0,
+        "max_fee_per_gas": 8 * GWEI,
+        "max_priority_fee_per_gas": 4 * GWEI,
+    }
+    lost_attempt_of(bench, wallet, bench.transaction(made.id), **cancelling)
+    bench.blocks(1)
+    bench.chain.reorg(1, pooled=False)
+    bench.chain.set_base_fee(30 * GWEI)
+    bench.rounds(4, seconds=91)
+    bench.settle()
+    assert bench.transaction(made.id).state is TransactionState.CANCELLED
+    bench.require_sound()
+
+
+def test_a_wallet_whose_key_was_used_before_it_had_an_owner_is_given_to_nobody(bench: Bench) -> None:
+    kit = bench.custody._kit
+    with kit.store.transaction() as unit:
+        pooled = unit.pooled_wallet()
+    assert pooled is not None
+    bench.chain.fund(pooled.address, ether("1"))
+    sign_elsewhere(bench, pooled, fields(bench))
+    bench.blocks(FINALITY + 1)
+    assert pooled.id not in {bench.wallet(f"user-{number}").id for number in range(4)}
+
+
 def test_what_somebody_else_spent_in_a_block_that_is_gone_is_not_booked(bench: Bench) -> None:
     wallet = bench.wallet(wei=ether("1"))
     sign_elsewhere(bench, wallet, fields(bench))
@@ -172,11 +266,13 @@ def test_o_03_books_that_are_older_than_the_chain_are_found_out_when_work_begins
     bench.chain.mine()
     restarted = Sender(bench.custody._kit, require_keys(bench))
     bench.chain.fail_next("known_nonces")
-    assert bench.send(other).state is TransactionState.QUEUED
-    assert restarted.advance(bench.chain.chain_id) == 0, "what nobody answered is asked again"
+    sent = bench.send(other)
+    restarted.advance(bench.chain.chain_id)
+    assert bench.transaction(sent.id).state is TransactionState.BROADCASTING, "who is not asked about holds nobody up"
     assert bench.custody.wallets.get(wallet.id).state is WalletState.OPEN
-    assert restarted.advance(bench.chain.chain_id) == 1
-    assert bench.custody.wallets.get(wallet.id).state is WalletState.FROZEN
+    bench.clock.advance(10)
+    restarted.advance(bench.chain.chain_id)
+    assert bench.custody.wallets.get(wallet.id).state is WalletState.FROZEN, "what nobody answered is asked again"
     assert bench.custody.wallets.get(other.id).state is WalletState.OPEN
     assert bench.alarms() == ["nonce-foreign"]
 

@@ -84,6 +84,20 @@ def test_gas_that_could_cost_more_in_all_than_one_transaction_may_is_refused() -
             bench.custody.transactions.cancel(made.id, fee_per_gas_max_wei=50 * GWEI + 1)
 
 
+def test_sends_below_the_market_at_the_head_of_a_queue_hold_up_no_others(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("20"))
+    for _ in range(8):
+        bench.send(wallet, 1, fee_per_gas_max_wei=10 * GWEI)
+    bench.chain.set_base_fee(60 * GWEI)
+    bench.rounds()
+    others = [bench.send(wallet, 1, fee_per_gas_max_wei=400 * GWEI) for _ in range(24)]
+    for _ in range(5):
+        bench.chain.set_base_fee(60 * GWEI)
+        bench.chain.mine()
+        bench.rounds(2, seconds=6)
+    assert {bench.transaction(each.id).state for each in others} <= {TransactionState.CONFIRMING, TransactionState.COMPLETED}
+
+
 # Frozen
 
 
