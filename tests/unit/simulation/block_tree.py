@@ -87,6 +87,17 @@ class BlockTree(MemoryChain):
         transaction = FeeMarketTransaction(self._chain_id, nonce, GWEI, FEE_PER_GAS_SANE_MAX_WEI, 20_000, address_to_bytes(to), wei)
         self._pool.put(Pooled(as_hash(keccak256(signing_payload(transaction) + OUTSIDER)), OUTSIDER, transaction))
 
+    def send_with_key_of(self, sender: Address, to: Address, wei: int) -> tuple[Hash, int]:
+        """Somebody else signs with that account's key, at its next nonce; it waits for a block. Its hash and nonce."""
+        raw = address_to_bytes(sender)
+        nonce = self._nonces.at(raw, self.head.number)
+        while self.is_pooled(raw, nonce):
+            nonce += 1
+        transaction = FeeMarketTransaction(self._chain_id, nonce, 2 * GWEI, 50 * GWEI, 21_000, address_to_bytes(to), wei)
+        pooled = Pooled(as_hash(keccak256(signing_payload(transaction) + b"elsewhere" + raw)), raw, transaction)
+        self._pool.put(pooled)
+        return pooled.hash, nonce
+
     def mine_nothing(self) -> None:
         """A block without transactions, whatever waits."""
         self._append(())

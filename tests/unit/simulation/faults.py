@@ -24,6 +24,7 @@ KINDS: Final[dict[str, float]] = {
     "empty-blocks": 2,
     "finality-stalls": 2,
     "node-late": 5,
+    "foreign-use": 3,
     # its nodes, at every question
     "node-silent": 1,
     "node-stale": 1,

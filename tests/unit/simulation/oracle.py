@@ -25,6 +25,8 @@ class Oracle:
     def __init__(self, tree: BlockTree) -> None:
         self._tree = tree
         self.tokens: set[bytes] = set()
+        self.foreign: dict[str, tuple[bytes, int]] = {}
+        """What somebody else signed with managed keys: hash → sender, nonce."""
 
     def is_final(self, height: int, block_hash: str) -> bool:
         """Whether that is the block which is final at that height for ever."""

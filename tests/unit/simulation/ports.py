@@ -140,6 +140,9 @@ class _GatedQuestions:
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
         return self._several("internal_transfers", lambda: self._node.internal_transfers(blocks), len(blocks))
 
+    def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
+        return self._several("balances", lambda: self._node.balances(holders, at), len(holders))
+
     def _ask(self, call: str, act: Callable[[], T], lost: T) -> T:
         require(not self._is_in_unit(), "no call within a unit", f"{call} was asked between a first statement and its commit")
         fate = self._gate.enter(call)
@@ -212,9 +215,6 @@ class GatedChain(_GatedQuestions):
 
     def known_nonces(self, addresses: Sequence[Address], *, reserved: Sequence[int]) -> Sequence[Answer[int]]:
         return self._several("known_nonces", lambda: self._chain.known_nonces(addresses, reserved=reserved), len(addresses))
-
-    def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
-        return self._several("balances", lambda: self._chain.balances(holders, at), len(holders))
 
     def fee_history(self) -> Answer[FeeHistory]:
         return self._one("fee_history", self._chain.fee_history)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 import attrs
 
+from custody_core.errors import InvalidStateTransition
 from custody_memory.chain import recover_address
 from custody_memory.keys import MemoryKeys
 from tests.unit.simulation import keys
@@ -93,7 +95,9 @@ class Story:
         self.desk = Desk(streams.stream("desk"), token="usdc", token_address=self._token)
         self.scheduler = Scheduler(streams, self.time, self.faults, self.trace)
         site = Site(self._parts, self.scheduler, self.desk, skew_us=self._skew_us)
-        self._weather = Weather(streams.stream("weather"), self.tree, views, self.scheduler, self.faults, self.desk, self._token)
+        self._weather = Weather(
+            streams.stream("weather"), self.tree, views, self.scheduler, self.faults, self.desk, self._token, self._oracle
+        )
         site.start()
         self._weather.start()
 
@@ -140,8 +144,15 @@ class Story:
                 raise NotLive(f"{(self.time.us - until_us) / 3_600e6 + 4:.1f} hours after the trouble ended: {left}")
             for _ in range(100):
                 self.scheduler.step()
+            self._adopt()
         with self._parts.custody(OpenGate()) as custody:
-            require_the_end(custody, self.desk, self.tree)
+            require_the_end(custody, self.desk, self.tree, is_whole=not self._oracle.foreign)
+
+    def _adopt(self) -> None:
+        """An operator looks at wallets that were used elsewhere, and lets them go on once that is final."""
+        with self._parts.custody(OpenGate()) as custody, suppress(InvalidStateTransition):
+            if custody.chains.stopped_wallets():
+                custody.chains.adopt(CHAIN_ID)
 
     def _skew_us(self) -> int:
         return self._shape.randrange(-2 * MICROSECONDS, 2 * MICROSECONDS) if self.faults.roll("clock-skew") else 0

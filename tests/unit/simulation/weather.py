@@ -5,25 +5,36 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from custody_core.domain.addresses import Address
+from custody_core.domain.addresses import Address, address_from_bytes, address_to_bytes
 from custody_core.domain.fees import GWEI
 from custody_memory.execution import Passing
 from tests.unit.simulation.block_tree import BlockTree
 from tests.unit.simulation.desk import Desk
 from tests.unit.simulation.faults import Faults
+from tests.unit.simulation.oracle import Oracle
 from tests.unit.simulation.processes import Scheduler
 from tests.unit.simulation.views import View
 
 BLOCK_TIME_S: Final = 6
 BASE_FEE_WEI: Final = GWEI
 PAYMENTS_PER_BLOCK_MAX: Final = 3
+SPENT_ELSEWHERE_WEI: Final = 10**16
+STRANGER: Final = address_from_bytes(b"\xdd" * 20)
 
 
 class Weather:
     """Mines, pays, and breaks the chain."""
 
     def __init__(
-        self, chance: Random, tree: BlockTree, views: list[View], scheduler: Scheduler, faults: Faults, desk: Desk, token: Address
+        self,
+        chance: Random,
+        tree: BlockTree,
+        views: list[View],
+        scheduler: Scheduler,
+        faults: Faults,
+        desk: Desk,
+        token: Address,
+        oracle: Oracle,
     ) -> None:
         self._chance = chance
         self._tree = tree
@@ -32,6 +43,7 @@ class Weather:
         self._faults = faults
         self._desk = desk
         self._token = token
+        self._oracle = oracle
         self._passing: dict[tuple[Address, Passing], Address] = {}
         self.is_generous = True
 
@@ -63,6 +75,8 @@ class Weather:
             tree.drop(chance.choice(list(tree.pool)))
         if roll("empty-blocks"):
             tree.mine_nothing()
+        if roll("foreign-use") and self._desk.wallets:
+            self._use_elsewhere(chance.choice(list(self._desk.wallets.values())).address)
         for view in self._views:
             if roll("node-late"):
                 view.late_by = chance.choice((0, 0, 1, 2, 5))
@@ -76,6 +90,15 @@ class Weather:
             ]
             keep = [hash_ for hash_ in recent if chance.random() < 0.3]
             tree.reorg(depth, keep=keep, pooled=not roll("reorg-forgets"))
+
+    def _use_elsewhere(self, address: Address) -> None:
+        """Somebody else has a key of ours."""
+        raw, tree = address_to_bytes(address), self._tree
+        wei = tree.held(None, raw, tree.head.number)
+        if wei < SPENT_ELSEWHERE_WEI + 21_000 * 50 * GWEI:
+            return
+        hash_, nonce = tree.send_with_key_of(address, STRANGER, SPENT_ELSEWHERE_WEI)
+        self._oracle.foreign[hash_] = raw, nonce
 
     def _pay(self) -> None:
         wallets = list(self._desk.wallets.values())
