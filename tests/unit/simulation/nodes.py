@@ -18,6 +18,7 @@ from custody_core.ports import (
     Doubt,
     Found,
     Reverted,
+    SignedBytes,
     Unknown,
     Witness,
     no_doubt,
@@ -91,7 +92,7 @@ class Nodes:
         """The first that is found."""
         return self._each(transaction_hashes, lambda view, left: view.receipts(left, doubt=doubt))
 
-    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[bytes]]:
+    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[SignedBytes]]:
         """The first that is found."""
         return self._each(hashes, lambda view, left: view.signed_transactions(left))
 

@@ -24,6 +24,7 @@ from custody_core.ports import (
     Found,
     Keys,
     Reverted,
+    SignedBytes,
     SignedTransaction,
     Unit,
     Unknown,
@@ -131,6 +132,9 @@ class _GatedQuestions:
         self._gate = gate
         self._is_in_unit = is_in_unit
 
+    def header(self, at: int | BlockTag) -> Answer[Header]:
+        return self._one("header", lambda: self._node.header(at))
+
     def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
         return self._several("blocks", lambda: self._node.blocks(numbers), len(numbers))
 
@@ -184,9 +188,6 @@ class GatedChain(_GatedQuestions):
     def node_chain_id(self) -> Answer[int]:
         return Found(self._chain.chain_id)
 
-    def header(self, at: int | BlockTag) -> Answer[Header]:
-        return self._one("header", lambda: self._chain.header(at))
-
     def ends(self) -> tuple[Answer[Header], Answer[Header]]:
         lost: tuple[Answer[Header], Answer[Header]] = (_UNKNOWN, _UNKNOWN)
         return self._ask("ends", self._chain.ends, lost)
@@ -207,7 +208,7 @@ class GatedChain(_GatedQuestions):
         asked = lambda: self._chain.receipts(transaction_hashes, doubt=doubt)  # noqa: E731  one of many
         return self._several("receipts", asked, len(transaction_hashes))
 
-    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[bytes]]:
+    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[SignedBytes]]:
         return self._several("signed_transactions", lambda: self._chain.signed_transactions(hashes), len(hashes))
 
     def account(self, address: Address, at: int | BlockTag) -> Answer[AccountState]:

@@ -18,6 +18,7 @@ from custody_core.ports import (
     BroadcastOutcome,
     Doubt,
     Found,
+    SignedBytes,
     Unknown,
     no_doubt,
 )
@@ -86,7 +87,7 @@ class View:
         tip = self._tip()
         return [self._receipt(tip, hash_, doubt) for hash_ in transaction_hashes]
 
-    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[bytes]]:
+    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[SignedBytes]]:
         """The bytes of what its own branch holds."""
         return [Unknown(SILENCE)] * len(hashes) if self.roll("node-silent") else self.tree.signed_transactions(hashes)
 
