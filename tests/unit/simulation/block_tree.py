@@ -10,7 +10,6 @@ from custody_core.domain.addresses import Address, address_to_bytes
 from custody_core.domain.chain import Hash
 from custody_core.domain.encoding import FeeMarketTransaction, keccak256, signing_payload
 from custody_core.domain.fees import FEE_PER_GAS_SANE_MAX_WEI, GWEI
-from custody_core.ports import SignedBytes
 from custody_memory.blocks import MinedBlock, as_hash
 from custody_memory.chain import MemoryChain, Recover
 from custody_memory.mempool import Pooled
@@ -75,10 +74,6 @@ class BlockTree(MemoryChain):
     def nonce(self, address: bytes, height: int) -> int:
         """The true count of mined transactions at the end of a canonical block."""
         return self._nonces.at(address, height)
-
-    def signed(self, transaction_hash: Hash) -> SignedBytes | None:
-        """The bytes that were offered under that hash."""
-        return self._signed.get(transaction_hash)
 
     def send_in_vain(self, to: Address, wei: int) -> None:
         """Somebody else sends ether with too little gas: it will be in a block and fail."""

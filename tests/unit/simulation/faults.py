@@ -30,6 +30,7 @@ KINDS: Final[dict[str, float]] = {
     "node-stale": 1,
     "node-null": 1,
     "node-refuses": 2,
+    "node-lies": 5,
     "broadcast-lost": 3,
     "broadcast-unheard": 3,
     # the database, at every commit

@@ -132,9 +132,6 @@ class _GatedQuestions:
         self._gate = gate
         self._is_in_unit = is_in_unit
 
-    def header(self, at: int | BlockTag) -> Answer[Header]:
-        return self._one("header", lambda: self._node.header(at))
-
     def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
         return self._several("blocks", lambda: self._node.blocks(numbers), len(numbers))
 
@@ -146,6 +143,9 @@ class _GatedQuestions:
 
     def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
         return self._several("balances", lambda: self._node.balances(holders, at), len(holders))
+
+    def header(self, at: int | BlockTag) -> Answer[Header]:
+        return self._one("header", lambda: self._node.header(at))
 
     def _ask(self, call: str, act: Callable[[], T], lost: T) -> T:
         require(not self._is_in_unit(), "no call within a unit", f"{call} was asked between a first statement and its commit")

@@ -78,6 +78,7 @@ class Story:
         self.tree = BlockTree(CHAIN_ID, finality_lag=FINALITY_LAG, recover=recover_address if is_real else keys.recover)
         views_chance = streams.stream("views")
         views = [View(self.tree, self.faults.roll, views_chance.randrange) for _ in range(self._shape.choice((1, 1, 2, 3)))]
+        views[0].may_lie = len(views) > 1
         self._oracle = Oracle(self.tree)
         self._invariants = Invariants(self._oracle)
         self.store = JournalStore(self._invariants.committed)

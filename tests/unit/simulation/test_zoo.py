@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.simulation import interleaving
-from tests.unit.simulation.zoo import ZOO, Bug, planted, seen, story_fails
+from tests.unit.simulation.zoo import ZOO, Bug, planted, seen
 
 SEEDS = range(20)
 STEPS = 1_500
@@ -14,12 +13,6 @@ STEPS = 1_500
 @pytest.mark.parametrize("bug", ZOO, ids=lambda bug: bug.what)
 def test_r06_a_planted_bug_is_seen(bug: Bug) -> None:
     assert seen(bug, seeds=SEEDS, steps=STEPS) is not None
-
-
-def test_r06_a_database_without_row_locks_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = interleaving._wanted
-    monkeypatch.setattr(interleaving, "_wanted", lambda *asked: [key for key in wanted(*asked) if not key.startswith("wallet")])
-    assert any(story_fails(seed, 2_500) for seed in SEEDS)
 
 
 def test_a_bug_is_gone_when_its_test_is_over() -> None:

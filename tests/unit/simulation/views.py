@@ -40,6 +40,8 @@ class View:
     choose: Callable[[int], int]
     late_by: int = 0
     """How many tips it is behind."""
+    may_lie: bool = False
+    """Whether it makes up balances and counts of transactions. One node of several may."""
 
     def header(self, at: int | BlockTag) -> Answer[Header]:
         """The header on its own branch."""
@@ -113,13 +115,16 @@ class View:
             if below is None:
                 return Unknown("no state of this block")
             mined = below
-        counts = [self._count(address_to_bytes(address), number) for address in addresses]
+        made_up = 1 + self.choose(3) if self.may_lie and self.roll("node-lies") else 0
+        counts = [self._count(address_to_bytes(address), number) + made_up for address in addresses]
         return Found((tip.mined.block.header.number, [Found(count) for count in counts]))
 
     def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
         """At exactly that block."""
         if self.roll("node-silent") or self.tree.by_hash(self._tip(), at.hash) is None:
             return [Unknown("unknown block")] * len(holders)
+        if self.may_lie and self.roll("node-lies"):
+            return [Found(self.choose(10**18)) for _ in holders]
         return self.tree.balances(holders, at)
 
     def broadcast(self, raws: Sequence[bytes]) -> Sequence[BroadcastAnswer]:

@@ -1,0 +1,70 @@
+"""The simulated database: units interleave as at READ COMMITTED, and row locks hold."""
+
+from __future__ import annotations
+
+from random import Random
+
+import attrs
+import pytest
+
+from custody_core.domain.wallet import Wallet
+from custody_core.errors import Conflict
+from tests.support import factories
+from tests.unit.simulation.gate import OpenGate
+from tests.unit.simulation.interleaving import InterleavedStore
+from tests.unit.simulation.journal import JournalStore
+
+
+@pytest.fixture
+def wallet() -> Wallet:
+    return factories.wallet("usr_alice")
+
+
+@pytest.fixture
+def store(wallet: Wallet) -> InterleavedStore:
+    """A store with one wallet in it."""
+    journal = JournalStore(lambda _tables, _changed: None)
+    with journal.transaction() as unit:
+        unit.lock_pool()
+        unit.add_wallets([wallet], [factories.sealed_key(wallet)])
+    return InterleavedStore(journal, OpenGate(), {}, Random(0))
+
+
+def test_what_is_not_locked_may_change_between_two_statements(store: InterleavedStore, wallet: Wallet) -> None:
+    with store.transaction() as one:
+        assert one.wallet(wallet.id) == wallet
+        renamed = attrs.evolve(wallet, label="new", version=wallet.version + 1)
+        with store.transaction() as other:
+            other.save_wallet(renamed)
+        assert one.wallet(wallet.id) == renamed
+
+
+def test_who_wants_a_lock_that_another_unit_has_is_refused_after_a_while(store: InterleavedStore, wallet: Wallet) -> None:
+    with store.transaction() as one:
+        one.wallet(wallet.id, lock=True)
+        with pytest.raises(Conflict), store.transaction() as other:
+            other.wallets_by_id([wallet.id], lock=True)
+    with store.transaction() as later:
+        assert later.wallet(wallet.id, lock=True) == wallet
+
+
+def test_what_another_unit_has_locked_is_not_changed(store: InterleavedStore, wallet: Wallet) -> None:
+    with store.transaction() as one:
+        one.wallet(wallet.id, lock=True)
+        with pytest.raises(Conflict), store.transaction() as other:
+            other.save_wallet(attrs.evolve(wallet, label="new", version=wallet.version + 1))
+        assert one.wallet(wallet.id) == wallet
+
+
+def test_a_unit_that_fails_leaves_everything_in_its_place(store: InterleavedStore, wallet: Wallet) -> None:
+    before = store._store.snapshot()
+    with pytest.raises(Conflict):
+        overtaken(store, wallet)
+    assert store._store.snapshot() == before
+
+
+def overtaken(store: InterleavedStore, wallet: Wallet) -> None:
+    """A unit that writes, and then saves what somebody else has changed."""
+    with store.transaction() as unit:
+        unit.add_audit([factories.audit_event()])
+        unit.save_wallet(attrs.evolve(wallet, label="new", version=wallet.version + 2))
