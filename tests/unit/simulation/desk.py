@@ -29,6 +29,8 @@ from tests.unit.simulation.failures import require
 OWNERS: Final = ("alice", "bob", "carol")
 WALLETS_MAX: Final = 5
 INTENTS_MAX: Final = 400
+FREEZES: Final = 0.02
+FROZEN_BECAUSE: Final = "its owner wants it"
 ANSWERS_THAT_MAY_PASS: Final = (
     OutcomeUnknown,
     NodeUnavailable,
@@ -104,6 +106,8 @@ class Desk:
         if len(self.wallets) < WALLETS_MAX and (not self.wallets or self._chance.random() < 0.1):
             return self._wallet()
         kinds = (self._send, self._send, self._send, self._twice, self._otherwise, self._cancel, self._cancel, self._speed_up)
+        if self._chance.random() < FREEZES:
+            return self._freeze()
         kind = self._chance.choice(kinds)
         if kind == self._send:
             return self._send() if len(self.intents) < INTENTS_MAX else None
@@ -166,6 +170,19 @@ class Desk:
 
     def _speed_up(self) -> Request:
         return self._change("speed up", lambda custody, id_: custody.transactions.speed_up(id_))
+
+    def _freeze(self) -> Request:
+        """An owner freezes a wallet, and lifts that some time later."""
+        wallet = self._chance.choice(list(self.wallets.values()))
+
+        def freeze(custody: Custody) -> None:
+            custody.wallets.freeze(wallet.id, reason=FROZEN_BECAUSE, owner_id=wallet.owner_id)
+            self.again(Request(f"{wallet.id} unfrozen", unfreeze))
+
+        def unfreeze(custody: Custody) -> None:
+            custody.wallets.unfreeze(wallet.id, owner_id=wallet.owner_id)
+
+        return Request(f"{wallet.id} frozen", freeze)
 
     def _change(self, name: str, act: Callable[[Custody, str], Transaction]) -> Request:
         intent = self._chance.choice(self.intents[-5:])

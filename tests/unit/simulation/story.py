@@ -8,13 +8,14 @@ from typing import Final
 
 import attrs
 
+from custody_core.domain.wallet import WalletState
 from custody_core.errors import InvalidStateTransition
 from custody_memory.chain import recover_address
 from custody_memory.keys import MemoryKeys
 from tests.unit.simulation import keys
 from tests.unit.simulation.block_tree import BlockTree
 from tests.unit.simulation.chance import StreamEntropy, Streams
-from tests.unit.simulation.desk import Desk
+from tests.unit.simulation.desk import FROZEN_BECAUSE, Desk
 from tests.unit.simulation.ending import require_the_end, what_is_left
 from tests.unit.simulation.failures import NotLive
 from tests.unit.simulation.faults import Faults
@@ -150,10 +151,13 @@ class Story:
             require_the_end(custody, self.desk, self.tree, is_whole=not self._oracle.foreign)
 
     def _adopt(self) -> None:
-        """An operator looks at wallets that were used elsewhere, and lets them go on once that is final."""
+        """An operator looks at wallets that were used elsewhere, and lets them go on once that is final; then at the others."""
         with self._parts.custody(OpenGate()) as custody, suppress(InvalidStateTransition):
             if custody.chains.stopped_wallets():
                 custody.chains.adopt(CHAIN_ID)
+            for wallet in self.store.tables.wallets:
+                if wallet.state_reason == FROZEN_BECAUSE and wallet.state is WalletState.FROZEN:
+                    custody.wallets.unfreeze(wallet.id)
 
     def _skew_us(self) -> int:
         return self._shape.randrange(-2 * MICROSECONDS, 2 * MICROSECONDS) if self.faults.roll("clock-skew") else 0
