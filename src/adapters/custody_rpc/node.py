@@ -115,7 +115,7 @@ class Node:
             return self._halves(requests, form, repeatable=repeatable)
         answer = self._transport.post(body, repeatable=repeatable and self._is_patient)
         if isinstance(answer, Failure):
-            if answer.is_too_much and len(requests) > 1:
+            if (answer.is_too_much or answer.is_too_long) and len(requests) > 1:
                 self._pace.was_too_much()
                 return self._halves(requests, form, repeatable=repeatable)
             if not answer.is_too_much:  # what is wrong with the question says nothing about the node

@@ -145,6 +145,8 @@ def _held(
         return answer
     if any(receipt.block_hash != block_hash for receipt in answer.value):
         return node.unknown("sent the receipts of another block")
+    if not answer.value:  # only blocks that may have logs are asked about
+        return node.unknown(f"sent no receipts of block {block_hash}, which may have logs")
     held = [log for receipt in answer.value for log in receipt.logs if log.topics[:1] == (topic,) and log.emitter in emitters]
     return Found(Logs(block_hash, sorted(held, key=lambda log: log.log_index)))
 

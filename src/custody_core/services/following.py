@@ -172,12 +172,14 @@ class Follower:
         return self._commit(state, blocks, tip, final)
 
     def _commit(self, state: ChainState, blocks: Sequence[Block], tip: Header, final: Header | None) -> Round:
-        """Reads what the blocks need and saves them with all that follows from them. Again, where an address was born meanwhile."""
-        tokens = self._tokens()
+        """Reads what the blocks need and saves them with all that follows from them. Again, where an address was born or a token
+        listed meanwhile.
+        """
         traced = self._traces.read(blocks)
         if blocks and not traced:
             return self._wait(f"the node does not tell yet what contracts paid in block {blocks[0].header.number}")
         while True:
+            tokens = self._tokens()
             learn_addresses(self._kit, self._managed)
             evidence, managed = self._evidence.read(traced, tokens, self._managed)
             if blocks and not evidence:

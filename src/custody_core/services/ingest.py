@@ -87,12 +87,16 @@ class Ingest:
         self._with_room: set[str] = set()
 
     def run(self, unit: Unit) -> bool:
-        """Saves the blocks. False, and nothing is written, when an address was born that they were not matched against.
+        """Saves the blocks. False, and nothing is written, when an address was born, or a token listed, that they were not matched
+        against: whoever adds one waits for the pool, or for the chain's row, as this does.
 
         Raises `ContradictoryReceipt`, `StrangersSeen`; nothing is written then either.
         """
         unit.lock_pool()
+        unit.chain(self._state.chain_id, lock=True)
         if unit.addresses_after(self._managed.sequence, 1):
+            return False
+        if {token.asset.key for token in unit.tokens(self._state.chain_id)} - self._tokens.keys():
             return False
         now = self._kit.clock.now()
         unit.save_chain(self._state)

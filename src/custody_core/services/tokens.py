@@ -71,6 +71,7 @@ class Tokens:
                 if known.asset.alias == asset.alias:
                     raise ValidationFailed("another token of this chain has this alias", pointer="/alias")
             token = Token(self._kit.new_id(IdPrefix.TOKEN, now), asset, symbol, name, TokenState.LISTED, now, dust or 0)
+            unit.chain(chain_id, lock=True)  # a block that is being saved now has not looked for it, and is read again
             unit.add_token(token)
             detail = {"asset": asset.caip19, "dust": str(token.dust)}
             record_audit(self._kit, unit, now=now, actor=actor, action="token.listed", object_id=token.id, detail=detail)

@@ -17,6 +17,7 @@ from tests.support.faultproxy import FaultProxy
 from tests.support.faults import After, Before, Delay, DropRequest, ForwardThenDropReply
 from tests.support.pgproxy import Fault, PgProxy, Unit
 from tests.support.sites import KILLED, TOKEN, Site
+from tests.support.waiting import until
 
 SENDING_S = 0.2
 """How long the node takes over a payment, so that other jobs have their turn meanwhile."""
@@ -46,7 +47,7 @@ class Question:
 
     @property
     def method(self) -> str:
-        return self.about if self.about.startswith("eth_") else "eth_getBlockByNumber"
+        return self.about if "_" in self.about else "eth_getBlockByNumber"
 
     def __str__(self) -> str:
         return f"{self.about}-while-{self.phase}"
@@ -193,6 +194,7 @@ def test_s_18_these_are_all_the_commits_of_a_send(pgsite: Site, pgproxy: PgProxy
     ids = [pgsite.send(pgsite.wallets[0])]
     scanner = pgsite.processes.fork("scanner")
     assert pgsite.carried(ids, by=[scanner])
+    until(lambda: any(commit_of(unit) is Commit.SEAL for unit in list(pgproxy.units)), what="the audit trail is sealed")
     assert scanner.stop() == 0
     assert {commit_of(unit) for unit in pgproxy.units} - {None} == set(Commit)
 

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.simulation.zoo import ZOO, Bug, planted, seen
 
 SEEDS = range(20)
-STEPS = 1_500
+STEPS = 3_000
 
 
 @pytest.mark.parametrize("bug", ZOO, ids=lambda bug: bug.what)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import attrs
 import pytest
@@ -14,6 +16,7 @@ from custody_core.domain.chain import Hash, Header, Receipt
 from custody_core.domain.deposit import DepositKind
 from custody_core.domain.encoding import FeeMarketTransaction
 from custody_core.domain.fees import GWEI
+from custody_core.domain.tokens import Token
 from custody_core.ports import Answer, BlockTag, Doubt, Found, no_doubt
 from custody_core.services.following import Round
 from custody_core.services.foreign_use import frozen_because
@@ -340,3 +343,29 @@ def test_both_directions_are_listed_newest_first_and_page_by_page(bench: Bench) 
     assert paged == list(everything)
     waiting = bench.custody.transactions.list(wallet_id=wallet.id, state="queued")
     assert [each.state for each in waiting] == [TransactionState.QUEUED]
+
+
+class ListsMeanwhile(MemoryChain):
+    """A node that takes so long over a block that somebody lists a token meanwhile."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def receipts(self, transaction_hashes: Sequence[Hash], **doubt: Any) -> Sequence[Answer[Receipt]]:
+        if self.meanwhile is not None:
+            act, self.meanwhile = self.meanwhile, None
+            act()
+        return super().receipts(transaction_hashes, **doubt)
+
+
+def test_a_deposit_in_the_block_that_is_read_while_its_token_is_listed_is_not_lost() -> None:
+    with opened(chain=(chain := ListsMeanwhile())) as bench:
+        wallet, contract = bench.wallet(), chain.deploy_token()
+        chain.send_token(contract, wallet.address, 7)
+        chain.send_ether(wallet.address, 1)
+        listed: list[Token] = []
+        add = partial(bench.custody.tokens.add, chain_id=chain.chain_id, address=contract, alias="usdc", decimals=6)
+        chain.meanwhile = lambda: listed.append(add())
+        bench.blocks(FINALITY + 1)
+        assert len(listed) == 1
+        assert bench.balance(wallet, "usdc").available == 7
+        bench.require_sound()
