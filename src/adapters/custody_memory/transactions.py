@@ -97,13 +97,11 @@ class TransactionRows:
         found = self._tables.transaction_by_nonce.some((chain_id, address, nonce) for address, nonce in nonces)
         return {(address, nonce): self._tables.transactions.rows[id_] for (_, address, nonce), id_ in found.items()}
 
-    def queued_of(
-        self, chain_id: int, wallet_ids: Iterable[str], *, first: int, parked_for: Collection[str] | None = None
-    ) -> Sequence[str]:
+    def queued_of(self, chain_id: int, wallet_ids: Iterable[str], *, first: int, besides: Collection[str] = ()) -> Sequence[str]:
         places: Counter[str] = Counter()
         found: list[str] = []
         for each in self._queued(chain_id, wallet_ids):
-            if parked_for is not None and each.parked_reason not in {None, *parked_for}:
+            if each.parked_reason in besides:
                 continue
             places[each.wallet_id] += 1
             found += [each.id] if places[each.wallet_id] <= first else []

@@ -132,7 +132,13 @@ def logs_of_receipts(node: Node, block_hashes: Sequence[Hash], topic: bytes, emi
     """The same logs out of the receipts of whole blocks. `Absent`: the node does not offer these."""
     requests = [Request("eth_getBlockReceipts", (each,)) for each in block_hashes]
     replies = node.ask(requests, list[wire.WireReceipt], batch_max=FULL_BLOCKS_PER_BATCH_MAX)
-    return [_held(node, block_hash, reply, topic, emitters) for block_hash, reply in zip(block_hashes, replies, strict=True)]
+    answers = [_held(node, block_hash, reply, topic, emitters) for block_hash, reply in zip(block_hashes, replies, strict=True)]
+    without = [index for index, reply in enumerate(replies) if isinstance(reply, Result) and reply.value == []]
+    counts = node.ask([Request("eth_getBlockTransactionCountByHash", (block_hashes[index],)) for index in without], str)
+    for index, count in zip(without, counts, strict=True):
+        if node.answer(count, wire.quantity) != Found(0):
+            answers[index] = node.unknown(f"sent no receipts of block {block_hashes[index]}, which has transactions")
+    return answers
 
 
 def _held(
@@ -145,8 +151,6 @@ def _held(
         return answer
     if any(receipt.block_hash != block_hash for receipt in answer.value):
         return node.unknown("sent the receipts of another block")
-    if not answer.value:  # only blocks that may have logs are asked about
-        return node.unknown(f"sent no receipts of block {block_hash}, which may have logs")
     held = [log for receipt in answer.value for log in receipt.logs if log.topics[:1] == (topic,) and log.emitter in emitters]
     return Found(Logs(block_hash, sorted(held, key=lambda log: log.log_index)))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import wallycore
-
 from custody_core.domain.addresses import Address, address_from_bytes
 from custody_core.domain.encoding import decode_signed, keccak256, signing_hash
 
@@ -16,6 +14,8 @@ def signer_of(raw: bytes) -> Address | None:
 
     Raises `MalformedTransaction`, `MalformedSignature`.
     """
+    import wallycore  # noqa: PLC0415  a process that only accepts has no code that could sign
+
     unsigned, y_parity, r, s = decode_signed(raw)
     signature = bytes((_COMPRESSED + y_parity,)) + r.to_bytes(32, "big") + s.to_bytes(32, "big")
     try:

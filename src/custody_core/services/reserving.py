@@ -132,11 +132,11 @@ class _Reservation:
     def _in_order(self, claimed: Sequence[Transaction]) -> list[Transaction]:
         """What may be reserved for: the oldest of each wallet, claimed or not, as far as it has room, then the other claimed ones.
 
-        A newer one must not overtake an older one that waits for its turn; one that waits for something else holds nobody up.
+        A newer one must not overtake an older one that waits for its turn; one whose cap is below the market holds nobody up.
         """
         wallet_ids, own = {each.wallet_id for each in claimed}, {each.id: each for each in claimed}
         chain_id = self._outside.chain_id
-        oldest = self._unit.queued_of(chain_id, wallet_ids, first=self._kit.limits.in_flight_max, parked_for=WOKEN)
+        oldest = self._unit.queued_of(chain_id, wallet_ids, first=self._kit.limits.in_flight_max, besides={FeeAboveCap.code})
         known = {**self._unit.transactions_by_id([id_ for id_ in oldest if id_ not in own]), **own}
         return [known[id_] for id_ in [*oldest, *sorted(own.keys() - set(oldest))]]
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.simulation.zoo import ZOO, Bug, planted, seen
 
-SEEDS = range(20)
+SEEDS = range(30)
 STEPS = 3_000
 
 

@@ -123,13 +123,11 @@ class TransactionRows:
         rows = list(self._session.rows_with(of_chain, (transactions.c.sender, transactions.c.nonce), nonces))
         return {(each.sender, each.nonce or 0): each for each in self._with_attempts(rows)}
 
-    def queued_of(
-        self, chain_id: int, wallet_ids: Iterable[str], *, first: int, parked_for: Collection[str] | None = None
-    ) -> Sequence[str]:
+    def queued_of(self, chain_id: int, wallet_ids: Iterable[str], *, first: int, besides: Collection[str] = ()) -> Sequence[str]:
         place = func.row_number().over(partition_by=transactions.c.wallet_id, order_by=transactions.c.id).label("place")
         queued = select(transactions.c.id, place).where(transactions.c.chain_id == chain_id, IS_QUEUED)
-        if parked_for is not None:
-            queued = queued.where(transactions.c.parked_reason.is_(None) | transactions.c.parked_reason.in_(parked_for))
+        if besides:
+            queued = queued.where(transactions.c.parked_reason.is_(None) | transactions.c.parked_reason.not_in(besides))
         places = self._session.rows_in(queued, transactions.c.wallet_id, wallet_ids)
         return sorted(row.id for row in places if row.place <= first)
 

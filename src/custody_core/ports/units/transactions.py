@@ -62,12 +62,10 @@ class TransactionUnit(Protocol):
         """The transactions that reserved these (sender, nonce)."""
         ...
 
-    def queued_of(
-        self, chain_id: int, wallet_ids: Iterable[str], *, first: int, parked_for: Collection[str] | None = None
-    ) -> Sequence[str]:
+    def queued_of(self, chain_id: int, wallet_ids: Iterable[str], *, first: int, besides: Collection[str] = ()) -> Sequence[str]:
         """The ids of the `first` transactions in `queued` of each of these wallets, in the order in which they were accepted.
 
-        With `parked_for` without those that are parked for any other reason.
+        Those that are parked for one of the reasons `besides` are left out.
         """
         ...
 

@@ -301,7 +301,7 @@ class TransactionContract:
         mine = sorted(each.id for each in queue if each.wallet_id == wallet.id)
         with store.reading() as unit:
             assert unit.queued_of(make.CHAIN_ID, [wallet.id, other.id], first=2) == sorted([*mine[:2], queue[-2].id, queue[-1].id])
-            turns = unit.queued_of(make.CHAIN_ID, [wallet.id, other.id], first=2, parked_for=["in-flight-limit"])
+            turns = unit.queued_of(make.CHAIN_ID, [wallet.id, other.id], first=2, besides=["fee-above-cap"])
             assert turns == sorted([*mine[:2], queue[-2].id])
             assert unit.queued_of(1, [wallet.id], first=2) == []
         given.write(store, lambda unit: unit.wake_queued(make.CHAIN_ID, [wallet.id, other.id], parked_for=["x"], now=make.NOW))
