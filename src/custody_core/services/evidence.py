@@ -17,8 +17,8 @@ from custody_core.domain.matching import BlockMatches, bloom_admits, concerning,
 from custody_core.domain.tokens import Asset
 from custody_core.domain.transaction import Transaction
 from custody_core.ports import Answer, Call, Chain, Found, Reverted, SignedBytes, Unknown, no_doubt
+from custody_core.services.block_evidence import BlockEvidence
 from custody_core.services.doubts import logs_doubted, receipts_doubted
-from custody_core.services.ingest import BlockEvidence
 from custody_core.services.kit import Kit
 
 Traced = Sequence[tuple[Block, Sequence[InternalTransfer]]]

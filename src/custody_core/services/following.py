@@ -35,8 +35,9 @@ from custody_core.ports import Answer, BlockTag, Found, Unit, Unknown
 from custody_core.services.cross_check import NODES_NEEDED, CrossCheck, hashes_shown
 from custody_core.services.evidence import EvidenceReader, learn_addresses
 from custody_core.services.finality import FinalityWatch
-from custody_core.services.ingest import ContradictoryReceipt, ForgedSender, Ingest, StrangersSeen
+from custody_core.services.ingest import Ingest
 from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
+from custody_core.services.outgoing import ContradictoryReceipt, ForgedSender, StrangersSeen
 from custody_core.services.tracing import TraceReader
 
 
@@ -196,7 +197,7 @@ class Follower:
             if isinstance(saved, Unknown):
                 return self._wait(saved.reason)
             if saved:
-                ingest.wake_overlooked()
+                ingest.outgoing.wake_overlooked()
                 self._kit.observer.progress(f"chain eip155:{state.chain_id}", done=advanced.cursor.number, total=tip.number)
                 if advanced.cursor.number < tip.number:
                     self._last_ends = tip, final
@@ -219,7 +220,7 @@ class Follower:
                 signed = self._evidence.signed(seen.hashes)
                 if signed is None:
                     return Unknown(f"the node does not show {', '.join(seen.hashes)}, sent from addresses of ours")
-                ingest.take_bytes(signed)
+                ingest.outgoing.take_bytes(signed)
             except ContradictoryReceipt as problem:
                 return Unknown(f"the receipt of {problem} says that it cost more than it may")
             except ForgedSender as problem:

@@ -12,14 +12,16 @@ from custody_core.ports import Unit
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_audit
 
 
-def keep_outflows(unit: Unit, chain_id: int, block: BlockRef, movements: Sequence[Movement]) -> None:
-    """Stores the movements of one block, to be booked when it is final; those that are known are left as they are."""
-    if not movements:
+def keep_outflows(unit: Unit, chain_id: int, movements: Sequence[tuple[BlockRef, Sequence[Movement]]]) -> None:
+    """Stores the movements of each block, to be booked when it is final; those that are known are left as they are."""
+    addresses = {each.address for _, moved in movements for each in moved}
+    if not addresses:
         return
-    wallets = unit.wallets_by_address({each.address for each in movements})
+    wallets = unit.wallets_by_address(addresses)
     outflows = [
         Outflow(chain_id, each.transaction_hash, each.ordinal, wallets[each.address].id, each.asset, each.amount, block)
-        for each in movements
+        for block, moved in movements
+        for each in moved
         if each.address in wallets
     ]
     known = unit.outflows_of(chain_id, {each.transaction_hash for each in outflows})

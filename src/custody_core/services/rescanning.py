@@ -25,10 +25,12 @@ from custody_core.domain.tokens import Asset, native_asset
 from custody_core.domain.transaction import State
 from custody_core.errors import ChainHalted, Conflict, InvalidStateTransition, NodeUnavailable, NotFound
 from custody_core.ports import Chain, Found, SignedBytes, Unit
+from custody_core.services.block_evidence import BlockEvidence
 from custody_core.services.cross_check import CrossCheck
 from custody_core.services.evidence import EvidenceReader, learn_addresses
-from custody_core.services.ingest import BlockEvidence, ContradictoryReceipt, ForgedSender, Ingest, StrangersSeen, deposit_keys
+from custody_core.services.ingest import Ingest, deposit_keys
 from custody_core.services.kit import Kit, rescan_lease_of
+from custody_core.services.outgoing import ContradictoryReceipt, ForgedSender, StrangersSeen
 from custody_core.services.tracing import TraceReader
 
 _TRIES_MAX: Final = 5
@@ -178,15 +180,15 @@ class _Commit:
             raise ChainHalted(_HALTED)
         before = self._in_books(unit)
         self._ingest = Ingest(self._kit, self._managed, self._tokens, state=state, evidence=self._evidence)
-        self._ingest.take_bytes(self._strangers)
+        self._ingest.outgoing.take_bytes(self._strangers)
         self._ingest.take_in(unit, self._kit.clock.now())
         self.missing = _added(before, self._in_books(unit))
         return True
 
     def wake_overlooked(self) -> None:
-        """After `run` is committed; see `Ingest.wake_overlooked`."""
+        """After `run` is committed; see `Outgoing.wake_overlooked`."""
         if self._ingest is not None:
-            self._ingest.wake_overlooked()
+            self._ingest.outgoing.wake_overlooked()
 
     def _is_canonical(self, unit: Unit) -> bool:
         read = {each.matches.block.header.number: each.matches.block.header.hash for each in self._evidence}

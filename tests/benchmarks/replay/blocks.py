@@ -1,7 +1,8 @@
 """Mainnet-like blocks: 200 transactions and 500 logs each, half of them of transfers, with every planned transaction in its place.
 
 Hashes link. A transaction's hash, the roots of transactions and receipts, the blooms and the block's hash are those of the fields
-that are shown. What a scanner cannot check is chance: states, signatures (so that no sender can be recovered), withdrawals.
+that are shown. Managed addresses have signed what they send. What a scanner does not check is chance: states, withdrawals, and the
+signatures of strangers.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ FIRST_TIMESTAMP_S = 1_750_000_000
 BASE_FEE_WEI = 7 * 10**9
 _TRANSFER_KINDS = 25 * (0,) + 5 * (1,) + 1 * (2,)
 """How the transfers that concern nobody fall to listed tokens, to unlisted ones, and to tokens that are not fungible."""
+
+
+Signature = tuple[int, int, int]
+"""y-parity, r, s"""
 
 
 @attrs.frozen
@@ -90,7 +95,7 @@ def make_blocks(plan: Plan) -> Iterator[ReplayedBlock]:
     for number in range(plan.blocks + 1):
         chance = random.Random(f"{plan.seed}/{number}")
         acts = _acts(plan, planned[number], chance) if number else []
-        block, parent = _block(number, parent, acts, chance)
+        block, parent = _block(number, parent, acts, [_signature(plan, act, chance) for act in acts], chance)
         yield block
 
 
@@ -179,8 +184,9 @@ def _word(address: bytes) -> bytes:
 # As bytes and as JSON
 
 
-def _block(number: int, parent: bytes, acts: Sequence[Act], chance: random.Random) -> tuple[ReplayedBlock, bytes]:
-    signatures = [(chance.randrange(2), chance.getrandbits(255), chance.getrandbits(254)) for _ in acts]
+def _block(
+    number: int, parent: bytes, acts: Sequence[Act], signatures: Sequence[Signature], chance: random.Random
+) -> tuple[ReplayedBlock, bytes]:
     raws = [_raw(act, signature) for act, signature in zip(acts, signatures, strict=True)]
     hashes = [keccak256(raw) for raw in raws]
     blooms = [_bloom(act.logs) for act in acts]
@@ -259,9 +265,16 @@ def _fees(act: Act) -> tuple[int, int]:
     return 2 * BASE_FEE_WEI + act.nonce, 10**9
 
 
-def _raw(act: Act, signature: tuple[int, int, int]) -> bytes:
+def _raw(act: Act, signature: Signature | tuple[()]) -> bytes:
     cap, tip = _fees(act)
     return b"\x02" + rlp_encode([CHAIN_ID, act.nonce, tip, cap, _gas_limit(act), act.to, act.value, act.data, [], *signature])
+
+
+def _signature(plan: Plan, act: Act, chance: random.Random) -> Signature:
+    if act.sender not in plan.keys:
+        return chance.randrange(2), chance.getrandbits(255), chance.getrandbits(254)
+    signed = plan.keys[act.sender].sign_recoverable(keccak256(_raw(act, ())), hasher=None)
+    return signed[64], int.from_bytes(signed[:32], "big"), int.from_bytes(signed[32:64], "big")
 
 
 def _raw_receipt(act: Act, gas_used_total: int, bloom: int) -> bytes:
@@ -305,7 +318,7 @@ def _receipt_json(act: Act, where: str, numbers: tuple[int, int, int], bloom: in
     return head.encode() + b",".join(log.json for log in logs) + b"]}"
 
 
-def _transaction_json(act: Act, signature: tuple[int, int, int], hash_: str, where: str) -> str:
+def _transaction_json(act: Act, signature: Signature, hash_: str, where: str) -> str:
     cap, tip = _fees(act)
     parity, r, s = signature
     return (

@@ -5,9 +5,13 @@ like one. Everything follows from a seed.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from enum import StrEnum
 
 import attrs
+from coincurve import PrivateKey, PublicKey
+
+from custody_core.domain.encoding import keccak256
 
 CHAIN_ID = 1
 PERIOD = 60
@@ -34,13 +38,13 @@ TRUE_ONES = (Kind.NATIVE, Kind.TOKEN)
 COUNTS = {
     Kind.NATIVE: 20,
     Kind.TOKEN: 20,
-    Kind.FAILED: 13,
-    Kind.NO_VALUE: 13,
-    Kind.NO_TOKENS: 13,
-    Kind.NOT_FUNGIBLE: 13,
-    Kind.UNLISTED: 12,
-    Kind.TO_ITSELF: 12,
+    Kind.FAILED: 15,
+    Kind.NO_VALUE: 15,
+    Kind.NO_TOKENS: 15,
+    Kind.NOT_FUNGIBLE: 15,
+    Kind.UNLISTED: 14,
     # What a managed key has signed without this service stops a wallet and raises an alarm: it is to be seen, and rare.
+    Kind.TO_ITSELF: 2,
     Kind.OUTGOING: 2,
     Kind.OUTGOING_TOKEN: 2,
 }
@@ -61,6 +65,8 @@ class Plan:
 
     seed: int
     blocks: int
+    keys: Mapping[bytes, PrivateKey]
+    """Of the managed addresses: what they send has to be signed."""
     managed: tuple[bytes, ...]
     listed: tuple[bytes, ...]
     unlisted: tuple[bytes, ...]
@@ -77,7 +83,8 @@ def make_plan(seed: int, blocks: int) -> Plan:
     def addresses(count: int) -> tuple[bytes, ...]:
         return tuple(chance.randbytes(20) for _ in range(count))
 
-    managed = addresses(MANAGED)
+    keys = {address_of(key.public_key): key for key in (PrivateKey(chance.randbytes(32)) for _ in range(MANAGED))}
+    managed = tuple(keys)
     planned = [
         Planned(kind, chance.randint(first, min(first + PERIOD - 1, blocks)), chance.choice(managed))
         for first in range(1, blocks + 1, PERIOD)
@@ -87,6 +94,7 @@ def make_plan(seed: int, blocks: int) -> Plan:
     return Plan(
         seed=seed,
         blocks=blocks,
+        keys=keys,
         managed=managed,
         listed=addresses(LISTED),
         unlisted=addresses(UNLISTED),
@@ -95,3 +103,8 @@ def make_plan(seed: int, blocks: int) -> Plan:
         strangers=addresses(STRANGERS),
         planned=tuple(planned),
     )
+
+
+def address_of(public: PublicKey) -> bytes:
+    """The last 20 bytes of the hash of both coordinates."""
+    return keccak256(public.format(compressed=False)[1:])[12:]

@@ -18,7 +18,7 @@ import attrs
 import pytest
 
 from custody_core.domain import fees, ledger, lifecycle, matching
-from custody_core.services import accepting, evidence, following, ingest, kit, replacing, reserving, sending, signing
+from custody_core.services import accepting, evidence, following, ingest, kit, outgoing, replacing, reserving, sending, signing
 from custody_memory import tables
 from tests.unit.simulation.crash_points import clean_run, crash_points, require_the_same_end
 from tests.unit.simulation.failures import Failure
@@ -145,7 +145,7 @@ ZOO: Final = (
     Bug("an attempt is sent and never again", lifecycle, "_sent", "due_at=now + RESEND_AFTER", "due_at=None"),
     Bug(
         "a send is not found again after a reorganisation",
-        ingest,
+        outgoing,
         "_seen",
         "attempt = transaction.attempt_by_hash(receipt.transaction_hash)",
         "attempt = transaction.attempts[0]",
