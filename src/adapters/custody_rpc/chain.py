@@ -45,6 +45,7 @@ from custody_rpc import questions, several
 from custody_rpc.broadcasting import Courier, Offered, combined, disputed, fee_capped, gathered
 from custody_rpc.circuit import Circuit, NodeState, Resting
 from custody_rpc.header_fields import HeaderFields
+from custody_rpc.logs_ahead import LogsAhead
 from custody_rpc.node import Node
 from custody_rpc.read_ahead import ReadAhead
 from custody_rpc.tracing import Tracer
@@ -90,7 +91,8 @@ class RpcChain:
         self._nodes = [Node(each, Circuit(each.name, resting, waiting, self._tell_health)) for each in transports]
         self._couriers = {node: Courier(node.name) for node in self._nodes}
         self._tracers = {node.circuit: Tracer(waiting.monotonic_s) for node in self._nodes}
-        self._ahead = ReadAhead(self._read_blocks)
+        self._ahead = ReadAhead(self._read_blocks, self._read_logs)
+        self._logs_ahead = LogsAhead()
         self._fields = HeaderFields(chain_id, trouble)
         self._heads: dict[str, int] = {}
         self._verified: set[Circuit] = set()
@@ -179,6 +181,12 @@ class RpcChain:
     def _read_blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
         return self._linked(numbers, questions.blocks, lambda block: block.header)
 
+    def _read_logs(self, answers: Sequence[Answer[Block]]) -> None:
+        """Of blocks that were read ahead."""
+        first, *_ = self._in_turn()
+        if self._distrust(first) is None:
+            self._logs_ahead.read(first, [answer.value for answer in answers if isinstance(answer, Found)])
+
     def logs(
         self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
     ) -> Sequence[Answer[Logs]]:
@@ -190,7 +198,7 @@ class RpcChain:
         empty: dict[Hash, list[str]] = {}
 
         def some(node: Node, hashes: Sequence[Hash]) -> list[Answer[Logs]]:
-            answers = questions.logs(node, hashes, topic, emitters)
+            answers = self._logs_ahead.answers(node, hashes, topic, emitters)
             for index, answer in enumerate(answers):
                 if isinstance(answer, Found) and not answer.value:
                     empty.setdefault(hashes[index], []).append(node.name)

@@ -20,10 +20,15 @@ MANY: Final = 16
 
 
 class ReadAhead(Generic[R]):
-    """Answers to questions about consecutive numbers by `ask`. Safe to share between threads; one of them gains from it."""
+    """Answers to questions about consecutive numbers by `ask`; what it answers ahead, `then` is told at once. Safe to share between
+    threads; one of them gains from it.
+    """
 
-    def __init__(self, ask: Callable[[Sequence[int]], Sequence[Answer[R]]]) -> None:
+    def __init__(
+        self, ask: Callable[[Sequence[int]], Sequence[Answer[R]]], then: Callable[[Sequence[Answer[R]]], None] = lambda _: None
+    ) -> None:
         self._ask = ask
+        self._then = then
         self._lock = threading.Lock()
         self._reader: ThreadPoolExecutor | None = None
         self._next: Sequence[int] = ()
@@ -49,7 +54,12 @@ class ReadAhead(Generic[R]):
         with self._lock:
             if self._reader is None:
                 self._reader = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
-            self._next, self._answers = numbers, self._reader.submit(self._ask, numbers)
+            self._next, self._answers = numbers, self._reader.submit(self._ask_ahead, numbers)
+
+    def _ask_ahead(self, numbers: Sequence[int]) -> Sequence[Answer[R]]:
+        answers = self._ask(numbers)
+        self._then(answers)
+        return answers
 
     def _taken(self, numbers: Sequence[int]) -> Sequence[Answer[R]]:
         """What was read ahead of `numbers`, from the first on, up to the first that was not found."""
