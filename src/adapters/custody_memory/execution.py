@@ -24,7 +24,11 @@ Holding: TypeAlias = tuple[bytes | None, bytes]
 
 @attrs.frozen
 class TokenContract:
-    """An EIP-20 contract that does what it says; approvals are taken, and nobody makes use of them."""
+    """An EIP-20 contract that does what it says; approvals are taken, and nobody makes use of them. With a fee it does not: it
+    keeps so many hundredths of what it moves, and its event does not say so.
+    """
+
+    fee_percent: int = 0
 
 
 @attrs.frozen
@@ -104,8 +108,9 @@ def run(
             return Effect(gas, moves=(((None, sender), (None, to), value),))
         case RevertingContract(reason=reason):
             return Effect(gas + CONTRACT_WORK_GAS, reverted=True, reason=reason)
-        case TokenContract():
-            return _run_token(held, gas + CONTRACT_WORK_GAS, token=to, sender=sender, value=value, data=data)
+        case TokenContract() as token:
+            effect = _run_token(held, gas + CONTRACT_WORK_GAS, token=to, sender=sender, value=value, data=data)
+            return _keep_fee(token, effect, contract=to)
         case PassingContract() as passing:
             return _pass_on(passing, gas + CONTRACT_WORK_GAS, contract=to, sender=sender, value=value)
 
@@ -131,6 +136,12 @@ def _run_token(held: Callable[[Holding], int], gas: int, *, token: bytes, sender
     topics = (ERC20_TRANSFER_TOPIC, bytes(12) + sender, bytes(12) + recipient)
     event = Event(token, topics, amount.to_bytes(32, "big"))
     return Effect(gas, moves=(((token, sender), (token, recipient), amount),), events=(event,))
+
+
+def _keep_fee(token: TokenContract, effect: Effect, *, contract: bytes) -> Effect:
+    """The fee goes to the contract itself."""
+    fees = tuple((to, (contract, contract), amount * token.fee_percent // 100) for _, to, amount in effect.moves)
+    return attrs.evolve(effect, moves=(*effect.moves, *fees)) if token.fee_percent else effect
 
 
 def logs_bloom(events: Iterable[Event]) -> bytes:

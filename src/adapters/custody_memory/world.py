@@ -111,9 +111,9 @@ class World:
         self._change((None, address_to_bytes(address)), wei, self.head.number)
 
     @synchronised
-    def deploy_token(self) -> Address:
-        """A new token, of which nobody has anything."""
-        return self._deploy(TokenContract())
+    def deploy_token(self, *, fee_percent: int = 0) -> Address:
+        """A new token, of which nobody has anything. Of what it moves it keeps so much, and does not say so."""
+        return self._deploy(TokenContract(fee_percent))
 
     @synchronised
     def deploy_reverting(self, reason: str | None = None) -> Address:

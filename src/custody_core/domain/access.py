@@ -60,7 +60,7 @@ _OWN = frozenset(
 
 ROLE_SCOPES: Mapping[Role, frozenset[Scope]] = {
     Role.USER: _OWN,
-    Role.OPERATOR: _OWN | {Scope.WEBHOOKS_MANAGE},
+    Role.OPERATOR: _OWN | {Scope.WEBHOOKS_MANAGE, Scope.OPS_ADMIN},
     Role.APPROVER: _OWN | {Scope.APPROVALS_DECIDE},
     # An auditor sees everybody's objects, and must therefore not be able to change any.
     Role.AUDITOR: frozenset({Scope.WALLETS_READ, Scope.TRANSACTIONS_READ, Scope.AUDIT_READ}),

@@ -6,7 +6,8 @@ Rules of this file
    (`DepositKey`) names the movement, not its place: it survives a reorganisation that mines it again elsewhere.
 2. Two equal transfers in one transaction are two deposits; `ordinal` tells them apart.
 3. Nothing is credited before its block is final. `confirming` shows that it is coming and moves no balance.
-4. A deposit whose block left the chain is `orphaned`, and comes back as the same deposit when it is mined again.
+4. A token deposit of which less came than its event says is doubted, and quarantined when it is final.
+5. A deposit whose block left the chain is `orphaned`, and comes back as the same deposit when it is mined again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from custody_core.domain.ledger import PostingGroup, Reason, WalletAccounts, mov
 from custody_core.domain.tokens import Asset
 from custody_core.domain.wallet import Wallet, WalletState
 from custody_core.errors import IllegalTransition
+
+NOT_COVERED = "the address got less of the token than its event says"
+"""The doubt about a token deposit, and why it is quarantined."""
 
 
 class DepositState(StrEnum):
@@ -63,7 +67,9 @@ class DepositKey:
 
 @attrs.frozen
 class Deposit:
-    """One incoming transaction. `block` is the canonical block that holds it, or held it last."""
+    """One incoming transaction. `block` is the canonical block that holds it, or held it last; `reason` says why it is quarantined,
+    or will be.
+    """
 
     id: str
     key: DepositKey
@@ -79,9 +85,10 @@ class Deposit:
 
 @attrs.frozen
 class SeenAgain:
-    """A canonical block holds it again."""
+    """A canonical block holds it again. `doubt` says why it will be quarantined, None where it is believed."""
 
     block: BlockRef
+    doubt: str | None = None
 
 
 @attrs.frozen
@@ -135,6 +142,8 @@ def quarantine_reason(deposit: Deposit, *, wallet: Wallet | None, owner: User | 
         return "the owner is disabled"
     if not is_listed:
         return "the token is not listed any more"
+    if deposit.reason is not None:
+        return deposit.reason
     if deposit.key.amount < dust:
         return "below the dust threshold"
     return None
@@ -145,8 +154,8 @@ def decide(deposit: Deposit, fact: DepositFact, now: datetime) -> DepositChange:
     if type(fact) not in TRANSITIONS[deposit.state]:
         raise IllegalTransition(f"{deposit.id} is {deposit.state}: {type(fact).__name__} has no edge there")
     match fact:
-        case SeenAgain(block=block):
-            return _changed(attrs.evolve(deposit, block=block), DepositState.CONFIRMING, now)
+        case SeenAgain(block=block, doubt=doubt):
+            return _changed(attrs.evolve(deposit, block=block, reason=doubt), DepositState.CONFIRMING, now)
         case Orphaned():
             return _changed(deposit, DepositState.ORPHANED, now)
         case Finalised(quarantine_reason=None):

@@ -21,7 +21,9 @@ Rules of this file
 | rejected, expired, failed, cancelled before a nonce   | reserved → available                                                 |
 | more on the chain than in the books, unexplained      | external → suspense                                                  |
 | explained after all (credited as a deposit since)     | suspense → external                                                  |
+| less of a token on the chain than in the books        | suspense → external                                                  |
 | an operator gives what is in suspense to the owner    | suspense → available                                                 |
+| an operator fills a hole in suspense                  | available → suspense                                                 |
 | final movement that nothing here asked for            | available → external, and suspense → external where that is too little |
 """
 
@@ -87,7 +89,9 @@ class Reason(StrEnum):
     SEND_RELEASED = "send-released"
     SUSPENSE_FOUND = "suspense-found"
     SUSPENSE_EXPLAINED = "suspense-explained"
+    SUSPENSE_LACKING = "suspense-lacking"
     SUSPENSE_BOOKED = "suspense-booked"
+    SUSPENSE_FILLED = "suspense-filled"
     MOVED_ELSEWHERE = "moved-elsewhere"
 
 

@@ -7,9 +7,11 @@ Rules of this file
    transaction and by log: from inside a contract's call, from a contract that ends itself, from a withdrawal of the beacon chain,
    as a block's reward (EIP-6780, EIP-4895).
 2. Less on the chain than in the books is a deficit. Suspense gives back what it holds, down to zero: what was found has been
-   explained since, and is in the books twice. A deficit beyond that is never booked away.
+   explained since, and is in the books twice. Of ether a deficit beyond that is never booked away: all that moves ether is read, so
+   the books are wrong.
 3. A token whose balances move without its `Transfer` event (a fee on transfer, a rebase) breaks EIP-20's only record of who
-   holds what. It is disabled, so that nothing more of it is credited.
+   holds what. It is disabled, so that nothing more of it is credited, and what is missing of it goes into suspense as a hole: a
+   negative amount, which a person fills.
 """
 
 from __future__ import annotations
@@ -54,10 +56,22 @@ def explained(accounts: WalletAccounts, amount: int, *, reference: str, height: 
     return PostingGroup(accounts.chain_id, reference, Reason.SUSPENSE_EXPLAINED, now, height, postings)
 
 
+def lacking(accounts: WalletAccounts, amount: int, *, reference: str, height: int, now: datetime) -> PostingGroup:
+    """What is missing of a token at the final block at `height`, and nothing covers: suspense goes below zero by it."""
+    postings = moves((accounts.suspense, accounts.external, amount))
+    return PostingGroup(accounts.chain_id, reference, Reason.SUSPENSE_LACKING, now, height, postings)
+
+
 def booked(accounts: WalletAccounts, amount: int, *, reference: str, now: datetime) -> PostingGroup:
     """What an operator gives to the wallet's owner. Nothing moves on the chain."""
     postings = moves((accounts.suspense, accounts.available, amount))
     return PostingGroup(accounts.chain_id, reference, Reason.SUSPENSE_BOOKED, now, None, postings)
+
+
+def filled(accounts: WalletAccounts, amount: int, *, reference: str, now: datetime) -> PostingGroup:
+    """What an operator takes from what is available, to fill a hole in suspense. Nothing moves on the chain."""
+    postings = moves((accounts.available, accounts.suspense, amount))
+    return PostingGroup(accounts.chain_id, reference, Reason.SUSPENSE_FILLED, now, None, postings)
 
 
 @attrs.frozen

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from custody_core.domain.addresses import Address
 from custody_core.domain.chain import BlockRef, Hash, Log, Receipt
 from custody_core.domain.matching import BlockMatches
 
@@ -19,6 +20,8 @@ class BlockEvidence:
     logs: tuple[Log, ...]
     reverts: Mapping[Hash, str] = attrs.field(factory=dict)
     """Of our own transactions that failed: why, where the node could say."""
+    short: frozenset[tuple[Address, Address]] = frozenset()
+    """(address, token contract) of those that got less of the token in this block than its events say."""
 
     @property
     def block(self) -> BlockRef:

@@ -1,4 +1,4 @@
-"""What a comparison with the chain does to the books: surplus into suspense, what is explained out of it, and nothing else.
+"""What a comparison with the chain does to the books: what differs into suspense, what is explained out of it, and nothing else.
 
 It is done in a unit that holds the chain's row, so that no block becomes final meanwhile, and only if the final block and the
 wallet's accounts are still those that were compared.
@@ -17,7 +17,7 @@ from custody_core.domain.chain import ChainState
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.ledger import WalletAccounts
 from custody_core.domain.resources import chain_text
-from custody_core.domain.tokens import TokenState
+from custody_core.domain.tokens import NATIVE_ALIAS, TokenState
 from custody_core.domain.wallet import Wallet
 from custody_core.ports import Unit
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, clear_alarm, raise_alarm, rescan_lease_of
@@ -80,19 +80,24 @@ class Booking:
             self._find(unit, difference.surplus, now)
         if difference.explained:
             self._take_back(unit, difference.explained, now)
-        if difference.deficit:
+        if difference.deficit and self._accounts.asset == NATIVE_ALIAS:
             self._refuse(unit, now)
-        else:
-            self._clear(unit, now)
+            return True
+        if difference.deficit:
+            self._lack(unit, difference.deficit, now)
+        self._clear(unit, now)
         return True
 
     def _find(self, unit: Unit, amount: int, now: datetime) -> None:
         reference = self._audit(unit, "suspense.found", amount, now)
         unit.post([suspense.found(self._accounts, amount, reference=reference, height=self._height, now=now)])
-        detail = f"{self._told()}; the difference is in suspense"
-        raise_alarm(self._kit, unit, now=now, code=MISMATCH, object_id=self._wallet.id, detail=detail)
-        if self._seen.moved_by_itself or (self._seen.held.in_suspense or 0) > 0:
-            self._disable_token(unit, now)
+        before = self._seen.held.in_suspense or 0
+        if before + amount > 0:
+            self._tell_of_suspense(unit, now)
+            if self._seen.moved_by_itself or before > 0:
+                self._disable_token(unit, now)
+        elif before + amount == 0:
+            clear_mismatch(self._kit, unit, self._wallet.id, "what was missing is there again", now)
 
     def _take_back(self, unit: Unit, amount: int, now: datetime) -> None:
         reference = self._audit(unit, "suspense.explained", amount, now)
@@ -100,15 +105,25 @@ class Booking:
         if unit.balance(self._accounts.suspense) == 0:
             clear_mismatch(self._kit, unit, self._wallet.id, "what was in suspense is explained", now)
 
+    def _lack(self, unit: Unit, amount: int, now: datetime) -> None:
+        """A deficit of a token: a hole in suspense."""
+        reference = self._audit(unit, "suspense.lacking", amount, now)
+        unit.post([suspense.lacking(self._accounts, amount, reference=reference, height=self._height, now=now)])
+        self._tell_of_suspense(unit, now)
+        self._disable_token(unit, now)
+
+    def _tell_of_suspense(self, unit: Unit, now: datetime) -> None:
+        detail = f"{self._told()}; the difference is in suspense"
+        raise_alarm(self._kit, unit, now=now, code=MISMATCH, object_id=self._wallet.id, detail=detail)
+
     def _refuse(self, unit: Unit, now: datetime) -> None:
-        """A deficit. It stays in the books for everybody to see, and is told once."""
+        """A deficit of ether. It stays in the books for everybody to see, and is told once."""
         self.violation = self._told()
         if open_deficit(unit, self._accounts.chain_id, self._wallet.id, self._accounts.asset):
             raise_alarm(self._kit, unit, now=now, code=MISMATCH, object_id=self._wallet.id, detail=self.violation)
-        self._disable_token(unit, now)
 
     def _clear(self, unit: Unit, now: datetime) -> None:
-        """There is no deficit. An alarm that there was one is over."""
+        """There is no deficit, or it is in suspense. An alarm that there was one is over."""
         of = (self._accounts.chain_id, self._wallet.id, self._accounts.asset)
         if is_deficit_open(unit, *of):
             close_deficit(unit, *of)

@@ -8,7 +8,6 @@ several, and then booked (`booking.py`).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
@@ -21,11 +20,11 @@ from custody_core.domain.resources import chain_text
 from custody_core.domain.tokens import NATIVE_ALIAS
 from custody_core.domain.wallet import Wallet
 from custody_core.errors import NotFound
-from custody_core.ports import Answer, Chain, Found, Unit
+from custody_core.ports import Chain, Unit
 from custody_core.services.booking import Booking, Held, Seen, held_in
-from custody_core.services.cross_check import NODES_NEEDED
 from custody_core.services.kit import Kit
 from custody_core.services.open_deficits import open_deficits
+from custody_core.services.vouched import balances_told, balances_vouched, requests_to_vouch
 
 BALANCES_PER_REQUEST = 100
 
@@ -166,29 +165,16 @@ class _Comparison:
     def _on_chain(self, lines: Sequence[_Line], at: BlockRef) -> Sequence[int | None]:
         """What the node shows at that block, None where it does not say."""
         self.requests += 1
-        answers = self._chain.balances([line.holder for line in lines], at)
-        return [answer.value if isinstance(answer, Found) else None for answer in answers]
+        return balances_told(self._chain, [line.holder for line in lines], at)
 
     def _vouched(self, lines: Sequence[_Line], at: BlockRef) -> Sequence[int | None]:
-        """The same, where there are several nodes as two of them show it: what differs from the books disables a token, and is
-        booked.
-        """
-        witnesses = self._chain.witnesses
-        if len(witnesses) < NODES_NEEDED:
-            return self._on_chain(lines, at)
-        self.requests += len(witnesses)
-        said = [witness.balances([line.holder for line in lines], at) for witness in witnesses]
-        return [_said_by_two(answers) for answers in zip(*said, strict=True)]
+        """The same, as two nodes show it where there are several: what differs from the books disables a token, and is booked."""
+        self.requests += requests_to_vouch(self._chain)
+        return balances_vouched(self._chain, [line.holder for line in lines], at)
 
     def _silent(self, line: _Line, final: BlockRef) -> str:
         name = chain_text(self._chain.chain_id)
         return f"{name}: the node does not say what {line.wallet.address} held at block {final.number}"
-
-
-def _said_by_two(answers: Sequence[Answer[int]]) -> int | None:
-    """The balance that enough nodes show."""
-    (most,) = Counter(answer.value for answer in answers if isinstance(answer, Found)).most_common(1) or [(0, 0)]
-    return most[0] if most[1] >= NODES_NEEDED else None
 
 
 def _block_before(unit: Unit, accounts: WalletAccounts) -> BlockRef | None:

@@ -17,6 +17,7 @@ from custody_core.domain.matching import BlockMatches, bloom_admits, concerning,
 from custody_core.domain.tokens import Asset
 from custody_core.domain.transaction import Transaction
 from custody_core.ports import Answer, Call, Chain, Found, Reverted, SignedBytes, Unknown, no_doubt
+from custody_core.services.arrivals import with_shortfalls
 from custody_core.services.block_evidence import BlockEvidence
 from custody_core.services.doubts import logs_doubted, receipts_doubted
 from custody_core.services.kit import Kit
@@ -57,7 +58,7 @@ class EvidenceReader:
             if not transfers_agree(transfers, receipts[block_hash].values(), emitters):
                 break
             evidence.append(BlockEvidence(each, receipts[block_hash], transfers))
-        return self._with_reasons(evidence), ours
+        return self._with_reasons(with_shortfalls(self._chain, evidence, ours)), ours
 
     def signed(self, hashes: Sequence[Hash]) -> Mapping[Hash, SignedBytes | None] | None:
         """The bytes of transactions that managed addresses sent and the books do not know, None for one of a type that this service

@@ -10,8 +10,9 @@ from datetime import datetime
 
 from custody_core.domain import deposit as deposits
 from custody_core.domain import facts, lifecycle
+from custody_core.domain.addresses import Address
 from custody_core.domain.chain import BlockRef, ChainState, Reorganisation
-from custody_core.domain.deposit import Deposit, DepositKey, DepositState
+from custody_core.domain.deposit import Deposit, DepositKey, DepositKind, DepositState
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.matching import internal_keys, native_key, token_keys
@@ -106,21 +107,21 @@ class Ingest:
 
     def _see_deposits(self, unit: Unit, now: datetime) -> None:
         """Those of all blocks at once. A deposit is in one of them: its transaction is mined once."""
-        blocks = {key: each.block for each in self._evidence for key in deposit_keys(self._state.chain_id, each, self._managed)}
-        if not blocks:
+        seen = {key: each for each in self._evidence for key in deposit_keys(self._state.chain_id, each, self._managed)}
+        if not seen:
             return
-        wallets = unit.wallets_by_address({key.to for key in blocks})
-        known = unit.deposits_by_key(list(blocks))
-        fresh = [self._new_deposit(key, wallets[key.to], block, now) for key, block in blocks.items() if key not in known]
+        wallets = unit.wallets_by_address({key.to for key in seen})
+        known = unit.deposits_by_key(list(seen))
+        fresh = [self._new_deposit(key, wallets[key.to], each, now) for key, each in seen.items() if key not in known]
         unit.add_deposits(fresh)
         owners = {wallet.id: wallet.owner_id for wallet in wallets.values()}
         told = [(deposit, "confirming") for deposit in fresh]
         record_deposit_notices(self._kit, unit, told, now=now, owners=owners, head=self._state.cursor)
         back = [each for each in known.values() if each.state is DepositState.ORPHANED]
-        changes = [deposits.decide(each, deposits.SeenAgain(blocks[each.key]), now) for each in back]
+        changes = [deposits.decide(each, _again(each.key, seen[each.key]), now) for each in back]
         record_deposits(self._kit, unit, changes, now=now, owners=owners, head=self._state.cursor)
 
-    def _new_deposit(self, key: DepositKey, wallet: Wallet, block: BlockRef, now: datetime) -> Deposit:
+    def _new_deposit(self, key: DepositKey, wallet: Wallet, seen: BlockEvidence, now: datetime) -> Deposit:
         asset = native_asset(key.chain_id) if key.asset == NATIVE_ALIAS else self._tokens[key.asset]
         return Deposit(
             id=self._kit.new_id(IdPrefix.TRANSACTION, now),
@@ -128,9 +129,10 @@ class Ingest:
             asset=asset,
             wallet_id=wallet.id,
             state=DepositState.CONFIRMING,
-            block=block,
+            block=seen.block,
             created_at=now,
             updated_at=now,
+            reason=_doubt(key, seen),
         )
 
     def _finalise(self, unit: Unit, now: datetime) -> None:
@@ -167,6 +169,15 @@ def deposit_keys(chain_id: int, evidence: BlockEvidence, managed: ManagedAddress
     ]
     internal = [each for each in evidence.matches.internal if evidence.receipts[each.transaction_hash].succeeded]
     return [*native, *internal_keys(chain_id, internal), *token_keys(chain_id, evidence.logs, managed)]
+
+
+def _doubt(key: DepositKey, evidence: BlockEvidence) -> str | None:
+    """Why the deposit is not to be believed."""
+    return deposits.NOT_COVERED if key.kind is DepositKind.TOKEN and (key.to, Address(key.asset)) in evidence.short else None
+
+
+def _again(key: DepositKey, evidence: BlockEvidence) -> deposits.SeenAgain:
+    return deposits.SeenAgain(evidence.block, _doubt(key, evidence))
 
 
 def _owners(unit: Unit, of: Sequence[Deposit]) -> dict[str, str | None]:

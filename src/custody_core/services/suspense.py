@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import attrs
@@ -18,6 +18,9 @@ from custody_core.services.booking import audit_suspense, clear_mismatch
 from custody_core.services.checks import require_limit, require_text
 from custody_core.services.kit import SYSTEM_ACTOR, Kit
 from custody_core.services.wallets import visible_wallet
+
+_Move = Callable[[Unit, WalletAccounts, int, datetime], int]
+"""Moves between a wallet's suspense, which holds so much, and its owner; what is in suspense then."""
 
 _COUNTED_MAX = 100
 """Whoever has more of them needs no exact number."""
@@ -77,6 +80,35 @@ class Suspense:
         Raises `NotFound`, `UnsupportedAsset`, `ValidationFailed`, `InvalidAmount`, and `InsufficientFunds` where suspense holds
         less.
         """
+
+        def give(unit: Unit, accounts: WalletAccounts, held: int, now: datetime) -> int:
+            _require_funds(held, amount, asset, "suspense holds less than that")
+            reference = self._audit(unit, accounts, "suspense.booked", amount, note, actor, now)
+            unit.post([suspense.booked(accounts, amount, reference=reference, now=now)])
+            return held - amount
+
+        return self._moved(give, wallet_id, asset, amount, note, chain_id)
+
+    def fill(
+        self, wallet_id: str, *, asset: str, amount: int, note: str, chain_id: int | None = None, actor: str = SYSTEM_ACTOR
+    ) -> int:
+        """Takes `amount` from what the wallet's owner has available, to fill the hole in its suspense; what is in suspense then, at
+        most zero. Where the owner is not to bear it, somebody pays it to the address first.
+
+        Raises what `book` raises; `InvalidAmount` where so much is not missing, `InsufficientFunds` where it is not available.
+        """
+
+        def fill(unit: Unit, accounts: WalletAccounts, held: int, now: datetime) -> int:
+            if held + amount > 0:
+                raise InvalidAmount(f"of {asset} {max(-held, 0)} is missing, not so much", pointer="/amount")
+            _require_funds(unit.balance(accounts.available), amount, asset, "less than that is available")
+            reference = self._audit(unit, accounts, "suspense.filled", amount, note, actor, now)
+            unit.post([suspense.filled(accounts, amount, reference=reference, now=now)])
+            return held + amount
+
+        return self._moved(fill, wallet_id, asset, amount, note, chain_id)
+
+    def _moved(self, move: _Move, wallet_id: str, asset: str, amount: int, note: str, chain_id: int | None) -> int:
         require_text(note, "note")
         if type(amount) is not int or amount <= 0:
             raise InvalidAmount("an amount is a whole number of base units above zero", pointer="/amount")
@@ -87,26 +119,27 @@ class Suspense:
             if unit.chain(chosen, lock=True) is None:
                 raise NotFound(f"{chain_text(chosen)} is not followed", pointer="/chain")
             wallet = visible_wallet(unit, wallet_id, None, lock=True)
-            accounts = WalletAccounts(chosen, _asset(unit, chosen, asset).key, wallet.id)
-            held = unit.balance(accounts.suspense)
-            if held < amount:
-                raise InsufficientFunds(
-                    "suspense holds less than that", asset=asset, available=str(max(held, 0)), required=str(amount)
-                )
-            now = self._kit.clock.now()
-            detail = {"amount": str(amount), "note": note}
-            reference = audit_suspense(self._kit, unit, accounts, now=now, actor=actor, action="suspense.booked", detail=detail)
-            unit.post([suspense.booked(accounts, amount, reference=reference, now=now)])
-            if held == amount:
+            accounts, now = WalletAccounts(chosen, _asset(unit, chosen, asset).key, wallet.id), self._kit.clock.now()
+            left = move(unit, accounts, unit.balance(accounts.suspense), now)
+            if left == 0:
                 clear_mismatch(self._kit, unit, wallet.id, "what was in suspense is booked", now)
-            return held - amount
+            return left
 
         return self._kit.write(work)
+
+    def _audit(self, unit: Unit, accounts: WalletAccounts, action: str, amount: int, note: str, actor: str, now: datetime) -> str:
+        detail = {"amount": str(amount), "note": note}
+        return audit_suspense(self._kit, unit, accounts, now=now, actor=actor, action=action, detail=detail)
 
     def _only_chain(self) -> int:
         if len(self._kit.chains) != 1:
             raise NotFound("this service follows several chains; say which one", pointer="/chain")
         return next(iter(self._kit.chains))
+
+
+def _require_funds(held: int, amount: int, asset: str, why: str) -> None:
+    if held < amount:
+        raise InsufficientFunds(why, asset=asset, available=str(max(held, 0)), required=str(amount))
 
 
 def _asset(unit: Unit, chain_id: int, alias: str) -> Asset:

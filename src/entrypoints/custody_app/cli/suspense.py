@@ -20,7 +20,7 @@ _PAGE = 200
 
 @click.group("suspense")
 def command() -> None:
-    """See what an address holds and nothing explains, and give it to its owner."""
+    """See what an address holds, or lacks, and nothing explains; give it to its owner, or take it from them."""
 
 
 @command.command("list")
@@ -40,19 +40,34 @@ def list_(as_json: bool) -> None:
 @command.command("book")
 @click.argument("wallet")
 @click.argument("amount")
-@click.option("--to", "target", type=click.Choice(["available"]), required=True, help="where it goes: the owner can spend it")
-@click.option("--note", required=True, help="why it is theirs, for the audit trail")
+@click.option("--to", "target", type=click.Choice(["available"]), help="give what is in suspense: the owner can spend it")
+@click.option("--from", "source", type=click.Choice(["available"]), help="fill what is missing: the owner has so much less")
+@click.option("--note", required=True, help="why it is theirs, or theirs to bear, for the audit trail")
 @click.option("--asset", help="which asset, where the amount is in base units; ether by default")
 @click.option("--chain", metavar="eip155:ID", help="which chain, where several are followed")
 @json_option
-def book(wallet: str, amount: str, target: str, note: str, asset: str | None, chain: str | None, as_json: bool) -> None:
-    """Give AMOUNT of what is in WALLET's suspense to its owner. Look first whether a scan of its block explains it."""
+def book(
+    wallet: str, amount: str, target: str | None, source: str | None, note: str, asset: str | None, chain: str | None, as_json: bool
+) -> None:
+    """Give AMOUNT of what is in WALLET's suspense to its owner; or, where suspense is below zero, take AMOUNT from what the owner
+    has available to fill it. Look first whether a scan of its block explains it.
+    """
+    if (target is None) == (source is None):
+        raise click.UsageError("say either --to available or --from available")
     typed, chain_id = read_amount(amount), chain_number(chain)
     with books() as custody:
         alias, units = base_units(typed, asset=asset, decimals_of=lambda name: _decimals(custody, name))
-        left = custody.suspense.book(wallet, asset=alias, amount=units, note=note, chain_id=chain_id)
-    answer = {"wallet_id": wallet, "asset": alias, "amount": str(units), "to": target, "left_in_suspense": str(left)}
-    show(answer, as_json=as_json, text=f"{units} {alias} is {target} to the owner of {wallet}; {left} is left in suspense")
+        move = custody.suspense.book if target else custody.suspense.fill
+        left = move(wallet, asset=alias, amount=units, note=note, chain_id=chain_id)
+    answer = {
+        "wallet_id": wallet,
+        "asset": alias,
+        "amount": str(units),
+        **({"to": target} if target else {"from": source}),
+        "left_in_suspense": str(left),
+    }
+    done = "is available to" if target else "was taken from what is available to"
+    show(answer, as_json=as_json, text=f"{units} {alias} {done} the owner of {wallet}; {left} is left in suspense")
 
 
 def _all(custody: Custody) -> Iterator[Unexplained]:

@@ -28,9 +28,13 @@ def test_whoever_only_looks_on_changes_nothing() -> None:
     assert ROLE_SCOPES[Role.AUDITOR] & WRITING == set()
 
 
-@pytest.mark.parametrize("scope", [Scope.POLICIES_WRITE, Scope.TOKENS_WRITE, Scope.USERS_MANAGE, Scope.OPS_ADMIN])
+@pytest.mark.parametrize("scope", [Scope.POLICIES_WRITE, Scope.TOKENS_WRITE, Scope.USERS_MANAGE])
 def test_only_an_admin_manages(scope: Scope) -> None:
     assert [role for role in Role if scope in ROLE_SCOPES[role]] == [Role.ADMIN]
+
+
+def test_an_operator_releases_deposits_and_has_blocks_read_again() -> None:
+    assert {role for role in Role if Scope.OPS_ADMIN in ROLE_SCOPES[role]} == {Role.OPERATOR, Role.ADMIN}
 
 
 def test_only_an_approver_or_an_admin_decides() -> None:

@@ -61,10 +61,10 @@ def test_d_21_of_a_hundred_thousand_logs_in_one_block_each_of_ours_is_credited_o
     with opened(chain=chain) as bench:
         wallet, token = bench.wallet(), bench.token()
         chain.retell = crowd
-        chain.send_token(contract_of(token), wallet.address, 1)
+        ours = LOGS // OURS_EVERY
+        chain.send_token(contract_of(token), wallet.address, ours * (ours + 1) // 2)
         chain.mine(FINALITY + 1)
         assert bench.custody.follow(chain.chain_id) is Round.IDLE
-        ours = LOGS // OURS_EVERY
         with bench.custody._kit.store.reading() as unit:
             assert unit.row_counts().deposits == ours
         assert bench.balance(wallet, token.alias).available == ours * (ours + 1) // 2

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from custody_core import Asset, InsufficientFunds, NotFound, UnsupportedAsset, ValidationFailed, Wallet, ether
+from custody_core import (
+    Asset,
+    DepositState,
+    InsufficientFunds,
+    InvalidAmount,
+    Limits,
+    NotFound,
+    UnsupportedAsset,
+    ValidationFailed,
+    Wallet,
+    ether,
+)
+from custody_core.domain.deposit import NOT_COVERED
 from custody_core.domain.ledger import PostingGroup, Reason
 from custody_core.domain.tokens import TokenState
 from tests.support import factories
-from tests.unit.core.services.bench import FINALITY, Bench, contract_of
+from tests.unit.core.services.bench import FINALITY, Bench, contract_of, opened
 
 MISMATCH = "reconciliation-mismatch"
 
@@ -106,18 +118,55 @@ class TestSurplus:
         assert bench.balance(wallet, "usdc").quarantined == 1
 
 
-class TestDeficit:
+class TestDeficitOfEther:
+    """All that moves ether is read, so it is the books that are wrong."""
+
     def test_is_never_booked_away(self, bench: Bench) -> None:
-        wallet, token = bench.wallet(), bench.token()
-        bench.pay_in_token(wallet, token, 100)
-        rebase(bench, token, wallet, -10)
+        wallet = bench.wallet(wei=100)
+        force(bench, wallet, -10)
         for _ in range(2):
             (violation,) = solvency(bench)
             assert wallet.id in violation
             assert "holds 90" in violation
             assert "the books say 100" in violation
-        assert bench.balance(wallet, "usdc").total == 100
+        assert bench.balance(wallet).total == 100
         assert in_suspense(bench, wallet) == {}
+        assert bench.alarms() == [MISMATCH]
+
+    def test_clears_its_alarm_when_the_books_hold_again(self, bench: Bench) -> None:
+        wallet = bench.wallet(wei=100)
+        force(bench, wallet, -10)
+        solvency(bench)
+        force(bench, wallet, 10)
+        assert solvency(bench) == ()
+        assert bench.events(wallet.id)[-2:] == ["alarm.raised", "alarm.cleared"]
+        force(bench, wallet, -1)
+        solvency(bench)
+        assert bench.alarms() == [MISMATCH, MISMATCH]
+
+    def test_is_covered_by_suspense_first(self, bench: Bench) -> None:
+        wallet = bench.wallet(wei=100)
+        force(bench, wallet, 10)
+        assert solvency(bench) == ()
+        force(bench, wallet, -15)
+        assert len(solvency(bench)) == 1
+        assert in_suspense(bench, wallet) == {}
+        assert last_group(bench).reason is Reason.SUSPENSE_EXPLAINED
+
+
+class TestDeficitOfAToken:
+    """Its contract keeps books of its own, and does not tell of all that it does to them."""
+
+    def test_is_a_hole_in_suspense_with_one_alarm(self, bench: Bench) -> None:
+        wallet, token = bench.wallet(), bench.token()
+        bench.pay_in_token(wallet, token, 100)
+        rebase(bench, token, wallet, -10)
+        final = bench.custody.chains.states()[0].final.number
+        for _ in range(2):
+            assert solvency(bench) == ()
+        assert bench.balance(wallet, "usdc").total == 100
+        assert in_suspense(bench, wallet) == {"usdc": -10}
+        assert (last_group(bench).reason, last_group(bench).height) == (Reason.SUSPENSE_LACKING, final)
         assert bench.alarms() == [MISMATCH]
 
     def test_disables_the_token_with_its_reason(self, bench: Bench) -> None:
@@ -130,27 +179,103 @@ class TestDeficit:
         (row,) = [row for row in bench.custody.audit.newest() if row.action == "token.disabled"]
         assert "Transfer" in row.detail["reason"]
 
-    def test_clears_its_alarm_when_the_books_hold_again(self, bench: Bench) -> None:
+    def test_is_filled_by_what_comes_back_and_the_alarm_is_cleared(self, bench: Bench) -> None:
         wallet, token = bench.wallet(), bench.token()
         bench.pay_in_token(wallet, token, 100)
         rebase(bench, token, wallet, -10)
         solvency(bench)
-        rebase(bench, token, wallet, 10)
+        rebase(bench, token, wallet, 4)
         assert solvency(bench) == ()
-        assert bench.events(wallet.id)[-2:] == ["alarm.raised", "alarm.cleared"]
-        rebase(bench, token, wallet, -1)
-        solvency(bench)
-        assert bench.alarms() == [MISMATCH, MISMATCH]
+        assert in_suspense(bench, wallet) == {"usdc": -6}
+        assert bench.events(wallet.id)[-1] == "alarm.raised"
+        rebase(bench, token, wallet, 6)
+        assert solvency(bench) == ()
+        assert in_suspense(bench, wallet) == {}
+        assert bench.events(wallet.id)[-1] == "alarm.cleared"
+        assert bench.alarms() == [MISMATCH]
 
-    def test_is_covered_by_suspense_first(self, bench: Bench) -> None:
+    def test_takes_what_suspense_holds_and_goes_below_zero(self, bench: Bench) -> None:
         wallet, token = bench.wallet(), bench.token()
         bench.pay_in_token(wallet, token, 100)
         rebase(bench, token, wallet, 10)
         assert solvency(bench) == ()
         rebase(bench, token, wallet, -15)
-        assert len(solvency(bench)) == 1
-        assert in_suspense(bench, wallet) == {}
-        assert last_group(bench).reason is Reason.SUSPENSE_EXPLAINED
+        assert solvency(bench) == ()
+        assert in_suspense(bench, wallet) == {"usdc": -5}
+        assert bench.events(wallet.id)[-1] == "alarm.raised"
+
+
+class TestAFeeOnTransfer:
+    """D-06: a token whose contract keeps a part of what it moves, while its event tells of the whole."""
+
+    @pytest.mark.parametrize("commits_of", [1, 50])
+    def test_d_06_is_not_credited_and_what_is_missing_is_in_suspense(self, commits_of: int) -> None:
+        with opened(limits=Limits(key_pool_size=3, blocks_per_commit_max=commits_of)) as bench:
+            wallet, other = bench.wallet(), bench.wallet("bob")
+            token = fee_token(bench)
+            bench.chain.send_token(contract_of(token), wallet.address, 100)
+            bench.chain.mine()
+            bench.chain.send_token(contract_of(token), other.address, 50)
+            bench.chain.mine(FINALITY + 1)
+            bench.rounds(3)
+            for holder, amount in ((wallet, 100), (other, 50)):
+                balance = bench.balance(holder, "fee")
+                assert (balance.available, balance.quarantined) == (0, amount)
+                (deposit,) = bench.deposits(holder)
+                assert (deposit.state, deposit.reason) == (DepositState.QUARANTINED, NOT_COVERED)
+            assert solvency(bench) == ()
+            assert in_suspense(bench, wallet) | {"bob": in_suspense(bench, other)["fee"]} == {"fee": -10, "bob": -5}
+            assert bench.alarms() == [MISMATCH, MISMATCH]
+            assert bench.custody.tokens.list()[0].state is TokenState.DISABLED
+
+    def test_is_doubted_while_it_is_confirming_already(self, bench: Bench) -> None:
+        wallet, token = bench.wallet(), fee_token(bench)
+        bench.chain.send_token(contract_of(token), wallet.address, 100)
+        bench.blocks(1)
+        (deposit,) = bench.deposits(wallet)
+        assert (deposit.state, deposit.reason) == (DepositState.CONFIRMING, NOT_COVERED)
+        bench.chain.reorg(1)
+        bench.blocks(FINALITY + 2)
+        (again,) = bench.deposits(wallet)
+        assert (again.id, again.state, again.reason) == (deposit.id, DepositState.QUARANTINED, NOT_COVERED)
+
+    def test_is_found_by_a_scan_of_a_token_that_was_listed_later_too(self, bench: Bench) -> None:
+        wallet, contract = bench.wallet(), bench.chain.deploy_token(fee_percent=10)
+        bench.chain.send_token(contract, wallet.address, 100)
+        bench.blocks(FINALITY + 1)
+        bench.custody.tokens.add(chain_id=bench.chain.chain_id, address=contract, alias="fee", decimals=6)
+        (found,) = bench.custody.scans.rescan(1, bench.custody.chains.states()[0].cursor.number).missing.deposits
+        assert (found.state, found.reason) == (DepositState.QUARANTINED, NOT_COVERED)
+
+    def test_an_honest_token_beside_it_in_the_same_block_is_credited(self, bench: Bench) -> None:
+        wallet, honest, token = bench.wallet(), bench.token(), fee_token(bench)
+        bench.chain.send_token(contract_of(token), wallet.address, 100)
+        bench.chain.send_token(contract_of(honest), wallet.address, 100)
+        bench.blocks(FINALITY + 1)
+        assert (bench.balance(wallet, "usdc").available, bench.balance(wallet, "fee").available) == (100, 0)
+
+    def test_where_the_node_keeps_no_such_balances_the_comparison_finds_it(self, bench: Bench) -> None:
+        wallet, token = bench.wallet(), fee_token(bench)
+        bench.chain.send_token(contract_of(token), wallet.address, 100)
+        bench.chain.mine()
+        bench.chain.fail_next("balances", 2)
+        bench.custody.follow(bench.chain.chain_id)
+        bench.chain.mine(FINALITY + 1)
+        bench.custody.follow(bench.chain.chain_id)
+        assert bench.balance(wallet, "fee").available == 100
+        assert solvency(bench) == ()
+        assert in_suspense(bench, wallet) == {"fee": -10}
+        assert bench.custody.tokens.list()[0].state is TokenState.DISABLED
+
+    def test_a_released_deposit_and_a_filled_hole_leave_what_came(self, bench: Bench) -> None:
+        wallet, token = bench.wallet(), fee_token(bench)
+        bench.pay_in_token(wallet, token, 100)
+        assert solvency(bench) == ()
+        bench.custody.transactions.release(bench.deposits(wallet)[0].id, note="the issuer tells of the fee")
+        assert bench.custody.suspense.fill(wallet.id, asset="fee", amount=10, note="the token's fee", actor="usr_1") == 0
+        assert bench.balance(wallet, "fee").available == 90
+        bench.require_sound()
+        assert bench.events(wallet.id)[-1] == "alarm.cleared"
 
 
 class TestExplanation:
@@ -203,6 +328,47 @@ class TestBooking:
         assert in_suspense(bench, wallet) == {"eth": 10}
 
 
+class TestFilling:
+    def test_takes_it_from_the_owner_and_says_what_is_missing_still(self, bench: Bench) -> None:
+        wallet, token = bench.wallet(), bench.token()
+        bench.pay_in_token(wallet, token, 100)
+        rebase(bench, token, wallet, -10)
+        solvency(bench)
+        assert bench.custody.suspense.fill(wallet.id, asset="usdc", amount=4, note="theirs to bear") == -6
+        assert (bench.balance(wallet, "usdc").available, in_suspense(bench, wallet)) == (96, {"usdc": -6})
+        assert bench.custody.suspense.fill(wallet.id, asset="usdc", amount=6, note="and the rest", actor="usr_1") == 0
+        assert last_group(bench).reason is Reason.SUSPENSE_FILLED
+        assert bench.events(wallet.id)[-1] == "alarm.cleared"
+        bench.require_sound()
+        filled = [row for row in bench.custody.audit.newest() if row.action == "suspense.filled"]
+        assert [(row.actor, row.detail["amount"], row.detail["note"]) for row in filled] == [
+            ("usr_1", "6", "and the rest"),
+            ("system", "4", "theirs to bear"),
+        ]
+
+    def test_needs_a_hole_so_large_and_what_the_owner_has(self, bench: Bench) -> None:
+        wallet, token = bench.wallet(wei=ether("1")), bench.token()
+        bench.pay_in_token(wallet, token, 100)
+        rebase(bench, token, wallet, -100)
+        rebase(bench, token, wallet, 30)
+        solvency(bench)
+        fill = bench.custody.suspense.fill
+        with pytest.raises(InvalidAmount, match="70 is missing"):
+            fill(wallet.id, asset="usdc", amount=71, note="too much")
+        with pytest.raises(InvalidAmount, match="0 is missing"):
+            fill(wallet.id, asset="eth", amount=1, note="no hole")
+        with pytest.raises(ValidationFailed):
+            fill(wallet.id, asset="usdc", amount=1, note="")
+        bench.custody.tokens.add(chain_id=bench.chain.chain_id, address=contract_of(token), alias="usdc", decimals=6)
+        bench.send(wallet, 20, asset="usdc")
+        rebase(bench, token, wallet, -30)
+        solvency(bench)
+        with pytest.raises(InsufficientFunds) as refused:
+            fill(wallet.id, asset="usdc", amount=100, note="more than they have")
+        assert refused.value.extra["available"] == "80"
+        assert in_suspense(bench, wallet) == {"usdc": -100}
+
+
 class TestRaces:
     def test_a_block_that_becomes_final_meanwhile_is_waited_for(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         wallet = bench.wallet(wei=ether("1"))
@@ -243,6 +409,12 @@ def rebase(bench: Bench, token: Asset, wallet: Wallet, change: int) -> None:
     bench.chain.mint(contract_of(token), wallet.address, change)
     bench.chain.mine(FINALITY + 1)
     bench.custody.follow(bench.chain.chain_id)
+
+
+def fee_token(bench: Bench) -> Asset:
+    """A listed token that keeps a tenth of what it moves."""
+    contract = bench.chain.deploy_token(fee_percent=10)
+    return bench.custody.tokens.add(chain_id=bench.chain.chain_id, address=contract, alias="fee", decimals=6).asset
 
 
 def credit_by_scan(bench: Bench, wallet: Wallet, amount: int) -> None:

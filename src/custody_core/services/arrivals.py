@@ -1,0 +1,85 @@
+"""Whether tokens brought what their events say.
+
+EIP-20 has no other record of a transfer than its event, and a contract may keep a fee of what it moves. So a wallet's balance of a
+token, before the block and after it, is compared with what the events of the block say. A deposit of which less came is never its
+owner's by itself: it is quarantined when it is final, and the comparison with the chain (`comparing.py`) books what is missing.
+
+Where the node does not keep the balances of so old a block, the event is believed, and the comparison alone is left to find it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import attrs
+
+from custody_core.domain.addresses import Address, address_from_bytes
+from custody_core.domain.chain import BlockRef
+from custody_core.domain.managed import ManagedAddresses
+from custody_core.domain.matching import read_transfer, token_keys
+from custody_core.ports import Chain
+from custody_core.services.block_evidence import BlockEvidence
+from custody_core.services.vouched import balances_told, balances_vouched
+
+Held = tuple[Address, Address]
+"""A wallet's address, and a token's contract."""
+
+
+@attrs.frozen
+class _Moved:
+    """What the events of some blocks say: the change of what an address holds of a token, and which of these were paid."""
+
+    change: Counter[Held]
+    paid: frozenset[Held]
+
+
+def with_shortfalls(chain: Chain, evidence: Sequence[BlockEvidence], managed: ManagedAddresses) -> list[BlockEvidence]:
+    """The evidence of blocks that follow each other, each with who got less of a token in it than its events say.
+
+    That costs two requests for all of the blocks, if a token was paid in them at all, and more only where something is missing.
+    """
+    moved = [_moved(chain.chain_id, each, managed) for each in evidence]
+    paid = sorted({held for each in moved for held in each.paid})
+    if not paid:
+        return list(evidence)
+    first, last = evidence[0], evidence[-1]
+    change: Counter[Held] = Counter()
+    for each in moved:
+        change.update(each.change)
+    before, after = balances_told(chain, paid, _parent(first)), balances_told(chain, paid, last.block)
+    suspects = {held for held, *told in zip(paid, before, after, strict=True) if _is_short(change[held], *told)}
+    return [_marked(chain, each, of_it, sorted(suspects & of_it.paid)) for each, of_it in zip(evidence, moved, strict=True)]
+
+
+def _marked(chain: Chain, evidence: BlockEvidence, moved: _Moved, suspects: Sequence[Held]) -> BlockEvidence:
+    """What one node said of all the blocks is looked at again in this one, by two where there are several."""
+    if not suspects:
+        return evidence
+    before = balances_vouched(chain, suspects, _parent(evidence))
+    after = balances_vouched(chain, suspects, evidence.block)
+    short = {held for held, *told in zip(suspects, before, after, strict=True) if _is_short(moved.change[held], *told)}
+    return attrs.evolve(evidence, short=frozenset(short))
+
+
+def _moved(chain_id: int, evidence: BlockEvidence, managed: ManagedAddresses) -> _Moved:
+    change: Counter[Held] = Counter()
+    for log in evidence.logs:
+        transfer = read_transfer(log)
+        if transfer is None:
+            continue
+        token = address_from_bytes(log.emitter)
+        change[address_from_bytes(transfer.sender), token] -= transfer.amount
+        change[address_from_bytes(transfer.to), token] += transfer.amount
+    paid = {(key.to, Address(key.asset)) for key in token_keys(chain_id, evidence.logs, managed)}
+    return _Moved(change, frozenset(paid))
+
+
+def _is_short(change: int, before: int | None, after: int | None) -> bool:
+    """Nothing said of before may mean that there was no contract yet. Nothing is what it was at least, so nobody is wronged."""
+    return after is not None and after - (before or 0) < change
+
+
+def _parent(evidence: BlockEvidence) -> BlockRef:
+    header = evidence.matches.block.header
+    return BlockRef(header.number - 1, header.parent_hash, header.timestamp)  # known by its hash; its own time is not
