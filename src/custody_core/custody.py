@@ -172,10 +172,13 @@ class Custody:
             reconciler.step_down()
         self._sealer.step_down()
 
-    def reconcile(self) -> Reconciliation:
-        """Checks every promise that a running system can check. What the chain has more than the books goes into suspense."""
+    def reconcile(self, *, held_only: bool = False) -> Reconciliation:
+        """Checks every promise that a running system can check. What the chain has more than the books goes into suspense.
+
+        Every wallet is compared in every listed token; `held_only` leaves out those that it has nothing of in the books.
+        """
         self._kit.require_own_transactions()
-        return reconcile(self._kit)
+        return reconcile(self._kit, held_only=held_only)
 
     def latest_reconciliation(self) -> Resource:
         """The verdicts of the last `reconcile`, in their public form, with its times. Raises `NotFound` before there was one."""

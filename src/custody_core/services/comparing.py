@@ -4,6 +4,9 @@ What the books say of a wallet up to the final block F is what they say at all i
 movement on the chain is posted in the commit that makes its block final. So one reading unit gives F and the sums that belong to
 it, and the node is asked for exactly that block, by its hash. What differs is asked for a second time, of two nodes where there are
 several, and then booked (`booking.py`).
+
+Where a wallet has nothing of a token in the books, nothing should be there. A transfer that was missed, or that came before the token
+was listed, shows in no other way. So every listed token is compared for every wallet; how many of them at a time the caller says.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from custody_core.domain.addresses import Address
 from custody_core.domain.chain import BlockRef, ChainState
 from custody_core.domain.ledger import WalletAccounts
 from custody_core.domain.resources import chain_text
-from custody_core.domain.tokens import NATIVE_ALIAS
+from custody_core.domain.tokens import NATIVE_ALIAS, TokenState
 from custody_core.domain.wallet import Wallet
 from custody_core.errors import NotFound
 from custody_core.ports import Chain, Unit
@@ -60,14 +63,22 @@ class _Line:
         return self.wallet.address, None if self.asset == NATIVE_ALIAS else Address(self.asset)
 
 
-def compare_after(kit: Kit, chain: Chain, wallet_id: str) -> Slice | None:
-    """Compares the next wallets by id, as many as one request to the node is enough for; None after the last one.
+def listed_tokens(unit: Unit, chain_id: int) -> list[str]:
+    """The asset keys of the tokens that are listed now, in order."""
+    return sorted(token.asset.key for token in unit.tokens(chain_id) if token.state is TokenState.LISTED)
+
+
+def compare_after(kit: Kit, chain: Chain, wallet_id: str, *, tokens: Sequence[str] = (), requests: int = 1) -> Slice | None:
+    """Compares the next wallets by id in ether, in what they have in the books, and in `tokens` (asset keys); None after the last
+    wallet. They are as many as that many requests to the node are enough for, and one at least.
 
     Raises `NotFound` where the chain is not followed yet.
     """
+    balances_max = requests * BALANCES_PER_REQUEST
+    wallets_max = max(balances_max // (1 + len(tokens)), 1)
 
     def work(unit: Unit) -> tuple[ChainState | None, Sequence[tuple[Wallet, Mapping[str, int]]], frozenset[tuple[str, str]]]:
-        page = unit.wallet_totals(chain.chain_id, after_wallet_id=wallet_id, limit=BALANCES_PER_REQUEST)
+        page = unit.wallet_totals(chain.chain_id, after_wallet_id=wallet_id, limit=wallets_max)
         return unit.chain(chain.chain_id), page, open_deficits(unit, chain.chain_id)
 
     state, page, deficits = kit.read(work)
@@ -75,7 +86,7 @@ def compare_after(kit: Kit, chain: Chain, wallet_id: str) -> Slice | None:
         raise NotFound(f"{chain_text(chain.chain_id)} is not followed")
     if not page:
         return None
-    lines = _lines(page)
+    lines = _lines(page, tokens, balances_max)
     comparison = _Comparison(kit, chain, deficits)
     violations = [
         violation
@@ -89,16 +100,17 @@ def compare_after(kit: Kit, chain: Chain, wallet_id: str) -> Slice | None:
         requests=comparison.requests,
         block=state.final,
         violations=tuple(violations),
-        is_last=len(page) < BALANCES_PER_REQUEST and wallets == len(page),
+        is_last=len(page) < wallets_max and wallets == len(page),
     )
 
 
-def _lines(page: Sequence[tuple[Wallet, Mapping[str, int]]]) -> list[_Line]:
-    """What one request can ask for: whole wallets, and one of them at least."""
+def _lines(page: Sequence[tuple[Wallet, Mapping[str, int]]], tokens: Sequence[str], lines_max: int) -> list[_Line]:
+    """So many at most, of whole wallets, and one of them at least."""
     lines: list[_Line] = []
     for wallet, totals in page:
-        of_wallet = [_Line(wallet, asset, booked) for asset, booked in {NATIVE_ALIAS: 0, **totals}.items()]
-        if lines and len(lines) + len(of_wallet) > BALANCES_PER_REQUEST:
+        everywhere = {NATIVE_ALIAS: 0, **dict.fromkeys(tokens, 0)}
+        of_wallet = [_Line(wallet, asset, booked) for asset, booked in {**everywhere, **totals}.items()]
+        if lines and len(lines) + len(of_wallet) > lines_max:
             break
         lines += of_wallet
     return lines

@@ -2,32 +2,36 @@
 
 One process at a time does it for a chain (a lease). How far it has come is kept with the books, so a new process goes on where the
 last one ended. A pass over all wallets takes as long as their number and the budget say; what comes to an address without a trace
-in the blocks is found within one pass of its finality.
+in the blocks is found within one pass of its finality. Each pass compares one of the listed tokens, in turn, also for the wallets
+that have none of it in their books: a missed transfer to one of these is found within as many passes as there are listed tokens.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import attrs
 
 from custody_core.errors import NotFound
 from custody_core.ports import Unit
-from custody_core.services.comparing import Slice, compare_after
+from custody_core.services.comparing import Slice, compare_after, listed_tokens
 from custody_core.services.kit import Kit
 
 
 @attrs.frozen
 class Pass:
-    """One pass over all wallets, or as much as there was of it: when it began, at which final block, and how far it came."""
+    """One pass over all wallets, or as much as there was of it: when it began, at which final block, how far it came, and the token
+    (asset key) that it compares for every wallet.
+    """
 
     began_at: datetime
     block_hash: str
     wallets: int = 0
     requests: int = 0
     violations: int = 0
+    token: str | None = None
 
 
 @attrs.frozen
@@ -59,15 +63,16 @@ class Reconciler:
         asked: it would say the same.
         """
         chain, now = self._kit.chain(self._chain_id), self._kit.clock.now()
-        final, pace = self._kit.read(self._read)
+        final, pace, listed = self._kit.read(self._read)
         if final is None or (pace.due_at is not None and now < pace.due_at) or not self._lead(now):
             return 0
         if pace.current is None:
             if pace.last is not None and pace.last.block_hash == final and not pace.last.violations:
                 return 0
-            pace = attrs.evolve(pace, after="", current=Pass(now, final))
+            pace = attrs.evolve(pace, after="", current=Pass(now, final, token=_next(listed, pace.last)))
+        token = pace.current.token if pace.current else None
         try:
-            found = compare_after(self._kit, chain, pace.after)
+            found = compare_after(self._kit, chain, pace.after, tokens=[each for each in listed if each == token])
         except NotFound:
             return 0
         gone_on = _after(pace, found, now)
@@ -98,9 +103,16 @@ class Reconciler:
         until = now + self._kit.limits.lease
         return self._kit.write(lambda unit: unit.take_lease(self._lease, holder=self._holder, now=now, until=until))
 
-    def _read(self, unit: Unit) -> tuple[str | None, Pace]:
+    def _read(self, unit: Unit) -> tuple[str | None, Pace, Sequence[str]]:
         state, kept = unit.chain(self._chain_id), unit.setting(_name(self._chain_id))
-        return None if state is None else state.final.hash, _pace(kept) if kept else Pace()
+        listed = listed_tokens(unit, self._chain_id)
+        return None if state is None else state.final.hash, _pace(kept) if kept else Pace(), listed
+
+
+def _next(listed: Sequence[str], last: Pass | None) -> str | None:
+    """The token whose turn it is after that pass."""
+    before = last.token if last and last.token else ""
+    return next((token for token in listed if token > before), listed[0] if listed else None)
 
 
 def _after(pace: Pace, found: Slice | None, now: datetime) -> Pace:
@@ -137,15 +149,16 @@ def _pace(kept: bytes) -> Pace:
     )
 
 
-def _pass(fields: Mapping[str, str | int] | None) -> Pass | None:
+def _pass(fields: Mapping[str, str | int | None] | None) -> Pass | None:
     if fields is None:
         return None
     return Pass(
         began_at=datetime.fromisoformat(str(fields["began_at"])),
         block_hash=str(fields["block_hash"]),
-        wallets=int(fields["wallets"]),
-        requests=int(fields["requests"]),
-        violations=int(fields["violations"]),
+        wallets=int(fields["wallets"] or 0),
+        requests=int(fields["requests"] or 0),
+        violations=int(fields["violations"] or 0),
+        token=str(token) if (token := fields.get("token")) else None,
     )
 
 

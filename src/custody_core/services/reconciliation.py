@@ -17,11 +17,13 @@ from custody_core.domain.chain import BlockRef
 from custody_core.domain.resources import Resource, block_resource, chain_text, time_text
 from custody_core.errors import NotFound
 from custody_core.ports import Unit
-from custody_core.services.comparing import compare_after
+from custody_core.services.comparing import compare_after, listed_tokens
 from custody_core.services.kit import Kit
 from custody_core.services.sealing import Audit
 from custody_core.services.verdicts import ledger, records, sends
 from custody_core.services.verdicts.verdict import Check, Progress, Verdicts
+
+_REQUESTS_AT_A_TIME = 10
 
 LATEST = "reconcile:latest"
 """Where the newest verdicts are kept."""
@@ -40,12 +42,14 @@ class Reconciliation:
         return all(check.ok for check in self.checks)
 
 
-def reconcile(kit: Kit) -> Reconciliation:
-    """Runs every check, and keeps the verdicts."""
+def reconcile(kit: Kit, *, held_only: bool = False) -> Reconciliation:
+    """Runs every check, and keeps the verdicts. Each wallet is compared with the chain in ether and in every listed token, or,
+    `held_only`, in those tokens that it has in the books: which is faster, and finds no transfer to a wallet that has none yet.
+    """
     began_at, verdicts = kit.clock.now(), Verdicts()
     blocks = kit.read(lambda unit: {state.chain_id: state.final for state in unit.chains()})
     for chain_id in blocks:
-        _compare(kit, verdicts, chain_id)
+        _compare(kit, verdicts, chain_id, held_only=held_only)
     kit.read(lambda unit: _check_rows(kit, unit, verdicts))
     broken = Audit(kit).verify().first_broken
     if broken is not None:
@@ -75,14 +79,15 @@ def reconciliation_resource(found: Reconciliation) -> Resource:
     }
 
 
-def _compare(kit: Kit, verdicts: Verdicts, chain_id: int) -> None:
+def _compare(kit: Kit, verdicts: Verdicts, chain_id: int, *, held_only: bool) -> None:
     chain = kit.chains.get(chain_id)
     if chain is None:
         verdicts.add("INV-1", [f"{chain_text(chain_id)} is in the books but no node is configured for it"])
         return
     wallets = kit.read(lambda unit: unit.row_counts()).wallets
+    tokens = [] if held_only else kit.read(lambda unit: listed_tokens(unit, chain_id))
     progress, last = Progress(kit.observer, f"wallets against {chain_text(chain_id)}", wallets), ""
-    while (found := compare_after(kit, chain, last)) is not None:
+    while (found := compare_after(kit, chain, last, tokens=tokens, requests=_REQUESTS_AT_A_TIME)) is not None:
         verdicts.add("INV-1", found.violations)
         progress.add(found.wallets)
         last = found.last_wallet_id

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from custody_app.findings import Finding
 from custody_core import Custody
 from custody_core.domain.resources import chain_text
+from custody_core.domain.tokens import TokenState
 
 UNTOUCHED_MAX = timedelta(minutes=10)
 """How long after its time the next comparison may come before somebody should look."""
@@ -33,6 +34,9 @@ def _comparison(custody: Custody, chain_id: int, now: datetime) -> Finding:
         done = pace.current.wallets if pace.current else 0
         return Finding(name, True, f"the first comparison of all wallets is under way: {done} so far")
     often = f"each of {pace.last.wallets} wallets is compared about every {_text(period)}"
+    listed = sum(token.state is TokenState.LISTED for token in custody.tokens.list(chain_id=chain_id))
+    if listed > 1:
+        often += f", in a token that it has none of about every {_text(listed * period)}"
     if pace.last.violations:
         found = f"{pace.last.violations} differ or could not be compared; `custody reconcile` says which"
         return Finding(name, False, f"{often}; {found}")

@@ -15,16 +15,18 @@ from custody_core.services.reconciliation import reconciliation_resource
 
 
 @click.command("reconcile")
+@click.option("--held-only", is_flag=True, help="leave out the tokens that a wallet has nothing of in the books: faster")
 @json_option
-def command(as_json: bool) -> int:
+def command(held_only: bool, as_json: bool) -> int:
     """Check the books against themselves and against the chain. Exits 6 when a check fails.
 
-    What the chain has more than the books is put into suspense: `custody suspense list` shows it.
+    Every wallet is compared in ether and in every listed token. What the chain has more than the books is put into suspense, and so
+    is what it has less of a token: `custody suspense list` shows it.
     """
     observer = BarObserver(sys.stderr)
     with books_and_nodes(observer) as custody:
         try:
-            found = custody.reconcile()
+            found = custody.reconcile(held_only=held_only)
         finally:
             observer.clear()
         waiting = custody.suspense.count()

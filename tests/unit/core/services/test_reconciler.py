@@ -13,7 +13,7 @@ from custody_core import Limits
 from custody_core.services import comparing
 from custody_core.services.reconciler import Reconciler
 from custody_memory.chain import MemoryChain
-from tests.unit.core.services.bench import FINALITY, Bench, opened
+from tests.unit.core.services.bench import FINALITY, Bench, contract_of, opened
 
 FEW = 2
 """How many balances one request is for in these tests."""
@@ -105,6 +105,25 @@ def test_nothing_is_asked_while_nothing_became_final(bench: Bench, asked: list[i
     next_final(bench)
     bench.rounds(1, seconds=6)
     assert asked == [FEW]
+
+
+def test_each_pass_compares_another_token_for_every_wallet(bench: Bench, asked: list[int]) -> None:
+    """So that a transfer which was missed is found in a wallet that has none of the token in its books."""
+    tokens = [bench.token(alias) for alias in ("one", "two", "three")]
+    wallet = bench.wallet()
+    next_final(bench)
+    for token in tokens:
+        bench.chain.mint(contract_of(token), wallet.address, 5)
+    found = []
+    for _ in tokens:
+        wallets = next_final(bench)
+        asked.clear()
+        whole_pass(bench)
+        assert wallets < sum(asked) <= 2 * wallets + 4  # ether and one token; what was found is looked at again
+        found.append(len(bench.custody.suspense.list()))
+    assert found == [1, 2, 3]
+    whole_pass(bench)
+    assert {line.amount for line in bench.custody.suspense.list()} == {5}
 
 
 def test_a_new_process_goes_on_where_the_last_one_ended(bench: Bench) -> None:

@@ -106,6 +106,23 @@ class TestSurplus:
         assert in_suspense(bench, wallet) == {"usdc": 40}
         assert bench.custody.tokens.list()[0].state is TokenState.LISTED
 
+    def test_of_a_token_is_found_in_a_wallet_that_never_had_any_of_it(self, bench: Bench) -> None:
+        had, never, contract = bench.wallet("a"), bench.wallet("b"), bench.chain.deploy_token()
+        for wallet in (had, never):
+            bench.chain.send_token(contract, wallet.address, 7)
+        bench.chain.mine(FINALITY + 1)
+        bench.custody.follow(bench.chain.chain_id)
+        listed = bench.custody.tokens.add(chain_id=bench.chain.chain_id, address=contract, alias="usdc", decimals=6).asset
+        bench.pay_in_token(had, listed, 1)
+        bench.custody.reconcile(held_only=True)
+        assert (in_suspense(bench, had), in_suspense(bench, never)) == ({"usdc": 7}, {})
+        assert solvency(bench) == ()
+        assert (in_suspense(bench, had), in_suspense(bench, never)) == ({"usdc": 7}, {"usdc": 7})
+        assert bench.custody.tokens.list()[0].state is TokenState.LISTED
+        bench.custody.scans.rescan(1, bench.custody.chains.states()[0].cursor.number)
+        bench.require_sound()
+        assert (bench.balance(had, "usdc").available, bench.balance(never, "usdc").available) == (8, 7)
+
     def test_of_a_token_whose_balances_grow_by_themselves_disables_it(self, bench: Bench) -> None:
         wallet, token = bench.wallet(), bench.token()
         bench.pay_in_token(wallet, token, 100)
