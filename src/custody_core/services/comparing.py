@@ -5,7 +5,7 @@ movement on the chain is posted in the commit that makes its block final. So one
 it, and the node is asked for exactly that block, by its hash. What differs is asked for a second time, of two nodes where there are
 several, and then booked (`booking.py`).
 
-Where a wallet has nothing of a token in the books, nothing should be there. A transfer that was missed, or that came before the token
+Where a wallet has nothing of a token in the books, nothing should be there. A transfer that was missed, or came before the token
 was listed, shows in no other way. So every listed token is compared for every wallet; how many of them at a time the caller says.
 """
 
