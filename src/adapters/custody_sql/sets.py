@@ -29,7 +29,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.types import JSON, LargeBinary, TypeDecorator, TypeEngine
+from sqlalchemy.types import JSON, LargeBinary, TypeEngine
+
+from custody_sql.types import BaseUnits, Moment
 
 _ROWS = "all_rows"
 _ALL = true()
@@ -48,9 +50,15 @@ class SetStatement:
     encoders: tuple[tuple[str, Encode], ...]
 
     def document(self, rows: Rows) -> dict[str, str]:
-        """`rows` as the values of the `by_document` form. What is left out of a row is NULL."""
-        told = [{name: encode(row[name]) for name, encode in self.encoders if row[name] is not None} for row in rows]
-        return {_ROWS: msgspec.json.encode(told).decode()}
+        """`rows` as the values of the `by_document` form."""
+        return {_ROWS: msgspec.json.encode([self._told(row) for row in rows]).decode()}
+
+    def _told(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        told = dict(row)
+        for name, encode in self.encoders:
+            if told[name] is not None:
+                told[name] = encode(told[name])
+        return told
 
 
 @functools.cache
@@ -112,21 +120,19 @@ def _source(table: Table, names: tuple[str, ...], **renamed: str) -> tuple[Table
     types = {name: table.c[renamed.get(name, name)].type for name in names}
     columns: list[Any] = [column(name, type_) for name, type_ in types.items()]
     rows = func.json_to_recordset(cast(bindparam(_ROWS, type_=Text), JSON)).table_valued(*columns, name="given")
-    return rows.render_derived(with_types=True), tuple((name, _encoder(type_)) for name, type_ in types.items())
+    encoders = ((name, _encoder(type_)) for name, type_ in types.items())
+    return rows.render_derived(with_types=True), tuple((name, encode) for name, encode in encoders if encode)
 
 
-def _encoder(type_: TypeEngine[Any]) -> Encode:
-    """How a value of that column stands in a document. The column's own check of it is made, too."""
-    if isinstance(type_, LargeBinary):
-        return lambda value: None if value is None else "\\x" + bytes(value).hex()
-    check = type_.bind_processor(_DIALECT) if isinstance(type_, TypeDecorator) else None
-    return _plain if check is None else functools.partial(_checked, check)
-
-
-def _checked(check: Encode, value: Any) -> Any:
-    return value if type(value) is str else _plain(check(value))
-
-
-def _plain(value: Any) -> Any:
-    """An integer may have more digits than other readers of JSON keep apart."""
-    return str(value) if type(value) is int else value
+def _encoder(type_: TypeEngine[Any]) -> Encode | None:
+    """How a value of that column stands in a document, None where as it is. The column's own check of it is made, too."""
+    match type_:
+        case LargeBinary():
+            return lambda value: "\\x" + bytes(value).hex()
+        case BaseUnits():
+            # An amount may have more digits than readers of JSON keep apart.
+            return lambda value: str(type_.process_bind_param(value, _DIALECT))
+        case Moment():
+            return lambda value: type_.process_bind_param(value, _DIALECT)
+        case _:
+            return None
