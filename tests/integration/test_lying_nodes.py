@@ -333,3 +333,21 @@ def test_r_17_what_is_too_much_for_a_node_is_asked_for_in_smaller_parts(
     assert [each.state for each in service.deposits()] == [DepositState.COMPLETED] * 8
     assert service.custody.wallets.balances(wallet.id)[1].available == 56
     service.assert_reconciled()
+
+
+def test_r_17_a_single_block_with_more_logs_than_a_node_tells_is_read_by_its_receipts(service: Service, proxy: FaultProxy) -> None:
+    wallet, node = service.wallet(), service.node
+    token = deploy(node, "Good")
+    service.custody.tokens.add(chain_id=CHAIN_ID, address=token.lower(), alias="good", decimals=6)
+    service.custody.follow(CHAIN_ID)
+    too_many = Error(-32005, "query returned more than 10000 results")
+    proxy.on("eth_getLogs", too_many)
+    proxy.on("eth_getBlockReceipts", Error(-32601, "method not found"))
+    node.mined(transact(node, "Good", token, "mint", wallet.address, 7))
+    service.custody.follow(CHAIN_ID)
+    assert cursor(service) < node.head(), "what nobody tells is waited for"
+    proxy.clear()
+    proxy.on("eth_getLogs", too_many)
+    service.finalize()
+    assert [each.state for each in service.deposits()] == [DepositState.COMPLETED]
+    service.assert_reconciled()

@@ -16,7 +16,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -191,11 +191,12 @@ class RpcChain:
         self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
     ) -> Sequence[Answer[Logs]]:
         """For each block the logs of exactly that one. None at all are believed when the receipts of the block agree (geth issue
-        24078).
+        24078); where they are more than a node tells at once, the receipts tell them.
         """
         if not emitters:
             return [Found(Logs(each)) for each in block_hashes]  # to a node, no emitters would mean all of them
         empty: dict[Hash, list[str]] = {}
+        crowded: set[Hash] = set()
 
         def some(node: Node, hashes: Sequence[Hash]) -> list[Answer[Logs]]:
             answers = self._logs_ahead.answers(node, hashes, topic, emitters)
@@ -203,10 +204,14 @@ class RpcChain:
                 if isinstance(answer, Found) and not answer.value:
                     empty.setdefault(hashes[index], []).append(node.name)
                     answers[index] = node.unknown(f"shows none of the logs that block {hashes[index]} may have")
+                elif isinstance(answer, Absent):
+                    answers[index] = node.unknown(f"does not tell at once as many logs as block {hashes[index]} has")
+                    crowded.add(hashes[index])
             return answers
 
         answers = dict(zip(block_hashes, self._each(block_hashes, some, doubt), strict=True))
-        answers |= self._logs_of_receipts([each for each in empty if not isinstance(answers[each], Found)], topic, emitters, doubt)
+        untold = [each for each in block_hashes if each in {*empty, *crowded} and not isinstance(answers[each], Found)]
+        answers |= self._logs_of_receipts(untold, topic, emitters, doubt, crowded)
         for block_hash, names in empty.items():
             answer = answers[block_hash]
             if isinstance(answer, Found) and answer.value:
@@ -214,14 +219,18 @@ class RpcChain:
         return [answers[each] for each in block_hashes]
 
     def _logs_of_receipts(
-        self, hashes: Sequence[Hash], topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs]
+        self, hashes: Sequence[Hash], topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs], crowded: Collection[Hash]
     ) -> dict[Hash, Answer[Logs]]:
-        answers = self._each(hashes, lambda node, some: questions.logs_of_receipts(node, some, topic, emitters), doubt)
-        # Where no node tells a block's receipts: a bloom admits what is not there.
-        return {
-            block_hash: _undoubted(Logs(block_hash), doubt) if isinstance(answer, Absent) else answer
-            for block_hash, answer in zip(hashes, answers, strict=True)
-        }
+        """Where no node offers a block's receipts: none, as a bloom admits what is not there; but not for one of the `crowded`."""
+        told = self._each(hashes, lambda node, some: questions.logs_of_receipts(node, some, topic, emitters), doubt)
+        answers = dict(zip(hashes, told, strict=True))
+        for block_hash in [each for each in hashes if isinstance(answers[each], Absent)]:
+            none, untold = (
+                _undoubted(Logs(block_hash), doubt),
+                Unknown(f"no node tells all logs of block {block_hash}, or its receipts"),
+            )
+            answers[block_hash] = untold if block_hash in crowded else none
+        return answers
 
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
         """What contracts paid, by the first node that tells. `Absent` where all say so, and none that has told before is away."""

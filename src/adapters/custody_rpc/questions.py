@@ -118,14 +118,25 @@ def _linked(node: Node, numbers: Sequence[int], answers: Sequence[Answer[R]], he
 
 
 def logs(node: Node, block_hashes: Sequence[Hash], topic: bytes, emitters: Sequence[bytes]) -> list[Answer[Logs]]:
+    """`Absent`: a block has more of them than the node tells at once."""
     contracts, topics = ["0x" + emitter.hex() for emitter in emitters], ["0x" + topic.hex()]
     requests = [Request("eth_getLogs", ({"blockHash": each, "address": contracts, "topics": topics},)) for each in block_hashes]
     replies = node.ask(requests, list[wire.WireLog], batch_max=FULL_BLOCKS_PER_BATCH_MAX)
     known = frozenset(emitters)
-    return [
+    answers: list[Answer[Logs]] = [
         _present(node, node.answer(reply, partial(bulk.BlockLogs, block_hash=block_hash, topic=topic, emitters=known)))
         for block_hash, reply in zip(block_hashes, replies, strict=True)
     ]
+    for index in [index for index, reply in enumerate(replies) if _is_too_much(reply)]:
+        if len(requests) == 1:
+            answers[index] = Absent()
+        else:  # others in its batch may have been too much
+            (answers[index],) = logs(node, [block_hashes[index]], topic, emitters)
+    return answers
+
+
+def _is_too_much(reply: Reply[R]) -> bool:
+    return isinstance(reply, RpcError) and node_errors.read_fault(reply) is ReadFault.TOO_MUCH
 
 
 def logs_of_receipts(node: Node, block_hashes: Sequence[Hash], topic: bytes, emitters: Sequence[bytes]) -> list[Answer[Logs]]:

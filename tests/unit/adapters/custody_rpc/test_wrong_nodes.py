@@ -250,6 +250,41 @@ def test_no_logs_are_none_where_no_node_tells_a_blocks_receipts(stand: Stand) ->
     assert isinstance(doubted, Unknown)
 
 
+TOO_MANY = {"code": -32005, "message": "query returned more than 10000 results"}
+
+
+def crowded_node(receipts: Any) -> Node:
+    return Node({"eth_getLogs": lambda _: TOO_MANY, "eth_getBlockReceipts": lambda _: receipts})
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_r_17_logs_of_one_block_that_are_too_many_to_be_told_are_found_in_its_receipts(stand: Stand, nodes: int) -> None:
+    full = [receipt(logs=[transfer_log()])]
+    assert len(logs(stand(*[crowded_node(full) for _ in range(nodes)])).value) == 1
+
+
+def test_r_17_a_second_node_that_tells_them_is_asked_first(stand: Stand) -> None:
+    first, second = crowded_node([receipt()]), witness(shown=True, receipts=None)
+    assert len(logs(stand(first, second)).value) == 1
+    assert first.asked == ["eth_getLogs"]
+
+
+@pytest.mark.parametrize("receipts", [REFUSED, {"code": -32000, "message": "busy"}, None], ids=["not offered", "busy", "not there"])
+def test_r_17_logs_that_nobody_tells_are_unknown_and_never_none(stand: Stand, receipts: Any) -> None:
+    assert isinstance(logs(stand(crowded_node(receipts))), Unknown)
+    assert isinstance(logs(stand(crowded_node(receipts), witness(shown=False, receipts=REFUSED))), Unknown)
+
+
+def test_r_17_a_block_beside_a_crowded_one_is_asked_for_alone(stand: Stand) -> None:
+    def say(asked: Mapping[str, Any]) -> Any:
+        return TOO_MANY if asked["blockHash"] == block_hash(5) else [transfer_log() | {"blockHash": asked["blockHash"]}]
+
+    node = Node({"eth_getLogs": say, "eth_getBlockReceipts": lambda _: [receipt(logs=[transfer_log()])]})
+    answers = stand(node).logs([block_hash(5), block_hash(6)], topic=ERC20_TRANSFER_TOPIC, emitters=[TOKEN])
+    assert [len(answer.value) for answer in answers if isinstance(answer, Found)] == [1, 1]
+    assert node.asked == ["eth_getLogs"] * 3 + ["eth_getBlockReceipts"]
+
+
 # Nonces
 
 
