@@ -91,6 +91,14 @@ sim: setup ## seeded stories: the core over faulty ports, every promise checked 
 	@$(BIN)/python -m tests.unit.simulation $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 	@$(if $(SEED)$(ARGS),:,$(BIN)/python -m tests.unit.simulation --crash-points)
 
+.PHONY: coverage-of-stories
+coverage-of-stories: setup ## what 100,000 steps of stories reach of the modules that money hangs on
+	@$(BIN)/python -m tests.gates.coverage_of_stories $(ARGS)
+
+.PHONY: mutants
+mutants: setup ## small mistakes planted in those modules, one at a time: how many the tests notice (ARGS="--mutants 40 --seed 2")
+	@$(BIN)/python -m tests.gates.mutation $(ARGS)
+
 .PHONY: reconcile-million
 reconcile-million: setup ## how long reconciling a million wallets takes (WALLETS=10000 for fewer, ARGS=--postgres)
 	@$(BIN)/python -m tests.scale $(if $(WALLETS),--wallets $(WALLETS)) $(ARGS)
