@@ -14,7 +14,6 @@ from custody_core.domain.transaction import State
 from tests.unit.simulation.faults import KINDS
 from tests.unit.simulation.story import Story
 
-
 NOT_YET = frozenset({State.PENDING_APPROVAL})
 """States that nothing brings about yet."""
 
