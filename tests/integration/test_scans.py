@@ -8,7 +8,9 @@ import pytest
 from custody_core import InvalidAddress
 from custody_core.domain.addresses import SYSTEM_ADDRESS
 from custody_core.ports import BlockTag, Found
+from custody_core.services.unfinished import Range, read_again
 from custody_rpc import RpcChain
+from custody_sql import SqlStore
 from tests.support.contracts import deploy, transact
 from tests.support.devnode import DEV_ACCOUNTS, DevNode
 from tests.support.program import Program, ProgramWithin
@@ -42,7 +44,9 @@ def test_a_token_that_is_listed_later_is_found_by_reading_its_blocks_again(custo
     first = node.mined(transact(node, "Good", good, "many", wallet["address"], 9))
     node.finalize()
     follow(custody)
-    custody.json("token", "add", good.lower(), "--alias", "good", "--decimals", "6", "--dust", "2")
+    listed = custody.json("token", "add", good.lower(), "--alias", "good", "--decimals", "6", "--dust", "2")
+    assert listed["next"] == f"custody scan rescan 1-{node.head()}"
+    assert "next" not in custody.json("token", "add", good.lower(), "--alias", "good", "--decimals", "6")
     later = node.mined(transact(node, "Good", good, "mint", wallet["address"], 1))
     node.finalize()
     follow(custody)
@@ -66,6 +70,30 @@ def test_what_was_not_followed_is_not_read_again(custody: Program, node: DevNode
     assert custody.run("scan", "rescan", "1-9999").code == 1
     assert custody.run("scan", "rescan", "3-x").code == 2
     assert custody.json("scan", "status")["data"][0]["last_reorganisation"] is None
+
+
+def test_what_a_rescan_has_left_out_is_shown_with_its_command(custody: Program, node: DevNode, tmp_path: Path) -> None:
+    node.mine(9)
+    follow(custody)
+    assert custody.json("scan", "status")["data"][0]["unfinished_rescans"] == []
+    leave_out(tmp_path, (4, 7))
+    (left,) = custody.json("scan", "status")["data"][0]["unfinished_rescans"]
+    assert (left["from"], left["to"], left["command"]) == (4, 7, "custody scan rescan 4-7")
+    assert "`custody scan rescan 4-7`" in custody.run("scan", "status").out
+    doctor = custody.run("doctor", "--json").data["checks"]
+    assert ["block 4" in each["detail"] for each in doctor if each["name"].startswith("books against")] == [True]
+    assert custody.run("scan", "rescan", "4-7").code == 0
+    assert custody.json("scan", "status")["data"][0]["unfinished_rescans"] == []
+    leave_out(tmp_path, (4, 7))
+    assert custody.json("scan", "abandon")["given_up"] == [{"from": 4, "to": 7}]
+    assert "nothing" in custody.run("scan", "abandon").out
+
+
+def leave_out(folder: Path, blocks: Range) -> None:
+    store = SqlStore(f"sqlite:///{folder}/custody.db")
+    with store.transaction() as unit:
+        read_again(unit, 31337, (1, 1), blocks)
+    store.close()
 
 
 def test_a_reorganisation_is_shown(custody: Program, node: DevNode) -> None:

@@ -23,6 +23,7 @@ from custody_core.ports import Unit
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, clear_alarm, raise_alarm, rescan_lease_of
 from custody_core.services.open_deficits import close_deficit, is_deficit_open, open_deficit
 from custody_core.services.tokens import set_token_state
+from custody_core.services.unfinished import unfinished
 
 MISMATCH = "reconciliation-mismatch"
 """The alarm about a wallet whose books and address differ."""
@@ -165,7 +166,10 @@ def _why_it_waits(unit: Unit, state: ChainState, now: datetime) -> str | None:
     if state.halted_reason is not None:
         return "the chain is halted"
     until = unit.lease_until(rescan_lease_of(state.chain_id))
-    return "blocks are being read again" if until is not None and until > now else None
+    if until is not None and until > now:
+        return "blocks are being read again"
+    left = unfinished(unit, state.chain_id)
+    return f"some blocks were read again and {left[0][0]} to {left[0][1]} were not: `custody scan status`" if left else None
 
 
 def held_in(unit: Unit, accounts: WalletAccounts) -> Held:

@@ -32,6 +32,7 @@ from custody_core.services.ingest import Ingest, deposit_keys
 from custody_core.services.kit import Kit, rescan_lease_of
 from custody_core.services.outgoing import ContradictoryReceipt, ForgedSender, StrangersSeen
 from custody_core.services.tracing import TraceReader
+from custody_core.services.unfinished import Range, read_again
 
 _TRIES_MAX: Final = 5
 """How often some blocks are read again because an address was born, or a block replaced, meanwhile."""
@@ -73,7 +74,7 @@ class Rescanner:
 
         Raises `NotFound` where the chain was not followed there, `ChainHalted`, `NodeUnavailable` for a block that cannot be read
         whole now, `InvalidStateTransition` where the node shows another block than our books, and while others read blocks again.
-        What was taken in before stays.
+        What was taken in before stays, and the blocks that were not come to are kept as `unfinished`.
         """
         self._kit.read(lambda unit: require_followed(unit, self._chain.chain_id, first, last))
         size, missing = self._kit.limits.blocks_per_commit_max, Missing()
@@ -81,7 +82,7 @@ class Rescanner:
             for start in range(first, last + 1, size):
                 self._hold(_LEASE)
                 end = min(start + size - 1, last)
-                missing += self._some(start, end)
+                missing += self._some(start, end, last, is_first=missing == Missing())
                 self._kit.observer.progress(
                     f"scan of {chain_text(self._chain.chain_id)}", done=end - first + 1, total=last - first + 1
                 )
@@ -95,14 +96,15 @@ class Rescanner:
         if not self._kit.write(lambda unit: unit.take_lease(name, holder=self._holder, now=now, until=now + lease)) and lease:
             raise InvalidStateTransition("blocks of this chain are being read again already; try again later")
 
-    def _some(self, first: int, last: int) -> Missing:
+    def _some(self, first: int, last: int, until: int, *, is_first: bool) -> Missing:
+        """Blocks up to `last` of those up to `until`. `is_first`: nothing was taken in so far."""
         for _ in range(_TRIES_MAX):
-            missing = self._once(first, last)
+            missing = self._once(first, last, (last + 1, until) if last < until else None, is_first=is_first)
             if missing is not None:
                 return missing
         raise Conflict(f"blocks {first} to {last} changed each time that they were read; try again")
 
-    def _once(self, first: int, last: int) -> Missing | None:
+    def _once(self, first: int, last: int, rest: Range | None, *, is_first: bool) -> Missing | None:
         """None when an address was born, or a block was replaced, while the blocks were read."""
         state, tokens, hashes = self._kit.read(lambda unit: self._known(unit, first, last))
         traced = self._traces.read(blocks := self._blocks(first, last, hashes))
@@ -113,7 +115,7 @@ class Rescanner:
         assets, strangers = {asset.key: asset for asset in tokens}, dict[Hash, SignedBytes | None]()
         self._require_agreement(evidence, managed, assets)
         while True:
-            commit = _Commit(self._kit, state, managed, assets, evidence, strangers)
+            commit = _Commit(self._kit, state, managed, assets, evidence, strangers, (first, last), rest, is_first)
             try:
                 is_saved = self._kit.write(commit.run)
             except StrangersSeen as seen:
@@ -167,6 +169,9 @@ class _Commit:
     _tokens: Mapping[str, Asset]
     _evidence: Sequence[BlockEvidence]
     _strangers: Mapping[Hash, SignedBytes | None]
+    _blocks: Range
+    _rest: Range | None
+    _is_first: bool
     _ingest: Ingest | None = None
     missing: Missing = Missing()
 
@@ -183,6 +188,8 @@ class _Commit:
         self._ingest.outgoing.take_bytes(self._strangers)
         self._ingest.take_in(unit, self._kit.clock.now())
         self.missing = _added(before, self._in_books(unit))
+        is_half = not self._is_first or self.missing != Missing()
+        read_again(unit, state.chain_id, self._blocks, self._rest if is_half else None)
         return True
 
     def wake_overlooked(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -13,6 +14,7 @@ from custody_core.errors import NodeUnavailable, NotFound, ValidationFailed
 from custody_core.ports import Found, Unit, Unknown
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, record_audit
 from custody_core.services.rescanning import Missing, Rescanner, require_followed
+from custody_core.services.unfinished import give_up, unfinished
 
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 
@@ -27,6 +29,15 @@ class Scan:
     missing: Missing
 
 
+@attrs.frozen
+class LeftOut:
+    """Blocks that a rescan which ended early has left out. Until they are read no comparison with the chain judges the books."""
+
+    chain_id: int
+    first: int
+    last: int
+
+
 class Scans:
     """`custody.scans`."""
 
@@ -39,7 +50,7 @@ class Scans:
 
         Raises `ValidationFailed`; `NotFound` for blocks that were not followed; `ChainHalted`; `NodeUnavailable` for a block that
         cannot be read whole now; `InvalidStateTransition` where the node shows another block than was followed, while others read
-        blocks again, and inside of `joined`. What was taken in before it raised stays.
+        blocks again, and inside of `joined`. What was taken in before it raised stays, and `unfinished` tells of the rest.
         """
         self._kit.require_own_transactions()
         chain = self._kit.chain(self._chosen(chain_id))
@@ -66,6 +77,32 @@ class Scans:
         chosen = self._chosen(chain_id)
         number = self._number_of(chosen, Hash(hash_.lower()))
         return self.rescan(number, chain_id=chosen, actor=actor)
+
+    def unfinished(self) -> Sequence[LeftOut]:
+        """What rescans have left out, of every chain; what one reads now is among it."""
+
+        def work(unit: Unit) -> Sequence[LeftOut]:
+            return [LeftOut(state.chain_id, *each) for state in unit.chains() for each in unfinished(unit, state.chain_id)]
+
+        return self._kit.read(work)
+
+    def abandon(self, *, chain_id: int | None = None, actor: str = SYSTEM_ACTOR) -> Sequence[LeftOut]:
+        """What rescans have left out is never to be read: the comparison with the chain judges the books as they are from now on.
+        Returns what was given up. Raises `ValidationFailed`, and `NotFound` for a chain that is not followed.
+        """
+        chosen = self._kit.chain(self._chosen(chain_id)).chain_id
+
+        def work(unit: Unit) -> Sequence[LeftOut]:
+            unit.chain(chosen, lock=True)
+            left, now = unfinished(unit, chosen), self._kit.clock.now()
+            if left:
+                give_up(unit, chosen)
+                detail = {"blocks": ", ".join(f"{first}-{last}" for first, last in left)}
+                name = chain_text(chosen)
+                record_audit(self._kit, unit, now=now, actor=actor, action="chain.rescan-abandoned", object_id=name, detail=detail)
+            return [LeftOut(chosen, *each) for each in left]
+
+        return self._kit.write(work)
 
     def _number_of(self, chain_id: int, hash_: Hash) -> int:
         header = self._kit.read(lambda unit: unit.header_by_hash(chain_id, hash_))

@@ -27,6 +27,11 @@ def examined(custody: Custody, now: datetime) -> Iterator[Finding]:
 
 def _comparison(custody: Custody, chain_id: int, now: datetime) -> Finding:
     name = f"books against {chain_text(chain_id)}"
+    left_out = next((each for each in custody.scans.unfinished() if each.chain_id == chain_id), None)
+    if left_out is not None:
+        return Finding(
+            name, False, f"waits for a rescan that has not come to block {left_out.first}; `custody scan status` shows the command"
+        )
     pace, period = custody.pace(chain_id)
     if pace.current is not None and pace.due_at is not None and now - pace.due_at > UNTOUCHED_MAX:
         return Finding(name, False, f"not compared since {pace.due_at:%Y-%m-%d %H:%M} UTC; see that `custody scanner` runs")

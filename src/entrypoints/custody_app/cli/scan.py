@@ -13,8 +13,9 @@ from custody_app.cli.chain import reorganisation_text
 from custody_app.cli.opening import books, books_and_nodes, chain_number
 from custody_app.cli.output import BarObserver, fields, json_option, show, table
 from custody_core import Custody, ValidationFailed
+from custody_core.domain.resources import chain_text
 from custody_core.services.resources import chain_resource
-from custody_core.services.scans import Scan, scan_resource
+from custody_core.services.scans import LeftOut, Scan, scan_resource
 
 _RANGE = re.compile(r"([0-9]{1,15})(?:-([0-9]{1,15}))?", re.ASCII)
 _MEASURED_S = 1.0
@@ -30,9 +31,11 @@ def command() -> None:
 @json_option
 def status(as_json: bool) -> None:
     """Show for each chain its head, how far it is read and how fast, what is final, who reads it, what halts it, and the last
-    reorganisation. The rate is measured, for a second, where a chain is behind."""
+    reorganisation; and what a rescan that ended early has left out. The rate is measured, for a second, where a chain is behind."""
     with books() as custody:
+        left_out = [_left_out(each, several=len(custody.chain_ids) > 1) for each in custody.scans.unfinished()]
         chains = [_with_rate(custody, each) for each in _chains(custody)]
+    chains = [{**chain, "unfinished_rescans": [each for each in left_out if each["chain"] == chain["id"]]} for chain in chains]
     rows = [
         [
             each["id"],
@@ -49,7 +52,8 @@ def status(as_json: bool) -> None:
         for each in chains
     ]
     heads = ["chain", "head", "read to", "final", "lag", "blocks/s", "s left", "read now", "halted", "last reorganisation"]
-    show({"data": chains}, as_json=as_json, text=table(heads, rows, nothing="no chain is followed yet; `custody init` begins"))
+    text = table(heads, rows, nothing="no chain is followed yet; `custody init` begins")
+    show({"data": chains}, as_json=as_json, text="\n".join([text, *map(_unfinished_text, left_out)]))
 
 
 @command.command("rescan")
@@ -69,6 +73,33 @@ def rescan(what: str, chain: str | None, as_json: bool) -> None:
             observer.clear()
     resource = scan_resource(scan)
     show(resource, as_json=as_json, text=_text(resource))
+
+
+@command.command("abandon")
+@click.option("--chain", metavar="eip155:ID", help="which chain, where several are followed")
+@json_option
+def abandon(chain: str | None, as_json: bool) -> None:
+    """Give up the blocks that a rescan which ended early has left out, where no node can show them any more. The comparison with
+    the chain, which waits for them, then judges the books as they are.
+    """
+    chain_id = chain_number(chain)
+    with books() as custody:
+        given_up = [{"from": each.first, "to": each.last} for each in custody.scans.abandon(chain_id=chain_id)]
+    told = ", ".join(f"{each['from']}-{each['to']}" for each in given_up)
+    show({"given_up": given_up}, as_json=as_json, text=f"given up: blocks {told}" if told else "there was nothing to give up")
+
+
+def _left_out(each: LeftOut, *, several: bool) -> dict[str, Any]:
+    chain = chain_text(each.chain_id)
+    command = f"custody scan rescan {each.first}-{each.last}" + (f" --chain {chain}" if several else "")
+    return {"chain": chain, "from": each.first, "to": each.last, "command": command}
+
+
+def _unfinished_text(each: dict[str, Any]) -> str:
+    return (
+        f"\na rescan of {each['chain']} has not come to blocks {each['from']} to {each['to']}, and comparisons with the chain wait "
+        f"for them. Unless it runs now: `{each['command']}`"
+    )
 
 
 def _rescanned(custody: Custody, what: str, chain_id: int | None) -> Scan:

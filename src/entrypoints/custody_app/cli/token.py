@@ -10,7 +10,7 @@ from custody_app.cli.opening import books, chain_number, settings_now
 from custody_app.cli.output import fields, json_option, show, table
 from custody_core import Custody, NotFound, ValidationFailed
 from custody_core.domain.money import parse_base_units
-from custody_core.domain.resources import Resource, token_resource
+from custody_core.domain.resources import Resource, chain_text, token_resource
 
 
 @click.group("token")
@@ -30,14 +30,19 @@ def command() -> None:
 def add(
     address: str, alias: str, decimals: int, chain: str | None, symbol: str, name: str, dust: str | None, as_json: bool
 ) -> None:
-    """List the ERC-20 contract at ADDRESS. Listing it again the same way changes nothing, but for another --dust."""
+    """List the ERC-20 contract at ADDRESS, and say how to find what came before. Listing it again the same way changes nothing, but
+    for another --dust.
+    """
     chain_id, threshold = chain_number(chain) or _only_chain(), None if dust is None else _units(dust)
     with books() as custody:
+        known = {each.id for each in custody.tokens.list(chain_id=chain_id)}
         token = custody.tokens.add(
             chain_id=chain_id, address=address, alias=alias, decimals=decimals, symbol=symbol, name=name, dust=threshold
         )
+        rescan = None if token.id in known else _rescan(custody, chain_id)
     resource = token_resource(token)
-    show(resource, as_json=as_json, text=_text(resource))
+    text = f"{_text(resource)}\n\nnext, to find what came before it was listed: `{rescan}`" if rescan else _text(resource)
+    show({**resource, "next": rescan} if rescan else resource, as_json=as_json, text=text)
 
 
 @command.command("list")
@@ -59,6 +64,15 @@ def disable(token: str, as_json: bool) -> None:
     with books() as custody:
         resource = token_resource(custody.tokens.disable(_token_id(custody, token)))
     show(resource, as_json=as_json, text=_text(resource))
+
+
+def _rescan(custody: Custody, chain_id: int) -> str | None:
+    """The command that reads everything again that was followed; None where nothing was."""
+    state = next((each for each in custody.chains.states() if each.chain_id == chain_id), None)
+    if state is None or state.cursor.number <= state.start.number:
+        return None
+    of_chain = f" --chain {chain_text(chain_id)}" if len(custody.chain_ids) > 1 else ""
+    return f"custody scan rescan {state.start.number + 1}-{state.cursor.number}{of_chain}"
 
 
 def _units(text: str) -> int:

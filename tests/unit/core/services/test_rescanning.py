@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from custody_core import (
     ChainHalted,
@@ -24,7 +28,9 @@ from custody_core.domain.deposit import DepositKind
 from custody_core.domain.encoding import erc20_transfer_calldata
 from custody_core.domain.tokens import TokenState
 from custody_core.domain.wallet import WalletState
+from custody_core.ports import Unknown
 from custody_core.services.rescanning import Missing
+from custody_core.services.unfinished import Range, joined, without
 from custody_memory.chain import MemoryChain
 from custody_memory.execution import Passing
 from tests.unit.core.services.bench import FINALITY, FRIEND, Bench, opened
@@ -148,6 +154,91 @@ class TestComparisonsMeanwhile:
         bench.custody.scans.rescan(1, 2)
         bench.chain.blocks = blocks  # type: ignore[method-assign]
         bench.custody.scans.rescan(1, 2)
+
+
+class TestAScanThatEndsEarly:
+    """It has taken in what came, and not come to what left. A comparison that judged by that would disable an honest token."""
+
+    @contextmanager
+    def half_read(self) -> Iterator[tuple[Bench, Wallet, int]]:
+        """9 came and 4 left before the token was listed; the block in which it left cannot be read."""
+        with opened(limits=Limits(blocks_per_commit_max=1, key_pool_size=3)) as bench:
+            wallet = bench.wallet(wei=ether("1"))
+            contract, _ = pay_unlisted(bench, wallet, 9)
+            bench.blocks(2)
+            data = erc20_transfer_calldata(address_to_bytes(FRIEND), 4)
+            sign_elsewhere(bench, wallet, fields(bench, to=address_to_bytes(contract), value=0, data=data, gas_limit=100_000))
+            bench.blocks(1)
+            left_at = bench.chain.head.number
+            bench.blocks(FINALITY + 1)
+            list_token(bench, contract)
+            blocks = bench.chain.blocks
+            bench.chain.blocks = lambda numbers: (  # type: ignore[method-assign]
+                [Unknown("gone") for _ in numbers] if left_at in numbers else blocks(numbers)
+            )
+            with pytest.raises(NodeUnavailable):
+                everything(bench)
+            bench.chain.blocks = blocks  # type: ignore[method-assign]
+            yield bench, wallet, left_at
+
+    def test_keeps_comparisons_waiting_and_the_token_listed(self) -> None:
+        with self.half_read() as (bench, wallet, left_at):
+            bench.rounds(5, seconds=120)
+            (violation,) = next(check.violations for check in bench.custody.reconcile().checks if check.id == "INV-1")
+            assert "holds 5" in violation
+            assert f"{left_at} to" in violation
+            assert (bench.custody.tokens.list()[0].state, bench.custody.suspense.list()) == (TokenState.LISTED, [])
+            assert bench.balance(wallet, "usdc").available == 9
+
+    def test_says_what_is_left_and_is_over_when_that_is_read(self) -> None:
+        with self.half_read() as (bench, wallet, left_at):
+            (left,) = bench.custody.scans.unfinished()
+            assert (left.first, left.chain_id) == (left_at, bench.chain.chain_id)
+            assert bench.custody.scans.rescan(left.first, left.last).missing.outflows == 1
+            assert bench.custody.scans.unfinished() == []
+            bench.require_sound()
+            assert bench.balance(wallet, "usdc").available == 5
+            assert bench.custody.tokens.list()[0].state is TokenState.LISTED
+
+    def test_that_is_finished_in_parts_leaves_the_other_parts(self) -> None:
+        with self.half_read() as (bench, _, left_at):
+            (left,) = bench.custody.scans.unfinished()
+            bench.custody.scans.rescan(left_at + 2)
+            found = [(each.first, each.last) for each in bench.custody.scans.unfinished()]
+            assert found == [(left_at, left_at + 1), (left_at + 3, left.last)]
+
+    def test_can_be_given_up(self) -> None:
+        with self.half_read() as (bench, wallet, _):
+            assert len(bench.custody.scans.abandon(actor="usr_1")) == 1
+            assert (bench.custody.scans.unfinished(), bench.custody.scans.abandon()) == ([], [])
+            assert bench.custody.reconcile().ok
+            assert [(line.wallet.id, line.amount) for line in bench.custody.suspense.list()] == [(wallet.id, -4)]
+            bench.custody.seal()
+            (row,) = [each for each in bench.custody.audit.list(limit=1000) if each.action == "chain.rescan-abandoned"]
+            assert row.actor == "usr_1"
+
+    def test_and_took_nothing_in_leaves_nothing_undone(self, bench: Bench) -> None:
+        bench.blocks(5)
+        bench.chain.fail_next("blocks")
+        with pytest.raises(NodeUnavailable):
+            everything(bench)
+        assert bench.custody.scans.unfinished() == []
+
+
+RANGES = st.tuples(st.integers(0, 30), st.integers(0, 30)).map(lambda ends: (min(ends), max(ends)))
+
+
+def numbers_in(ranges: Iterable[Range]) -> set[int]:
+    return {number for first, last in ranges for number in range(first, last + 1)}
+
+
+@given(st.lists(RANGES, max_size=5), RANGES)
+def test_ranges_are_joined_and_taken_from_as_sets_of_blocks_are(ranges: list[Range], done: Range) -> None:
+    whole = joined(ranges)
+    assert numbers_in(whole) == numbers_in(ranges)
+    assert all(before[1] + 1 < after[0] for before, after in pairwise(whole))
+    assert numbers_in(without(whole, done)) == numbers_in(whole) - numbers_in([done])
+    assert joined(without(whole, done)) == without(whole, done)
 
 
 class TestTracesOfferedLater:
