@@ -16,7 +16,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -46,6 +46,7 @@ from custody_rpc.broadcasting import Courier, Offered, combined, disputed, fee_c
 from custody_rpc.circuit import Circuit, NodeState, Resting
 from custody_rpc.header_fields import HeaderFields
 from custody_rpc.logs_ahead import LogsAhead
+from custody_rpc.logs_told import LogsTold
 from custody_rpc.node import Node
 from custody_rpc.read_ahead import ReadAhead
 from custody_rpc.tracing import Tracer
@@ -190,47 +191,16 @@ class RpcChain:
     def logs(
         self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
     ) -> Sequence[Answer[Logs]]:
-        """For each block the logs of exactly that one. None at all are believed when the receipts of the block agree (geth issue
-        24078); where they are more than a node tells at once, the receipts tell them.
-        """
+        """For each block the logs of exactly that one; see `logs_told.py`."""
         if not emitters:
             return [Found(Logs(each)) for each in block_hashes]  # to a node, no emitters would mean all of them
-        empty: dict[Hash, list[str]] = {}
-        crowded: set[Hash] = set()
-
-        def some(node: Node, hashes: Sequence[Hash]) -> list[Answer[Logs]]:
-            answers = self._logs_ahead.answers(node, hashes, topic, emitters)
-            for index, answer in enumerate(answers):
-                if isinstance(answer, Found) and not answer.value:
-                    empty.setdefault(hashes[index], []).append(node.name)
-                    answers[index] = node.unknown(f"shows none of the logs that block {hashes[index]} may have")
-                elif isinstance(answer, Absent):
-                    answers[index] = node.unknown(f"does not tell at once as many logs as block {hashes[index]} has")
-                    crowded.add(hashes[index])
-            return answers
-
-        answers = dict(zip(block_hashes, self._each(block_hashes, some, doubt), strict=True))
-        untold = [each for each in block_hashes if each in {*empty, *crowded} and not isinstance(answers[each], Found)]
-        answers |= self._logs_of_receipts(untold, topic, emitters, doubt, crowded)
-        for block_hash, names in empty.items():
+        told = LogsTold(self._logs_ahead, topic, emitters, doubt)
+        answers = told.ask(block_hashes, self._each)
+        for block_hash, names in told.empty.items():
             answer = answers[block_hash]
             if isinstance(answer, Found) and answer.value:
                 self._trouble("node-disagreement", f"{', '.join(names)} left out logs of block {block_hash}")
         return [answers[each] for each in block_hashes]
-
-    def _logs_of_receipts(
-        self, hashes: Sequence[Hash], topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs], crowded: Collection[Hash]
-    ) -> dict[Hash, Answer[Logs]]:
-        """Where no node offers a block's receipts: none, as a bloom admits what is not there; but not for one of the `crowded`."""
-        told = self._each(hashes, lambda node, some: questions.logs_of_receipts(node, some, topic, emitters), doubt)
-        answers = dict(zip(hashes, told, strict=True))
-        for block_hash in [each for each in hashes if isinstance(answers[each], Absent)]:
-            none, untold = (
-                _undoubted(Logs(block_hash), doubt),
-                Unknown(f"no node tells all logs of block {block_hash}, or its receipts"),
-            )
-            answers[block_hash] = untold if block_hash in crowded else none
-        return answers
 
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
         """What contracts paid, by the first node that tells. `Absent` where all say so, and none that has told before is away."""
@@ -416,8 +386,3 @@ class RpcChain:
             self._trouble(
                 "node-out", f"{state.name} is left alone for a while: it {state.last_failure} (failures in a row: {state.failures})"
             )
-
-
-def _undoubted(value: R, doubt: Doubt[R]) -> Answer[R]:
-    why = doubt(value)
-    return Found(value) if why is None else Unknown(why)
