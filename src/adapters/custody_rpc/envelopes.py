@@ -6,12 +6,15 @@ Rules of this file
 2. A call whose reply is missing, doubled, malformed or contradictory (neither or both of `result` and `error`) has no reply. The
    others of its batch are not harmed.
 3. A batch is read in one pass straight into the wanted types. Only when that fails is it taken apart call by call.
-4. A type is made known to msgspec by one thread at a time: of two that do so at once, one may read what the other has not finished,
+4. Half of a surrogate pair in an escape is no text, and msgspec refuses the whole body for one, wherever it is. Contracts choose
+   what nodes quote (a reason, a name), so it must not hide the rest: once reading failed, it is read as U+FFFD.
+5. A type is made known to msgspec by one thread at a time: of two that do so at once, one may read what the other has not finished,
    and the process crashes.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from functools import cache
@@ -49,12 +52,13 @@ class RpcError(msgspec.Struct, frozen=True):
 
 @attrs.frozen
 class NoReply:
-    """Nothing usable came for this call. Asked alone again, it may be answered where the answers of its batch were `is_too_long`;
-    `is_refused` tells that the server turned it down by its HTTP status (4xx).
+    """Nothing usable came for this call, although it was asked alone where its answer was longer than is read (`is_too_long`) or
+    whoever took it did not finish (`is_too_slow`). `is_refused` tells that the server turned it down by its HTTP status (4xx).
     """
 
     reason: str
     is_too_long: bool = False
+    is_too_slow: bool = False
     is_refused: bool = False
 
 
@@ -80,6 +84,11 @@ class _IdOnly(msgspec.Struct):
     id: int | str | None = None
 
 
+_ESCAPES: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+"""Whole escapes, so that a backslash which is escaped itself begins none; pairs first."""
+
 _ids = count(1)
 _encoder = msgspec.json.Encoder()
 _id_decoder = msgspec.json.Decoder(_IdOnly)
@@ -101,13 +110,19 @@ def decode(body: bytes | bytearray, ids: Sequence[int], result_type: type[T]) ->
     try:
         answer = _decoder(result_type).decode(body)
     except (msgspec.ValidationError, UnicodeDecodeError):
-        replies = _replies_apart(body, result_type)
+        replies = _replies_apart(_mended(body), result_type)
     except UNREADABLE:
-        return [NOT_JSON for _ in ids]
+        mended = _mended(body)
+        return decode(mended, ids, result_type) if mended != body else [NOT_JSON for _ in ids]
     else:
         envelopes: list[_Envelope[T]] = answer if isinstance(answer, list) else [answer]
         replies = [(envelope.id, _reply(envelope)) for envelope in envelopes]
     return _by_id(replies, ids)
+
+
+def _mended(body: bytes | bytearray) -> bytes | bytearray:
+    """`body` with U+FFFD in place of each half of a surrogate pair that stands alone."""
+    return _ESCAPES.sub(lambda found: rb"\ufffd" if found["half"] else found[0], body)
 
 
 def _decoder(result_type: object) -> msgspec.json.Decoder[Any]:

@@ -1,4 +1,13 @@
-"""One node: calls in, replies out, batched so that no request or answer grows without bound, and its health kept."""
+"""One node: calls in, replies out, batched so that no request or answer grows without bound, and its health kept.
+
+Rules of this file
+
+1. What is too much for the node at once, be it by what it says, by the size of the answer or by the time, is asked for in parts,
+   down to single calls; the next batches are as small (`pace.py`).
+2. A batch that only took too long may be too much, or the node may be dead. Its first call, asked alone, tells which: if that takes
+   too long as well, the rest is not asked for. So a dead node costs one wait more than its own, and not one for each part.
+3. The node's health is judged by answers to what it can be expected to answer: a batch that is asked for in parts is none of them.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +17,11 @@ from typing import Final, Generic, TypeVar
 import attrs
 
 from custody_core.ports import Absent, Answer, Found, Unknown
-from custody_rpc import node_errors
+from custody_rpc import error_words
 from custody_rpc.circuit import Circuit
 from custody_rpc.envelopes import NOT_JSON, NoReply, Reply, Request, Result, RpcError, decode, encode
-from custody_rpc.node_errors import ReadFault
 from custody_rpc.pace import Pace
+from custody_rpc.read_errors import ReadFault, read_fault
 from custody_rpc.transport import Failure, Transport
 from custody_rpc.wire import Malformed
 
@@ -26,12 +35,15 @@ REQUEST_BYTES_MAX: Final = 1_000_000
 """What a batch is split above. Servers and proxies commonly refuse bodies of more than a mebibyte (HTTP 413)."""
 
 
-@attrs.frozen
+@attrs.define
 class _Form(Generic[T]):
-    """How answers are read."""
+    """How a question is asked, and its answers are read. `size_max` is what a batch of it may have, as far as was found out."""
 
     result_type: type[T]
     reshape: Reshape | None
+    repeatable: bool
+    batch_max: int
+    size_max: int
 
     def read(self, body: bytes | bytearray, ids: Sequence[int]) -> list[Reply[T]]:
         try:
@@ -71,12 +83,13 @@ class Node:
         """A reply per request, in that order, asked in batches of at most `batch_max`. Of what is `repeatable` several batches may
         be on their way at once.
         """
-        form, size = _Form(result_type, reshape), self._pace.batch_max(batch_max)
+        size = self._pace.batch_max(batch_max)
+        form = _Form(result_type, reshape, repeatable, batch_max, size)
         batches = [requests[start : start + size] for start in range(0, len(requests), size)]
         if repeatable:
-            answered = self._pace.each(lambda batch: self._batch(batch, form, repeatable=True), batches)
+            answered = self._pace.each(lambda batch: self._batch(batch, form), batches)
         else:
-            answered = [self._batch(batch, form, repeatable=False) for batch in batches]
+            answered = [self._batch(batch, form) for batch in batches]
         return [reply for replies in answered for reply in replies]
 
     def ask_one(self, request: Request, result_type: type[T]) -> Reply[T]:
@@ -102,37 +115,63 @@ class Node:
 
     def shown(self, text: str) -> str:
         """The node's own text, fit for people and without our secrets."""
-        return node_errors.shown(self._transport.redacted(text))
+        return error_words.shown(self._transport.redacted(text))
 
     def close(self) -> None:
         """Lets go of connections and threads."""
         self._pace.close()
         self._transport.close()
 
-    def _batch(self, requests: Sequence[Request], form: _Form[T], *, repeatable: bool) -> list[Reply[T]]:
+    def _batch(self, requests: Sequence[Request], form: _Form[T]) -> list[Reply[T]]:
+        if len(requests) > form.size_max:
+            return self._in_parts(requests, form, form.size_max)
         body, ids = encode(requests)
-        if len(body) > REQUEST_BYTES_MAX and len(requests) > 1:
-            return self._halves(requests, form, repeatable=repeatable)
-        answer = self._transport.post(body, repeatable=repeatable and self._is_patient)
+        is_many = len(requests) > 1
+        if is_many and len(body) > REQUEST_BYTES_MAX:
+            return self._in_parts(requests, form, len(requests) // 2)
+        answer = self._transport.post(body, repeatable=form.repeatable and self._is_patient, divisible=is_many)
         if isinstance(answer, Failure):
-            if (answer.is_too_much or answer.is_too_long) and len(requests) > 1:
-                self._pace.was_too_much()
-                return self._halves(requests, form, repeatable=repeatable)
-            if not answer.is_too_much:  # what is wrong with the question says nothing about the node
-                self.circuit.failed(answer.reason, wait_s=answer.wait_s)
-            return [NoReply(answer.reason, is_too_long=answer.is_too_long, is_refused=answer.is_refused) for _ in requests]
+            if is_many and (answer.is_too_much or answer.is_too_long):
+                return self._in_halves(requests, form)
+            if is_many and answer.is_too_slow and form.repeatable:
+                return self._after_first(requests, form)
+            return self._without(requests, answer)
         replies = form.read(answer, ids)
         self._note(replies)
-        if len(requests) > 1 and all(_is_too_much(reply) for reply in replies):
-            self._pace.was_too_much()
-            return self._halves(requests, form, repeatable=repeatable)
+        if is_many and all(_is_too_much(reply) for reply in replies):
+            return self._in_halves(requests, form)
         self._pace.was_taken()
         return replies
 
-    def _halves(self, requests: Sequence[Request], form: _Form[T], *, repeatable: bool) -> list[Reply[T]]:
-        half = len(requests) // 2
-        parts = (requests[:half], requests[half:])
-        return [reply for part in parts for reply in self._batch(part, form, repeatable=repeatable)]
+    def _in_halves(self, requests: Sequence[Request], form: _Form[T]) -> list[Reply[T]]:
+        """Once all of them together were too much."""
+        self._pace.was_too_much(len(requests), of=form.batch_max)
+        form.size_max = min(form.size_max, len(requests) // 2)
+        return self._in_parts(requests, form, form.size_max)
+
+    def _after_first(self, requests: Sequence[Request], form: _Form[T]) -> list[Reply[T]]:
+        """Once all of them together took too long: the first alone, and the others unless that takes too long, too."""
+        (first,) = self._batch(requests[:1], form)
+        if isinstance(first, NoReply) and first.is_too_slow:
+            return [first] * len(requests)
+        self._pace.was_too_slow(len(requests), of=form.batch_max)
+        form.size_max = min(form.size_max, len(requests) // 2)
+        return [first, *self._in_parts(requests[1:], form, form.size_max)]
+
+    def _in_parts(self, requests: Sequence[Request], form: _Form[T], size: int) -> list[Reply[T]]:
+        replies: list[Reply[T]] = []
+        while left := requests[len(replies) :]:
+            replies += self._batch(left[: min(size, form.size_max)], form)
+        return replies
+
+    def _without(self, requests: Sequence[Request], failure: Failure) -> list[Reply[T]]:
+        """No replies, which counts against the node's health unless it is the question that was wrong."""
+        if not failure.is_too_much:
+            self.circuit.failed(failure.reason, wait_s=failure.wait_s)
+        none = NoReply(
+            failure.reason, is_too_long=failure.is_too_long, is_too_slow=failure.is_too_slow, is_refused=failure.is_refused
+        )
+        return [none for _ in requests]
 
     def _note(self, replies: Sequence[Reply[T]]) -> None:
         """One usable reply, be it an error, is a sign of life."""
@@ -144,4 +183,4 @@ class Node:
 
 
 def _is_too_much(reply: Reply[T]) -> bool:
-    return isinstance(reply, RpcError) and node_errors.read_fault(reply) is ReadFault.TOO_MUCH
+    return isinstance(reply, RpcError) and read_fault(reply) is ReadFault.TOO_MUCH

@@ -2,9 +2,11 @@
 
 Rules of this file
 
-1. A node that said of a batch that it was too much gets half as much in the next ones, of whatever kind. With every batch that it
-   takes it gets somewhat more again, up to what was asked for.
-2. Some batches of one question are on their way at the same time, so that a node's distance counts once. The first of them is asked
+1. A node for which a batch was too much gets half as much in the next ones, of whatever kind. With every batch that it takes it
+   gets somewhat more again, up to what was asked for.
+2. To find out that a batch takes too long costs as long as is waited for an answer. It is not tried again before the node has taken
+   a good many of those that it can take.
+3. Some batches of one question are on their way at the same time, so that a node's distance counts once. The first of them is asked
    by whoever has the question.
 """
 
@@ -21,6 +23,8 @@ R = TypeVar("R")
 AT_ONCE_MAX: Final = 4
 _SHARE_MIN: Final = 1 / 128
 _GROWTH: Final = 1.25
+STEADY_BATCHES: Final = 50
+"""So many are taken before they grow again, once one took too long."""
 
 
 class Pace:
@@ -28,6 +32,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._share = 1.0
+        self._steady = 0
         self._helpers: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -35,16 +40,23 @@ class Pace:
         """How many calls to put into a batch where `wanted` are asked for."""
         return max(1, int(wanted * self._share))
 
-    def was_too_much(self) -> None:
-        """The node said so of a batch."""
+    def was_too_much(self, size: int, *, of: int) -> None:
+        """A batch of `size` was, where `of` were wanted at most. Of several such that were on their way together, one counts."""
         with self._lock:
-            self._share = max(self._share / 2, _SHARE_MIN)
+            self._share = max(min(self._share, max(self._share / 2, size // 2 / of)), _SHARE_MIN)
+
+    def was_too_slow(self, size: int, *, of: int) -> None:
+        """The same, and it took long to find out."""
+        self.was_too_much(size, of=of)
+        self._steady = STEADY_BATCHES
 
     def was_taken(self) -> None:
         """The node took a batch."""
         if self._share < 1:
             with self._lock:
-                self._share = min(self._share * _GROWTH, 1.0)
+                self._steady = max(self._steady - 1, 0)
+                if not self._steady:
+                    self._share = min(self._share * _GROWTH, 1.0)
 
     def each(self, work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
         """What `work` makes of each part, several at the same time. It does not raise."""

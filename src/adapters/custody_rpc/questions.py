@@ -22,11 +22,13 @@ from custody_core.ports import (
     Reverted,
     SignedBytes,
 )
-from custody_rpc import bulk, node_errors, wire
+from custody_rpc import bulk, wire
+from custody_rpc.broadcast_errors import broadcast_outcome
 from custody_rpc.envelopes import NoReply, Reply, Request, Result, RpcError
 from custody_rpc.node import Node
-from custody_rpc.node_errors import ReadFault
+from custody_rpc.read_errors import ReadFault, is_unsupported, read_fault
 from custody_rpc.recovering import signer_of
+from custody_rpc.reverts import revert_reason
 
 R = TypeVar("R")
 
@@ -72,7 +74,7 @@ def tagged(node: Node, tags: Sequence[BlockTag], look: Callable[[Iterable[str], 
 
 
 def _tagged(node: Node, reply: Reply[R], convert: Callable[[R], Header]) -> Answer[Header]:
-    if isinstance(reply, RpcError) and node_errors.read_fault(reply) in {ReadFault.UNKNOWN_BLOCK, ReadFault.UNSUPPORTED}:
+    if isinstance(reply, RpcError) and read_fault(reply) in {ReadFault.UNKNOWN_BLOCK, ReadFault.UNSUPPORTED}:
         return Absent()
     return node.answer(reply, convert)
 
@@ -155,7 +157,7 @@ def logs_of_receipts(node: Node, block_hashes: Sequence[Hash], topic: bytes, emi
 def _held(
     node: Node, block_hash: Hash, reply: Reply[list[wire.WireReceipt]], topic: bytes, emitters: Sequence[bytes]
 ) -> Answer[Logs]:
-    if isinstance(reply, RpcError) and node_errors.is_unsupported(reply):
+    if isinstance(reply, RpcError) and is_unsupported(reply):
         return Absent()
     answer = _present(node, node.answer(reply, lambda receipts: [wire.receipt(each) for each in receipts]))
     if not isinstance(answer, Found):
@@ -222,7 +224,7 @@ def known_nonces_at_head(node: Node, addresses: Sequence[Address]) -> Answer[tup
 def balances(node: Node, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
     by_hash = {"blockHash": at.hash, "requireCanonical": True}  # EIP-1898
     replies = node.ask([_balance_request(*holder, by_hash) for holder in holders], str)
-    if any(isinstance(reply, RpcError) and node_errors.read_fault(reply) is ReadFault.UNSUPPORTED for reply in replies):
+    if any(isinstance(reply, RpcError) and read_fault(reply) is ReadFault.UNSUPPORTED for reply in replies):
         return _balances_by_number(node, holders, at)
     return _balance_answers(node, holders, replies)
 
@@ -279,16 +281,16 @@ def _tried(call: Call) -> Mapping[str, object]:
 
 
 def _estimate(node: Node, reply: Reply[str]) -> Answer[int | Reverted]:
-    if isinstance(reply, RpcError) and node_errors.read_fault(reply) is ReadFault.REVERTED:
-        return Found(Reverted(node_errors.revert_reason(reply)))
+    if isinstance(reply, RpcError) and read_fault(reply) is ReadFault.REVERTED:
+        return Found(Reverted(revert_reason(reply)))
     answer = _present(node, node.answer(reply, wire.quantity))
     return node.unknown("estimates that a call costs no gas") if answer == Found(0) else answer
 
 
 def try_call(node: Node, call: Call, on_top_of: int) -> Answer[bytes | Reverted]:
     reply = node.ask_one(Request("eth_call", (_tried(call), hex(on_top_of))), str)
-    if isinstance(reply, RpcError) and node_errors.read_fault(reply) is ReadFault.REVERTED:
-        return Found(Reverted(node_errors.revert_reason(reply)))
+    if isinstance(reply, RpcError) and read_fault(reply) is ReadFault.REVERTED:
+        return Found(Reverted(revert_reason(reply)))
     return _present(node, node.answer(reply, wire.data))
 
 
@@ -305,6 +307,6 @@ def _broadcast_answer(node: Node, raw: bytes, reply: Reply[str]) -> BroadcastAns
         case Result():
             return BroadcastAnswer(BroadcastOutcome.UNKNOWN, node.unknown("accepted it under another hash").reason)
         case RpcError():
-            return BroadcastAnswer(node_errors.broadcast_outcome(reply), node.shown(reply.message))
+            return BroadcastAnswer(broadcast_outcome(reply), node.shown(reply.message))
         case NoReply():
             return BroadcastAnswer(BroadcastOutcome.UNKNOWN, node.unknown(reply.reason).reason)

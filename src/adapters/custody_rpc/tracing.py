@@ -7,14 +7,17 @@ Rules of this file
    less.
 2. A trace is believed when it is of exactly the block that we asked about and tells of every transaction in it. What does not fit
    is unknown.
-3. A node that has neither method offers no traces, and is asked for them again only after a while. A block whose state is gone,
-   that the node gives up on, or whose trace is longer than is read has none: waiting would not bring it.
-4. Who writes a contract decides how deep its calls go. Nothing here recurses (`unnesting.py`).
+3. A refusal is of one block, until the node refuses the same method for a block that is no work (the first of the chain, or one
+   that nobody has). Only then, and in both dialects, it offers no traces, and is asked for them again after a while. A refusal says
+   that the method is missing or not allowed, or is an HTTP 4xx; to be asked too often (429, -32005) is trouble that passes.
+4. A block whose state is gone, or that is too much for the node or for us when it is asked about alone, has no traces: waiting
+   would not bring them. One that times out has none once it has done so several times in a row: the node may have been busy.
+5. Who writes a contract decides how deep its calls go. Nothing here recurses (`unnesting.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Final, Generic, TypeVar
@@ -22,13 +25,13 @@ from typing import Final, Generic, TypeVar
 import attrs
 import msgspec
 
-from custody_core.domain.chain import Block, BlockTransaction, InternalTransfer
+from custody_core.domain.chain import Block, BlockTransaction, Hash, InternalTransfer
 from custody_core.domain.tracing import TracedCall, surviving_transfers
 from custody_core.ports import Absent, Answer, Found
 from custody_rpc import wire
 from custody_rpc.envelopes import NoReply, Reply, Request, Result, RpcError
 from custody_rpc.node import Node, Reshape
-from custody_rpc.node_errors import TraceFault, trace_fault
+from custody_rpc.trace_errors import TraceFault, trace_fault
 from custody_rpc.unnesting import unnested
 from custody_rpc.wire import Malformed
 
@@ -39,6 +42,9 @@ BLOCKS_PER_BATCH_MAX: Final = 5
 
 ASKED_AGAIN_AFTER_S: Final = 600.0
 """How long a node that has said that it offers no traces is not asked for them."""
+
+TIMEOUTS_MAX: Final = 3
+"""After so many in a row, of the block alone, it is not waited for."""
 
 Traced = Sequence[InternalTransfer]
 
@@ -52,49 +58,77 @@ class Tracer:
     """Whether it has shown a trace, and has not refused since."""
     _asked_from_s: float = 0.0
     _preferred: int = 0
+    _timeouts: Mapping[Hash, int] = attrs.field(factory=dict)
 
     def ask(self, node: Node, blocks: Sequence[Block]) -> Sequence[Answer[Traced]]:
         """What contracts paid in each of `blocks`, by the first dialect that the node has; `Absent` where it has none."""
         if self.monotonic_s() < self._asked_from_s:
             return [Absent() for _ in blocks]
         for dialect in (self._preferred, 1 - self._preferred):
-            answers = _ASKING[dialect](node, blocks)
-            if answers is not None:
-                if any(isinstance(answer, Found) for answer in answers):
+            told = _ASKING[dialect](node, blocks)
+            if told is not None:
+                if any(isinstance(answer, Found) for answer in told.answers):
                     self.offers, self._preferred = True, dialect
-                return answers
+                return self._unless_hopeless(blocks, told)
         self.offers, self._asked_from_s = False, self.monotonic_s() + ASKED_AGAIN_AFTER_S
         return [Absent() for _ in blocks]
+
+    def _unless_hopeless(self, blocks: Sequence[Block], told: _Told) -> Sequence[Answer[Traced]]:
+        self._timeouts = timeouts = {each: self._timeouts.get(each, 0) + 1 for each in told.timed_out}
+        return [
+            Absent() if timeouts.get(block.header.hash, 0) >= TIMEOUTS_MAX else answer
+            for block, answer in zip(blocks, told.answers, strict=True)
+        ]
+
+
+@attrs.frozen
+class _Told:
+    """An answer per block, and which of them timed out although they were asked about alone."""
+
+    answers: Sequence[Answer[Traced]]
+    timed_out: Sequence[Hash]
 
 
 @attrs.frozen
 class _Dialect(Generic[T]):
-    """One way to ask: `read` gives a block's internal transfers or raises `Malformed`, `flaw` says why an answer is none."""
+    """One way to ask: `read` gives a block's internal transfers or raises `Malformed`, `flaw` says why an answer is none. `no_work`
+    asks what costs the node nothing to answer, or to say that it has no such block.
+    """
 
     request: Callable[[Block], Request]
+    no_work: Request
     form: type[T]
     read: Callable[[Block, T], list[InternalTransfer]]
     flaw: Callable[[T], TraceFault | None] = lambda _: None
     reshape: Reshape | None = None
 
-    def ask(self, node: Node, blocks: Sequence[Block]) -> list[Answer[Traced]] | None:
-        """An answer per block; None where the node does not speak this dialect."""
-        replies = self._replies(node, blocks)
+    def ask(self, node: Node, blocks: Sequence[Block]) -> _Told | None:
+        """None where the node does not speak this dialect."""
+        replies = self._replies(node, [self.request(block) for block in blocks])
         if len(blocks) > 1:
             replies = [
-                self._replies(node, [block])[0] if isinstance(reply, NoReply) and reply.is_too_long else reply
+                self._replies(node, [self.request(block)])[0] if self._fault(reply) in _ALONE else reply
                 for block, reply in zip(blocks, replies, strict=True)
             ]
         faults = [self._fault(reply) for reply in replies]
-        if TraceFault.NO_TRACES in faults:
+        if TraceFault.NO_TRACES in faults and self._is_missing(node, replies, faults):
             return None
-        return [
-            Absent() if fault is TraceFault.NOT_THIS_BLOCK else self._answer(node, block, reply)
-            for block, reply, fault in zip(blocks, replies, faults, strict=True)
-        ]
+        return _Told(
+            [
+                Absent() if fault in _HOPELESS else self._answer(node, block, reply)
+                for block, reply, fault in zip(blocks, replies, faults, strict=True)
+            ],
+            [block.header.hash for block, fault in zip(blocks, faults, strict=True) if fault is TraceFault.TIMED_OUT],
+        )
 
-    def _replies(self, node: Node, blocks: Sequence[Block]) -> list[Reply[T]]:
-        requests = [self.request(block) for block in blocks]
+    def _is_missing(self, node: Node, replies: Sequence[Reply[T]], faults: Sequence[TraceFault | None]) -> bool:
+        """Whether it is the method that was refused, and not what was asked of it."""
+        told = [fault for reply, fault in zip(replies, faults, strict=True) if isinstance(reply, Result)]
+        if told:
+            return TraceFault.NO_TRACES in told
+        return self._fault(self._replies(node, [self.no_work])[0]) is TraceFault.NO_TRACES
+
+    def _replies(self, node: Node, requests: Sequence[Request]) -> list[Reply[T]]:
         return node.ask(requests, self.form, batch_max=BLOCKS_PER_BATCH_MAX, reshape=self.reshape)
 
     def _answer(self, node: Node, block: Block, reply: Reply[T]) -> Answer[Traced]:
@@ -113,6 +147,12 @@ class _Dialect(Generic[T]):
                 return self.flaw(value)
             case _:
                 return None
+
+
+_ALONE: Final = frozenset({TraceFault.TOO_MUCH, TraceFault.TIMED_OUT})
+"""What may be of a block's company."""
+
+_HOPELESS: Final = frozenset({TraceFault.NOT_THIS_BLOCK, TraceFault.TOO_MUCH})
 
 
 # Calls told one by one
@@ -244,7 +284,10 @@ def _nested_request(block: Block) -> Request:
     return Request("debug_traceBlockByHash", (block.header.hash, {"tracer": "callTracer"}))
 
 
-_ASKING: Final[tuple[Callable[[Node, Sequence[Block]], list[Answer[Traced]] | None], ...]] = (
-    _Dialect(_flat_request, list[_Trace], _read_flat).ask,
-    _Dialect(_nested_request, list[_TracedTransaction], _read_nested, _nested_flaw, unnested).ask,
+_FIRST_BLOCK: Final = Request("trace_block", (hex(0),))
+_NO_BLOCK: Final = Request("debug_traceBlockByHash", ("0x" + "00" * 32, {"tracer": "callTracer"}))
+
+_ASKING: Final[tuple[Callable[[Node, Sequence[Block]], _Told | None], ...]] = (
+    _Dialect(_flat_request, _FIRST_BLOCK, list[_Trace], _read_flat).ask,
+    _Dialect(_nested_request, _NO_BLOCK, list[_TracedTransaction], _read_nested, _nested_flaw, unnested).ask,
 )

@@ -7,7 +7,8 @@ Rules of this file
    exception or of an HTTP error page, either of which may repeat the rest.
 3. An answer has a size and a time that it cannot exceed, however it is compressed and however slowly it drips.
 4. What the environment says about proxies, certificates and passwords is not followed, and neither is a redirect.
-5. Only what may be asked twice is tried again, a few times, with waits that differ between callers.
+5. Only what may be asked twice is tried again, a few times, with waits that differ between callers. What can be divided is not,
+   once it took too long: less of it may be answered sooner.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ class Waiting:
 @attrs.frozen
 class Failure:
     """No answer. `passing` tells trouble that may be over soon; `wait_s` is what the node asked for; `is_too_much` tells that
-    less, asked at once, may be answered; `is_too_long`, that the answer is longer than is read; `is_refused`, that the server did
-    not want the question (HTTP 4xx).
+    less, asked at once, may be answered; `is_too_long`, that the answer is longer than is read; `is_too_slow`, that whoever took
+    the question did not finish, which less of it may change; `is_refused`, that the server did not want it (HTTP 4xx).
     """
 
     reason: str
@@ -72,6 +73,7 @@ class Failure:
     wait_s: float | None = None
     is_too_much: bool = False
     is_too_long: bool = False
+    is_too_slow: bool = False
     is_refused: bool = False
 
 
@@ -90,11 +92,13 @@ class Transport:
     def __repr__(self) -> str:
         return f"Transport({self.name})"
 
-    def post(self, body: bytes, *, repeatable: bool) -> bytearray | Failure:
-        """The body of the node's answer to `body`. What is not `repeatable` is sent once."""
+    def post(self, body: bytes, *, repeatable: bool, divisible: bool = False) -> bytearray | Failure:
+        """The body of the node's answer to `body`. What is not `repeatable` is sent once, what is `divisible` once that it is too
+        slow.
+        """
         answer = self._post_once(body)
         for attempt in range(1, self._limits.attempts_max if repeatable else 1):
-            if not isinstance(answer, Failure) or not answer.passing:
+            if not isinstance(answer, Failure) or not answer.passing or (divisible and answer.is_too_slow):
                 break
             self._waiting.sleep(self._pause_s(attempt, answer))
             answer = self._post_once(body)
@@ -155,8 +159,8 @@ class Transport:
             except zlib.error:
                 return Failure("sent an answer whose compression is broken", passing=True)
             if self._waiting.monotonic_s() > deadline_s:
-                return Failure(f"did not finish its answer within {self._limits.answer_time_max_s:g} s", passing=True)
-        return Failure("sent half an answer", passing=True) if inflate and not inflate.eof else body
+                return _too_slow(f"did not finish its answer within {self._limits.answer_time_max_s:g} s")
+        return _too_slow("sent half an answer") if inflate and not inflate.eof else body
 
 
 def _inflated(inflate: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
@@ -166,17 +170,28 @@ def _inflated(inflate: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
         chunk = inflate.unconsumed_tail
 
 
+_GAVE_UP: Final = frozenset(
+    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT, 524}  # the last: Cloudflare's for a timeout
+)
+
+
+def _too_slow(reason: str) -> Failure:
+    return Failure(reason, passing=True, is_too_slow=True)
+
+
 def _refusal(response: requests.Response) -> Failure | None:
     status = response.status_code
     if status == HTTPStatus.OK:
         return None
     if 300 <= status < 400:
         return Failure(f"answered HTTP {status}; redirects are not followed")
+    if status in _GAVE_UP:
+        return _too_slow(f"answered HTTP {status}")
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
         return Failure(f"answered HTTP {status}", passing=True, wait_s=_retry_after_s(response.headers.get("Retry-After")))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return Failure(f"answered HTTP {status}", is_too_much=True)
-    return Failure(f"answered HTTP {status}", is_refused=400 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT)
+    return Failure(f"answered HTTP {status}", is_refused=400 <= status < 500)
 
 
 def _retry_after_s(header: str | None) -> float | None:
@@ -192,11 +207,13 @@ def _from_exception(error: Exception, limits: Limits) -> Failure:
         case requests.exceptions.ConnectTimeout():
             return Failure(f"did not accept a connection within {limits.connect_timeout_s:g} s", passing=True)
         case requests.exceptions.ReadTimeout() | urllib3.exceptions.ReadTimeoutError() | TimeoutError():
-            return Failure(f"was silent for {limits.silence_max_s:g} s", passing=True)
+            return _too_slow(f"was silent for {limits.silence_max_s:g} s")
+        case requests.exceptions.ConnectionError(args=(urllib3.exceptions.ProtocolError(), *_)):
+            return _too_slow("could not be reached, or hung up")  # after it had accepted the connection
         case requests.exceptions.ConnectionError():
             return Failure("could not be reached, or hung up", passing=True)
         case urllib3.exceptions.ProtocolError() | HTTPException() | OSError():
-            return Failure("sent half an answer, or no HTTP", passing=True)
+            return _too_slow("sent half an answer, or no HTTP")
         case _:
             return Failure("could not be asked: the URL or the HTTP answer is not usable")
 

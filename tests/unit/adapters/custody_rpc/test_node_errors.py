@@ -13,16 +13,11 @@ from hypothesis import strategies as st
 
 from custody_core.domain.encoding import REVERT_REASON_LENGTH_MAX
 from custody_core.ports import BroadcastOutcome
+from custody_rpc.broadcast_errors import BROADCAST_PATTERNS, broadcast_outcome
 from custody_rpc.envelopes import RpcError
-from custody_rpc.node_errors import (
-    BROADCAST_PATTERNS,
-    TEXT_LENGTH_MAX,
-    ReadFault,
-    broadcast_outcome,
-    read_fault,
-    revert_reason,
-    shown,
-)
+from custody_rpc.error_words import TEXT_LENGTH_MAX, shown
+from custody_rpc.read_errors import ReadFault, read_fault
+from custody_rpc.reverts import revert_reason
 
 KNOWN, NONCE_TOO_LOW, UNDERPRICED, INSUFFICIENT_FUNDS, NOT_NOW, FEE_CAPPED, REFUSED, UNKNOWN = (
     BroadcastOutcome.KNOWN,

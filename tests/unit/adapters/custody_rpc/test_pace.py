@@ -10,8 +10,8 @@ from custody_rpc.pace import AT_ONCE_MAX, Pace
 def test_what_was_too_much_is_halved_for_whatever_comes_next_and_grows_back() -> None:
     pace = Pace()
     assert pace.batch_max(20) == 20
-    pace.was_too_much()
-    pace.was_too_much()
+    pace.was_too_much(20, of=20)
+    pace.was_too_much(10, of=20)
     assert [pace.batch_max(size) for size in (20, 100, 1)] == [5, 25, 1]
     sizes = []
     for _ in range(10):
@@ -24,7 +24,7 @@ def test_what_was_too_much_is_halved_for_whatever_comes_next_and_grows_back() ->
 def test_a_batch_is_never_empty_however_often_a_node_refuses() -> None:
     pace = Pace()
     for _ in range(100):
-        pace.was_too_much()
+        pace.was_too_much(2, of=1000)
     assert pace.batch_max(20) == 1
     pace.was_taken()
     assert pace.batch_max(1000) > 1

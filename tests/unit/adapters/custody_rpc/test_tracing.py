@@ -13,7 +13,7 @@ import pytest
 from custody_core.domain.chain import Block, BlockTransaction, Hash, Header
 from custody_core.ports import Absent, Found, Unknown
 from custody_rpc import Limits, Resting, RpcChain, Waiting
-from custody_rpc.tracing import ASKED_AGAIN_AFTER_S, BLOCKS_PER_BATCH_MAX
+from custody_rpc.tracing import ASKED_AGAIN_AFTER_S, BLOCKS_PER_BATCH_MAX, TIMEOUTS_MAX
 from tests.unit.adapters.custody_rpc.rude_server import Behaviour, Http, RudeServer, error, plain, results
 
 PAYER, CONTRACT, OTHER, OURS = ("0x" + digits * 20 for digits in ("aa", "cc", "dd", "11"))
@@ -257,7 +257,7 @@ def test_a_node_is_asked_in_the_dialect_that_it_has_shown(staged: Staged) -> Non
     stage = staged(tells_nested(Told(below=(PAID,))))
     for _ in range(2):
         assert stage.values(block()) == [5]
-    assert stage.asked() == ["trace_block", "debug_traceBlockByHash", "debug_traceBlockByHash"]
+    assert stage.asked() == ["trace_block", "trace_block", "debug_traceBlockByHash", "debug_traceBlockByHash"]
     assert stage.servers[0].requests[-1]["params"] == [BLOCK_HASH, {"tracer": "callTracer"}]
 
 
@@ -279,10 +279,53 @@ def test_a_node_that_offers_none_says_so_and_is_asked_again_later(staged: Staged
     stage = staged(refusal)
     for _ in range(3):
         assert stage.chain.internal_transfers([block()]) == [Absent()]
-    assert stage.asked() == ["trace_block", "debug_traceBlockByHash"]
+    assert stage.asked() == ["trace_block", "trace_block", "debug_traceBlockByHash", "debug_traceBlockByHash"]
     stage.clock[0] += ASKED_AGAIN_AFTER_S
     stage.servers[0].behaviours = [tells_flat(Told(below=(PAID,)))]
     assert stage.values(block()) == [5]
+
+
+@pytest.mark.parametrize(
+    "refusal", [plain(b'{"error":"response size exceeded"}', 400), plain(b"", 403), error("Method not found", -32601)]
+)
+@pytest.mark.parametrize("tells", [tells_flat, tells_nested])
+def test_one_refusal_is_of_one_block_and_the_next_ones_are_asked_about(
+    staged: Staged, tells: Callable[..., Behaviour], refusal: Behaviour
+) -> None:
+    told = tells(Told(below=(PAID,)))
+
+    def behave(request: Any) -> Any:
+        answer: Any = told(request)
+        is_heavy = "result" in answer and request["params"][0] in {hex(17), OTHER_HASH}
+        return refusal(request) if is_heavy else answer
+
+    stage = staged(behave)
+    assert stage.values(block()) == [5]
+    for _ in range(3):
+        assert [type(each) for each in stage.chain.internal_transfers([block(number=17, own=OTHER_HASH)])] == [Unknown]
+        assert stage.values(block()) == [5]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_refusal_that_the_node_does_not_repeat_switches_nothing_off(staged: Staged, times: int) -> None:
+    tells = tells_flat(Told(below=(PAID,)))
+    stage = staged(tells)
+    assert stage.values(block()) == [5]
+    for _ in range(times):
+        stage.servers[0].behaviours = [error("Method not found", -32601), tells]
+        assert [type(each) for each in stage.chain.internal_transfers([block()])] == [Unknown]
+    assert stage.values(block()) == [5]
+
+
+def test_of_several_blocks_one_that_is_told_refutes_that_the_method_is_missing(staged: Staged) -> None:
+    def behave(request: Any) -> Any:
+        first, second = request
+        return [tells_flat(Told(below=(PAID,)))(first), error("Method not found", -32601)(second)]
+
+    stage = staged(behave)
+    answers = stage.chain.internal_transfers([block(), block(number=17, own=OTHER_HASH)])
+    assert [type(each) for each in answers] == [Found, Unknown]
+    assert len(stage.servers[0].requests) == 1
 
 
 def test_a_node_that_does_not_know_the_tracer_offers_none(staged: Staged) -> None:
@@ -297,6 +340,8 @@ def test_a_node_that_does_not_know_the_tracer_offers_none(staged: Staged) -> Non
         error("unknown block"),
         error("resource not found", -32001),
         error("Your app has exceeded its compute units per second capacity; upgrade for more", 429),
+        error("daily request count exceeded, request rate limited", -32005),
+        error("the method is not available at this rate", -32005),
         error("internal error"),
         plain(b"", 429),
         plain(b"", 502),
@@ -332,6 +377,54 @@ def test_a_transaction_that_the_node_gives_up_on_leaves_its_block_without_traces
     answer = [{"txHash": HASHES[0], "error": "execution timeout"}]
     stage = staged(lambda request: (NO_METHOD if request["method"] == "trace_block" else results(answer))(request))
     assert stage.chain.internal_transfers([block()]) == [Absent()]
+
+
+TIMEOUTS = {
+    "geth and reth": error("request timed out", -32002),
+    "besu": error("Timeout expired"),
+    "nethermind": error("debug_traceBlockByHash request was canceled due to enabled timeout.", -32016),
+    "erigon": error("execution aborted (timeout = 5s)"),
+    "of a gateway in Go": error("context deadline exceeded"),
+    "of a gateway": error("upstream request timeout", -32603),
+    "of a provider": error("The request took too long to process", -32002),
+    "of another": error("Unable to complete request at this time.", -32603),
+}
+
+
+@pytest.mark.parametrize("late", TIMEOUTS.values(), ids=TIMEOUTS)
+def test_a_block_that_times_out_again_and_again_has_no_traces_and_the_next_one_may(staged: Staged, late: Behaviour) -> None:
+    told = tells_flat(Told(below=(PAID,)))
+    stage = staged(lambda request: (late if request["params"][0] == hex(17) else told)(request))
+    heavy = block(number=17, own=OTHER_HASH)
+    answers = [stage.chain.internal_transfers([heavy])[0] for _ in range(TIMEOUTS_MAX)]
+    assert [type(each) for each in answers] == [Unknown] * (TIMEOUTS_MAX - 1) + [Absent]
+    assert stage.values(block()) == [5]
+
+
+def test_a_block_that_times_out_now_and_then_is_waited_for(staged: Staged) -> None:
+    late = error("request timed out", -32002)
+    stage = staged(late)
+    for _ in range(2 * TIMEOUTS_MAX):
+        stage.servers[0].behaviours = [late, error("internal error")]
+        assert [type(stage.chain.internal_transfers([block()])[0]) for _ in range(2)] == [Unknown, Unknown]
+
+
+def test_of_blocks_that_time_out_together_each_is_asked_for_alone(staged: Staged) -> None:
+    def behave(request: Any) -> Any:
+        if isinstance(request, list):
+            return error("request timed out", -32002)(request)
+        return tells_flat(Told(below=(PAID,)))(request)
+
+    stage = staged(behave)
+    answers = stage.chain.internal_transfers([block(), block()])
+    assert [type(each) for each in answers] == [Found, Found]
+
+
+@pytest.mark.parametrize("slow", [plain(b"upstream timed out", 504), lambda _: Http(hang_up=True), error("internal error", -32603)])
+def test_silence_about_a_block_is_no_word_about_its_traces(staged: Staged, slow: Behaviour) -> None:
+    stage = staged(slow)
+    for _ in range(2 * TIMEOUTS_MAX):
+        assert [type(each) for each in stage.chain.internal_transfers([block()])] == [Unknown]
 
 
 def test_of_blocks_that_are_too_long_together_each_is_asked_for_alone(staged: Staged) -> None:

@@ -290,7 +290,7 @@ def test_a_bad_reply_harms_no_other(naps: Naps) -> None:
         ({"result": None, "error": None}, None),
         ({"result": receipt(HASHES[0]), "error": {"code": 1, "message": "and yet"}}, "neither or both"),
         ({"error": {"code": 1, "message": f"no such project: {SECRET}\n\x1b[31m"}}, "refused: no such project: …"),
-        ({"error": {"code": 1, "message": "\ud800 half a character"}}, "not a JSON-RPC answer"),
+        ({"error": {"code": 1, "message": "\ud800 half a character"}}, "refused: \ufffd half a character"),
         ({"error": "a string"}, "not of the expected form"),
         ({"error": {"code": -1, "message": "x" * 10_000}}, "refused: xxx"),
         ({"result": {"a": 1}}, "not of the expected form"),
