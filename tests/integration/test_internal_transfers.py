@@ -152,7 +152,7 @@ def test_d_12_on_a_node_without_traces_it_is_told_and_nothing_is_credited_or_hel
     service.assert_reconciled(in_suspense_wei=ether("1"))
     assert service.available(wallet) == ether("2")
     assert len([what for what, _ in service.observer.troubles if what == "traces-missing"]) == 1
-    assert untraced.asked(FLAT) == untraced.asked(NESTED) == 1
+    assert untraced.asked(FLAT) == untraced.asked(NESTED) == 2, "about the block, and whether it is the method"
 
 
 def test_a_trace_that_does_not_come_holds_its_block_up(either: Traced) -> None:

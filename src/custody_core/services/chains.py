@@ -16,6 +16,7 @@ from custody_core.services.behind import why_behind
 from custody_core.services.checks import require_limit
 from custody_core.services.foreign_use import frozen_because
 from custody_core.services.kit import SYSTEM_ACTOR, Kit, lease_of, record_audit, record_wallet
+from custody_core.services.misshapen import misshapen_count
 from custody_core.services.rounds import wake_wallets
 
 
@@ -64,6 +65,10 @@ class Chains:
     def heads(self) -> Mapping[int, BlockRef]:
         """Chain id → the newest block that we follow, from which confirmations are counted."""
         return {state.chain_id: state.cursor for state in self.states()}
+
+    def misshapen_logs(self) -> Mapping[int, int]:
+        """Chain id → how many logs of listed tokens that concern us were passed over, since they are no transfers by their shape."""
+        return self._kit.read(lambda unit: {each.chain_id: misshapen_count(unit, each.chain_id) for each in unit.chains()})
 
     def reorganisations(self, chain_id: int, *, limit: int = 50) -> Sequence[Reorganisation]:
         """What was taken back on that chain, newest first. Raises `InvalidRequest`."""

@@ -9,7 +9,8 @@ A round asks the node for its final block, its head and the blocks after our cur
 * they do not link: finds the newest header that we and the node agree on, and takes back what lies above it;
 * the node disagrees at or below our final block: halts the chain; nothing is reversed by itself;
 * anything is unknown, contradictory or behind us: does nothing, and asks again next round. A block that cannot be read whole
-  stops the cursor; it is never skipped.
+  stops the cursor; it is never skipped. Where that lasts, a person is told (`stalling.py`). What contracts paid is the one thing
+  that a block may be read without (`tracing.py`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from custody_core.services.finality import FinalityWatch
 from custody_core.services.ingest import Ingest
 from custody_core.services.kit import Kit, lease_of, raise_alarm, record_audit
 from custody_core.services.outgoing import ContradictoryReceipt, ForgedSender, StrangersSeen
+from custody_core.services.stalling import StallWatch
 from custody_core.services.tracing import TraceReader
 
 
@@ -59,11 +61,13 @@ class Follower:
         self._kit = kit
         self._chain = kit.chain(chain_id)
         self._holder = holder
-        self._traces = TraceReader(kit, self._chain)
+        self._traces = TraceReader(kit, self._chain, gives_up=True)
         self._evidence = EvidenceReader(kit, self._chain)
         self._managed = ManagedAddresses()
         self._cross_check = CrossCheck(kit, self._chain)
         self._finality = FinalityWatch(kit, chain_id)
+        self._stall = StallWatch(kit, chain_id)
+        self._waits_for = ""
         self._last_ends: tuple[Header | None, Header | None] = None, None
         self._has_led = False
 
@@ -80,15 +84,24 @@ class Follower:
         """One step forward or back, in one commit."""
         state = self._lead()
         if state is None:
+            self._traces.forget()
             return Round.NOT_LEADING
         if state.halted_reason is not None:
             return Round.HALTED
         try:
-            return self._step(state)
+            outcome = self._step(state)
         except Conflict:
             # Another thread of ours, or a successor, moved the chain's row meanwhile: it leads, and nothing of this round was kept.
             self._kit.observer.trouble(Conflict.code, f"eip155:{self._chain.chain_id}: somebody else leads")
             return Round.NOT_LEADING
+        except Exception as problem:
+            self._stall.stands(state.cursor, f"it fails with {type(problem).__name__}")  # its text may hold anything
+            raise
+        if outcome is Round.WAITING:
+            self._stall.stands(state.cursor, self._waits_for)
+        elif outcome is not Round.HALTED:
+            self._stall.goes_on()
+        return outcome
 
     def step_down(self) -> None:
         """Ends our lease now, where we had one; another's is left alone."""
@@ -121,11 +134,15 @@ class Follower:
             return self._wait("the node does not say where its head is")
         if tip.number <= state.cursor.number:
             return self._at_or_behind(state, tip, final)
+        self._stall.is_below(state.cursor, tip.number)
         last = min(tip.number, state.cursor.number + self._kit.limits.blocks_per_commit_max)
-        blocks = self._linked(state.cursor, self._chain.blocks(range(state.cursor.number + 1, last + 1)))
+        answers = self._chain.blocks(range(state.cursor.number + 1, last + 1))
+        blocks = self._linked(state.cursor, answers)
         if blocks is None:
             return self._rewind(state)
-        return self._advance(state, blocks, tip, final)
+        if not blocks:
+            return self._wait(f"the node does not show the next block{_because(answers[0])}")
+        return self._commit(state, blocks, tip, final)
 
     def _ends(self, state: ChainState) -> tuple[Header | None, Header | None]:
         """The node's head, and its final block where it says. They are not asked for again after a round that went forward while
@@ -167,18 +184,15 @@ class Follower:
             cursor = block.header.ref
         return blocks
 
-    def _advance(self, state: ChainState, blocks: Sequence[Block], tip: Header, final: Header | None) -> Round:
-        if not blocks:
-            return self._wait("the node does not show the next block")
-        return self._commit(state, blocks, tip, final)
-
     def _commit(self, state: ChainState, blocks: Sequence[Block], tip: Header, final: Header | None) -> Round:
         """Reads what the blocks need and saves them with all that follows from them. Again, where an address was born or a token
         listed meanwhile.
         """
         traced = self._traces.read(blocks)
         if blocks and not traced:
-            return self._wait(f"the node does not tell yet what contracts paid in block {blocks[0].header.number}")
+            return self._wait(
+                f"the node does not tell yet what contracts paid in block {blocks[0].header.number}: {self._traces.why}"
+            )
         while True:
             tokens = self._tokens()
             learn_addresses(self._kit, self._managed)
@@ -315,5 +329,10 @@ class Follower:
         return [token.asset for token in self._kit.read(lambda unit: unit.tokens(self._chain.chain_id))]
 
     def _wait(self, why: str) -> Round:
+        self._waits_for = why
         self._kit.observer.trouble("chain-waiting", f"eip155:{self._chain.chain_id}: {why}")
         return Round.WAITING
+
+
+def _because(answer: Answer[Block]) -> str:
+    return f": {answer.reason}" if isinstance(answer, Unknown) else ""

@@ -27,6 +27,7 @@ from custody_core.services.kit import (
     record_deposit_notices,
     record_deposits,
 )
+from custody_core.services.misshapen import count_misshapen
 from custody_core.services.outflows import book_outflows
 from custody_core.services.outgoing import Outgoing
 from custody_core.services.reorganisations import record_reorganisation
@@ -67,6 +68,8 @@ class Ingest:
         unit.save_chain(self._state)
         unit.add_headers(self._state.chain_id, [each.matches.block.header for each in self._evidence])
         self.take_in(unit, now)
+        logs = {each.matches.block.header.number: each.logs for each in self._evidence}
+        count_misshapen(self._kit, unit, self._state.chain_id, logs)
         return True
 
     def take_in(self, unit: Unit, now: datetime) -> None:

@@ -1,50 +1,126 @@
-"""Reading what contracts paid, as a part of a block's evidence."""
+"""Reading what contracts paid, as a part of a block's evidence.
+
+Rules of this file
+
+1. A block whose traces no node has is read without them where the setting allows it, and a person is told: from there on, internal
+   transfers end in suspense, until blocks are told of again. Then the block after the last that was read without is named, too.
+2. A block whose traces are unknown is waited for, since a payment in it may be ours. But anybody can make a block take a node too
+   long, which must not hold up every deposit: a follower gives up on one that it has asked about for ten minutes.
+3. Once it has given up on a block, it asks about the next one alone. If that is told, all is as before. If not, that one is not
+   waited for either; and after some such in a row, the node is taken for one that tells nothing for now.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
 
-from custody_core.domain.chain import Block, InternalTransfer
+from custody_core.domain.chain import Block, Hash, InternalTransfer
 from custody_core.domain.resources import chain_text
-from custody_core.ports import Absent, Chain, Found
+from custody_core.ports import Absent, Answer, Chain, Found, Unknown
 from custody_core.services.kit import Kit, Traces
+from custody_core.services.lasting_alarms import LastingAlarm
+
+MISSING = "traces-missing"
+"""What the observer is told; and the alarm, where traces are missing that could be expected."""
+
+GIVEN_UP_AFTER: Final = timedelta(minutes=10)
+GIVEN_UP_AFTER_TIMES: Final = 5
+"""Both: while nobody asks, because a node does not answer at all, a block's time does not run out."""
+
+IN_A_ROW_MAX: Final = 3
+"""After giving up on so many blocks in a row, others are read without traces that were not asked about."""
+
+Paid = Sequence[InternalTransfer]
 
 
 class TraceReader:
-    """The internal transfers of one chain's blocks, as the setting wants them. Tells once when there are none to be had."""
+    """The internal transfers of one chain's blocks, as the setting wants them. `gives_up`: for whoever cannot wait for ever."""
 
-    def __init__(self, kit: Kit, chain: Chain) -> None:
-        self._observer = kit.observer
+    def __init__(self, kit: Kit, chain: Chain, *, gives_up: bool = False) -> None:
+        self._kit = kit
         self._chain = chain
         self._wanted = kit.limits.traces.get(chain.chain_id, Traces.AUTO)
+        self._alarm = LastingAlarm(kit, MISSING, chain.chain_id) if gives_up else None
         self._is_told = False
+        self._has_shown = False
+        self._in_a_row = 0
+        self._awaited: tuple[Hash, datetime, int] | None = None
+        self.why = ""
+        """Why the last block that was not read was not."""
 
-    def read(self, blocks: Sequence[Block]) -> list[tuple[Block, Sequence[InternalTransfer]]]:
+    def read(self, blocks: Sequence[Block]) -> list[tuple[Block, Paid]]:
         """Each block with its internal transfers, up to the first of which the node should tell and does not. Nobody is asked about
         a block without transactions.
         """
         asked = [block for block in blocks if block.transactions] if self._wanted is not Traces.OFF else []
-        told = self._chain.internal_transfers(asked) if asked else ()
-        answers = dict(zip([block.header.hash for block in asked], told, strict=True))
-        read: list[tuple[Block, Sequence[InternalTransfer]]] = []
+        answers = self._answers(asked)
+        read: list[tuple[Block, Paid]] = []
         for block in blocks:
             match answers.get(block.header.hash, Found(())):
                 case Found(value=transfers):
-                    self._is_told = self._is_told and not block.transactions
+                    self._shown(block)
                     read.append((block, transfers))
                 case Absent() if self._wanted is Traces.AUTO:
-                    self._tell(block)
+                    self._in_a_row = 0
+                    self._go_without(block, is_expected=self._has_shown)
                     read.append((block, ()))
-                case _:
+                case Unknown(reason=reason) if self._is_given_up(block, is_first=not read):
+                    self._in_a_row += 1
+                    self._go_without(block, is_expected=True, why=reason)
+                    read.append((block, ()))
+                case answer:
+                    self.why = answer.reason if isinstance(answer, Unknown) else "no node offers its traces"
                     break
         return read
 
-    def _tell(self, block: Block) -> None:
+    def _answers(self, asked: Sequence[Block]) -> Mapping[Hash, Answer[Paid]]:
+        """By block. After giving up on one, the others are asked about only if the next one is told."""
+        if not asked:
+            return {}
+        told = list(self._chain.internal_transfers(asked[:1] if self._in_a_row else asked))
+        if self._in_a_row and not isinstance(told[0], Unknown):
+            told += self._chain.internal_transfers(asked[1:]) if asked[1:] else ()
+        told += [Unknown("was not asked")] * (len(asked) - len(told))
+        return dict(zip([block.header.hash for block in asked], told, strict=True))
+
+    def _is_given_up(self, block: Block, *, is_first: bool) -> bool:
+        if self._alarm is None or self._wanted is not Traces.AUTO:
+            return False
+        if self._in_a_row:
+            return is_first or self._in_a_row >= IN_A_ROW_MAX
+        if not is_first:
+            return False
+        now, hash_ = self._kit.clock.now(), block.header.hash
+        _, since, times = self._awaited if self._awaited and self._awaited[0] == hash_ else (hash_, now, 0)
+        self._awaited = hash_, since, times + 1
+        return now - since >= GIVEN_UP_AFTER and times + 1 >= GIVEN_UP_AFTER_TIMES
+
+    def forget(self) -> None:
+        """Somebody else may have read blocks meanwhile."""
+        self._has_shown, self._in_a_row, self._awaited = False, 0, None
+
+    def _shown(self, block: Block) -> None:
+        if not block.transactions or self._wanted is Traces.OFF:
+            return
+        may_be_raised = self._is_told or not self._has_shown
+        self._has_shown, self._is_told, self._in_a_row = True, False, 0
+        if self._alarm is not None and may_be_raised:
+            self._alarm.end(f"block {block.header.number} is told of; those before it, from the one that the alarm named, are not")
+
+    def _go_without(self, block: Block, *, is_expected: bool, why: str = "no node has them") -> None:
+        number, chain = block.header.number, chain_text(self._chain.chain_id)
+        if self._alarm is not None and is_expected:
+            self._alarm.begin(
+                f"what contracts paid in block {number} is not known ({why}), so it ends in suspense there; read the block again "
+                "from a node that tells it",
+                mark=str(number),
+            )
         if not self._is_told:
-            chain = chain_text(self._chain.chain_id)
-            self._observer.trouble(
-                "traces-missing",
-                f"{chain}: no node tells what contracts paid in block {block.header.number}; "
+            self._kit.observer.trouble(
+                MISSING,
+                f"{chain}: no node tells what contracts paid in block {number}; "
                 "while that is so, internal transfers are not credited but end in suspense",
             )
         self._is_told = True

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -71,7 +71,7 @@ class _Books(Collector):
         try:
             ready, states = self._custody.wallets.pool_size(), self._custody.chains.states()
             paces = {chain_id: self._custody.pace(chain_id) for chain_id in self._custody.chain_ids}
-            in_suspense = self._custody.suspense.count()
+            in_suspense, misshapen = self._custody.suspense.count(), self._custody.chains.misshapen_logs()
         except Exception:  # noqa: BLE001 - that it does not answer is the measurement
             up.add_metric([], 0)
             yield up
@@ -91,7 +91,14 @@ class _Books(Collector):
             final.add_metric(name, state.final.number)
             at.add_metric(name, state.cursor.timestamp.timestamp())
             halted.add_metric(name, int(state.halted_reason is not None))
-        yield from (followed, final, at, halted)
+        logs = CounterMetricFamily(
+            "custody_chain_logs_misshapen",
+            "Logs of listed tokens about wallets that are no transfers by their shape.",
+            labels=["chain"],
+        )
+        for chain_id, count in misshapen.items():
+            logs.add_metric([chain_text(chain_id)], count)
+        yield from (followed, final, at, halted, logs)
         yield from _comparison(paces)
         suspense = GaugeMetricFamily("custody_suspense_accounts", "Accounts that hold what nothing explains.")
         suspense.add_metric([], in_suspense)

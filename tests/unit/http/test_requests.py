@@ -454,6 +454,7 @@ def test_metrics_count_routes_and_show_the_books(site: Site) -> None:
     assert "custody_database_up 1.0" in text
     assert "custody_wallets_ready 2.0" in text
     assert 'custody_chain_halted{chain="eip155:31337"} 0.0' in text
+    assert 'custody_chain_logs_misshapen_total{chain="eip155:31337"} 0.0' in text
     assert "made-up" not in text
     assert wallet not in text
 

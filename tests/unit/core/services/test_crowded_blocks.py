@@ -159,3 +159,26 @@ def test_d_11_each_shape_beside_a_deposit(topics: int, raw: bytes) -> None:
         assert_only_the_transfer_counts(
             bench, wallet_id=wallet.id, alias=token.alias, pay=lambda: bench.pay_in_token(wallet, token, 5)
         )
+        assert bench.custody.chains.misshapen_logs() == {chain.chain_id: 1}
+
+
+def test_d_11_logs_of_another_shape_are_counted_once_and_told() -> None:
+    chain = Retold()
+    with opened(chain=chain, limits=Limits(key_pool_size=1)) as bench:
+        wallet, token = bench.wallet(), bench.token()
+        bench.pay_in_token(wallet, token, 5)
+        assert bench.custody.chains.misshapen_logs() == {chain.chain_id: 0}
+
+        def cut_short(logs: Sequence[Log]) -> list[Log]:
+            return [attrs.evolve(log, data=log.data[:31]) for log in logs]
+
+        chain.retell = cut_short
+        for _ in range(2):
+            chain.send_token(contract_of(token), wallet.address, 7)
+            chain.mine()
+        bench.blocks(FINALITY)
+        assert bench.custody.chains.misshapen_logs() == {chain.chain_id: 2}
+        assert "1 logs of listed tokens in block" in vars(bench.custody._kit.observer)["troubles"]["logs-misshapen"]
+        bench.custody.follow(chain.chain_id)
+        assert bench.custody.chains.misshapen_logs() == {chain.chain_id: 2}
+        assert bench.balance(wallet, token.alias).total == 5

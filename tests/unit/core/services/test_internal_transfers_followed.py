@@ -10,9 +10,10 @@ import attrs
 import pytest
 
 from custody_core import DepositState, Limits, Traces, Wallet, ether
-from custody_core.domain.chain import Hash, Receipt
+from custody_core.domain.chain import Block, Hash, InternalTransfer, Receipt
 from custody_core.domain.deposit import DepositKind
-from custody_core.ports import Answer, Found
+from custody_core.errors import NodeUnavailable
+from custody_core.ports import Answer, Found, Unknown
 from custody_core.services.following import Round
 from custody_memory.chain import MemoryChain
 from custody_memory.execution import Passing
@@ -198,3 +199,144 @@ def test_where_traces_are_off_nobody_is_asked() -> None:
         bench.blocks(FINALITY + 1)
         assert (bench.deposits(wallet), told(bench)) == ([], None)
         assert bench.custody.chains.list()[0].state.cursor.number == bench.chain.head.number
+
+
+# Blocks of which no trace comes
+
+
+class Heavy(MemoryChain):
+    """A node that never finishes the traces of some blocks. Of what is asked together, it tells nothing after such a one."""
+
+    heavy: frozenset[int] = frozenset()
+    asked: list[list[int]]
+
+    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        self.asked = [*getattr(self, "asked", []), [block.header.number for block in blocks]]
+        answers = list(super().internal_transfers(blocks))
+        first = next((at for at, block in enumerate(blocks) if block.header.number in self.heavy), len(answers))
+        return answers[:first] + [Unknown("was silent for 15 s")] * (len(answers) - first)
+
+
+def paying_blocks(bench: Bench, wallet: Wallet, count: int) -> None:
+    """In each block a contract pays once."""
+    for _ in range(count):
+        pay(bench, wallet)
+        bench.chain.mine()
+
+
+def follow_for(bench: Bench, minutes: int) -> None:
+    for _ in range(6 * minutes):
+        bench.custody.follow(bench.chain.chain_id)
+        bench.clock.advance(10)
+
+
+def internal_blocks(bench: Bench, wallet: Wallet) -> list[int]:
+    return sorted(each.block.number for each in bench.deposits(wallet) if each.key.kind is DepositKind.INTERNAL)
+
+
+def alarms(bench: Bench, code: str = "traces-missing") -> list[tuple[str, str]]:
+    return [(each.type, str(each.data["detail"])) for each in bench.all_events() if each.data.get("code") == code]
+
+
+def test_d12_a_block_whose_traces_never_come_is_read_without_them_and_no_other_one_is() -> None:
+    chain = Heavy()
+    with opened(chain=chain) as bench:
+        wallet = bench.wallet()
+        paying_blocks(bench, wallet, 8)
+        chain.heavy = frozenset({4})
+        chain.mine(FINALITY)
+        follow_for(bench, 9)
+        assert internal_blocks(bench, wallet) == [1, 2, 3]
+        assert alarms(bench) == []
+        follow_for(bench, 3)
+        assert internal_blocks(bench, wallet) == [1, 2, 3, 5, 6, 7, 8]
+        (raised, cleared) = alarms(bench)
+        assert raised[0] == "alarm.raised"
+        assert "in block 4 is not known (was silent for 15 s)" in raised[1]
+        assert cleared[0] == "alarm.cleared"
+        assert "block 5 is told of" in cleared[1]
+        assert [each for each, _ in alarms(bench, "chain-stalled")] == ["alarm.raised", "alarm.cleared"]
+        chain.heavy = frozenset()
+        found = bench.custody.scans.rescan(4)
+        assert [each.block.number for each in found.missing.deposits] == [4]
+        assert bench.balance(wallet).available == 8 * ONE
+        bench.require_sound()
+
+
+def test_d12_a_node_that_traces_nothing_any_more_holds_up_no_deposit_for_long() -> None:
+    chain = Heavy()
+    with opened(chain=chain) as bench:
+        wallet = bench.wallet()
+        paying_blocks(bench, wallet, 2)
+        follow_for(bench, 1)
+        chain.heavy = frozenset(range(3, 1000))
+        chain.mine()
+        for _ in range(30):
+            chain.send_ether(wallet.address, ONE)
+            chain.mine()
+        follow_for(bench, 13)
+        assert bench.custody.chains.list()[0].lag_blocks == 0
+        assert len(bench.deposits(wallet)) == 32
+        assert [each for each, _ in alarms(bench)] == ["alarm.raised"]
+        assert max(len(each) for each in chain.asked[-3:]) == 1, "one is asked about, to see whether it tells again"
+        chain.heavy = frozenset()
+        paying_blocks(bench, wallet, 3)
+        follow_for(bench, 1)
+        assert internal_blocks(bench, wallet) == [1, 2, 34, 35, 36]
+        assert [each for each, _ in alarms(bench)] == ["alarm.raised", "alarm.cleared"]
+
+
+def test_where_traces_are_required_a_block_whose_traces_never_come_is_waited_for_and_told() -> None:
+    chain = Heavy()
+    with opened(chain=chain, limits=Limits(traces={chain.chain_id: Traces.REQUIRED}, key_pool_size=3)) as bench:
+        wallet = bench.wallet()
+        chain.heavy = frozenset({1})
+        paying_blocks(bench, wallet, 2)
+        follow_for(bench, 60)
+        assert (bench.deposits(wallet), alarms(bench)) == ([], [])
+        ((kind, detail),) = alarms(bench, "chain-stalled")
+        assert kind == "alarm.raised"
+        assert "block 1 is there" in detail
+        assert "was silent for 15 s" in detail
+
+
+def test_while_a_node_does_not_answer_at_all_no_time_runs_out() -> None:
+    chain = Heavy()
+    with opened(chain=chain) as bench:
+        wallet = bench.wallet()
+        chain.heavy = frozenset({1})
+        paying_blocks(bench, wallet, 1)
+        bench.rounds(1)
+        bench.clock.advance(3600)
+        bench.rounds(1)
+        chain.heavy = frozenset()
+        bench.blocks(FINALITY + 1)
+        assert bench.balance(wallet).available == ONE
+        assert alarms(bench) == []
+
+
+def test_whoever_reads_blocks_again_never_gives_up_on_their_traces() -> None:
+    chain = Heavy()
+    with opened(chain=chain) as bench:
+        wallet = bench.wallet()
+        paying_blocks(bench, wallet, 1)
+        bench.blocks(1)
+        chain.heavy = frozenset({1})
+        for _ in range(20):
+            with pytest.raises(NodeUnavailable):
+                bench.custody.scans.rescan(1)
+            bench.clock.advance(60)
+        assert alarms(bench) == []
+
+
+def test_that_a_node_which_told_has_no_traces_any_more_raises_an_alarm() -> None:
+    chain = MemoryChain()
+    with opened(chain=chain) as bench:
+        wallet = bench.wallet()
+        paying_blocks(bench, wallet, 1)
+        bench.blocks(1)
+        chain._offers_traces = False
+        paying_blocks(bench, wallet, 2)
+        bench.blocks(1)
+        ((kind, detail),) = alarms(bench)
+        assert (kind, "in block 3" in detail) == ("alarm.raised", True)
