@@ -67,7 +67,7 @@ class Chains:
         return {state.chain_id: state.cursor for state in self.states()}
 
     def misshapen_logs(self) -> Mapping[int, int]:
-        """Chain id → how many logs of listed tokens that concern us were passed over, since they are no transfers by their shape."""
+        """Chain id → how many logs of listed tokens about wallets were passed over: they are no transfers by their shape."""
         return self._kit.read(lambda unit: {each.chain_id: misshapen_count(unit, each.chain_id) for each in unit.chains()})
 
     def reorganisations(self, chain_id: int, *, limit: int = 50) -> Sequence[Reorganisation]:
