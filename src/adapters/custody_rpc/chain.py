@@ -5,22 +5,14 @@ Rules of this file
 1. A node's answer is compared with the question: the height, the hash, the contract, the topic that we asked for. What does not
    fit is unknown.
 2. Null is absent, and only where the protocol says so. An error is unknown, and so is silence.
-3. Several nodes are asked in their order: the next one for what those before did not have, or got wrong as far as the caller can
-   tell. Their answers become one by the rules of `several.py`. Only the last one is asked again while its trouble may pass.
+3. Which of several nodes is asked, and whose answer counts, `nodes.py` says.
 4. Signed bytes go to all of them, and may reach a node although its answer did not reach us.
-5. A node is asked nothing about a chain before it has said, once, that it is on that chain: one that was silent at the start may
-   be of another.
-6. A node that failed several times in a row rests: the others do without it. Where all rest, the one that is due first is asked.
-   Its health is tried out beside the questions, so that none of them waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TypeVar
-
-import attrs
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Logs, Receipt
@@ -42,19 +34,17 @@ from custody_core.ports import (
     no_doubt,
 )
 from custody_rpc import questions, several
-from custody_rpc.broadcasting import Courier, Offered, combined, disputed, fee_capped, gathered
-from custody_rpc.circuit import Circuit, NodeState, Resting
+from custody_rpc.broadcasting import Offered, combined, disputed, fee_capped, gathered
+from custody_rpc.circuit import NodeState, Resting
 from custody_rpc.header_fields import HeaderFields
 from custody_rpc.logs_ahead import LogsAhead
 from custody_rpc.logs_told import LogsTold
 from custody_rpc.node import Node
+from custody_rpc.nodes import Nodes, Trouble
 from custody_rpc.read_ahead import ReadAhead
 from custody_rpc.tracing import Tracer
 from custody_rpc.transport import InvalidNodeUrl, Limits, Transport, Waiting
 from custody_rpc.witness import NodeAlone
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def _silence(_what: str, _detail: str) -> None:
@@ -66,7 +56,7 @@ class RpcChain:
 
     Plain http is refused for nodes elsewhere than on this machine unless `allow_http`. Raises `InvalidNodeUrl`.
 
-    `trouble`, of the form of `Observer.trouble`, is told, from any thread: `node-out` and `node-back` when a node falls out and
+    `trouble` is told, from any thread: `node-out` and `node-back` when a node falls out and
     comes back, `provider-fee-cap` when one passes on no fees as high as ours, `broadcast-disputed` when one refuses what another
     took, `node-disagreement` when one's answer was not used because it cannot be right and another one's can,
     `unknown-header-field` once for each field of the newest block that this version does not know.
@@ -81,23 +71,20 @@ class RpcChain:
         limits: Limits | None = None,
         waiting: Waiting | None = None,
         resting: Resting | None = None,
-        trouble: Callable[[str, str], None] = _silence,
+        trouble: Trouble = _silence,
     ) -> None:
         if not urls:
             raise InvalidNodeUrl("a chain needs the URL of at least one node")
         self._chain_id = chain_id
         self._trouble = trouble
-        limits, waiting, resting = limits or Limits(), waiting or Waiting(), resting or Resting()
+        limits, waiting = limits or Limits(), waiting or Waiting()
         transports = [Transport(url, limits=limits, waiting=waiting, allow_http=allow_http) for url in urls]
-        self._nodes = [Node(each, Circuit(each.name, resting, waiting, self._tell_health)) for each in transports]
-        self._couriers = {node: Courier(node.name) for node in self._nodes}
-        self._tracers = {node.circuit: Tracer(waiting.monotonic_s) for node in self._nodes}
+        self._nodes = Nodes(chain_id, transports, resting=resting or Resting(), waiting=waiting, trouble=trouble)
+        self._tracers = {node.circuit: Tracer(waiting.monotonic_s) for node in self._nodes.all}
         self._ahead = ReadAhead(self._read_blocks, self._read_logs)
         self._logs_ahead = LogsAhead()
         self._fields = HeaderFields(chain_id, trouble)
         self._heads: dict[str, int] = {}
-        self._verified: set[Circuit] = set()
-        self._foreign: dict[Circuit, str] = {}
 
     @property
     def chain_id(self) -> int:
@@ -107,7 +94,7 @@ class RpcChain:
     @property
     def nodes(self) -> Sequence[NodeState]:
         """The nodes as they are now, in the order of their URLs. Nobody is asked for this."""
-        return [self._state(node.circuit) for node in self._nodes]
+        return self._nodes.states
 
     @property
     def unknown_header_fields(self) -> Sequence[str]:
@@ -117,46 +104,44 @@ class RpcChain:
     @property
     def witnesses(self) -> Sequence[Witness]:
         """The nodes one by one, each asked once."""
-        return [NodeAlone(node.hasty, self._tracers[node.circuit], self._distrust) for node in self._nodes]
+        return [NodeAlone(node.hasty, self._tracers[node.circuit], self._nodes.distrust) for node in self._nodes.all]
 
     def close(self) -> None:
         """Lets go of connections and threads."""
         self._ahead.close()
-        for node in self._nodes:
-            self._couriers[node].close()
-            node.close()
+        self._nodes.close()
 
     def node_chain_id(self) -> Answer[int]:
         """The chain id that the first node which answers claims."""
         answer: Answer[int] = Unknown("no node was asked")
-        for node in self._in_turn():
-            answer = self._claimed(node)
+        for node in self._nodes.in_turn():
+            answer = self._nodes.claimed(node)
             if not isinstance(answer, Unknown):
                 break
         return answer
 
     def node_chain_ids(self) -> Sequence[Answer[int]]:
         """The chain id that each node claims, in the order of the URLs."""
-        is_only = len(self._nodes) == 1
-        return [self._claimed(node if is_only else node.hasty) for node in self._nodes]
+        is_only = len(self._nodes.all) == 1
+        return [self._nodes.claimed(node if is_only else node.hasty) for node in self._nodes.all]
 
     def header(self, at: int | BlockTag) -> Answer[Header]:
         """The canonical header at a height or tag."""
         if not isinstance(at, BlockTag):
-            return self._one(lambda node: questions.header(node, at))
+            return self._nodes.one(lambda node: questions.header(node, at))
         if at is BlockTag.FINALIZED:
-            return self._final(self._of_all(lambda node: questions.tagged(node, [at], self._fields.look)[0]))
-        return self._head(self._of_all(lambda node: questions.tagged(node, [at], self._fields.look)[0]))
+            return self._final(self._nodes.of_all(lambda node: questions.tagged(node, [at], self._fields.look)[0]))
+        return self._head(self._nodes.of_all(lambda node: questions.tagged(node, [at], self._fields.look)[0]))
 
     def ends(self) -> tuple[Answer[Header], Answer[Header]]:
         """The head and the final block, asked for in one request."""
         finals: dict[str, Answer[Header]] = {}
 
         def head(node: Node) -> Answer[Header]:
-            latest, finals[self._key(node)] = questions.tagged(node, [BlockTag.LATEST, BlockTag.FINALIZED], self._fields.look)
+            latest, finals[self._nodes.key(node)] = questions.tagged(node, [BlockTag.LATEST, BlockTag.FINALIZED], self._fields.look)
             return latest
 
-        return self._head(self._of_all(head)), self._final(finals)
+        return self._head(self._nodes.of_all(head)), self._final(finals)
 
     def _head(self, answers: Mapping[str, Answer[Header]]) -> Answer[Header]:
         self._heads = {name: answer.value.number for name, answer in answers.items() if isinstance(answer, Found)}
@@ -167,11 +152,11 @@ class RpcChain:
 
     def synced_head(self) -> Answer[Header]:
         """The newest header of those nodes that do not say they are still syncing."""
-        return several.highest(self._of_all(questions.synced_head))
+        return several.highest(self._nodes.of_all(questions.synced_head))
 
     def headers(self, numbers: Sequence[int]) -> Sequence[Answer[Header]]:
         """The canonical headers at `numbers`. Of two neighbours that do not link, only one is found."""
-        return self._linked(numbers, questions.headers, lambda header: header)
+        return self._nodes.linked(numbers, questions.headers, lambda header: header)
 
     def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
         """The canonical blocks at `numbers`. Of two neighbours that do not link, only one is found. Those after many are read while
@@ -180,12 +165,12 @@ class RpcChain:
         return self._ahead.answers(numbers)
 
     def _read_blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
-        return self._linked(numbers, questions.blocks, lambda block: block.header)
+        return self._nodes.linked(numbers, questions.blocks, lambda block: block.header)
 
     def _read_logs(self, answers: Sequence[Answer[Block]]) -> None:
         """Of blocks that were read ahead."""
-        first, *_ = self._in_turn()
-        if self._distrust(first) is None:
+        first, *_ = self._nodes.in_turn()
+        if self._nodes.distrust(first) is None:
             self._logs_ahead.read(first, [answer.value for answer in answers if isinstance(answer, Found)])
 
     def logs(
@@ -195,7 +180,7 @@ class RpcChain:
         if not emitters:
             return [Found(Logs(each)) for each in block_hashes]  # to a node, no emitters would mean all of them
         told = LogsTold(self._logs_ahead, topic, emitters, doubt)
-        answers = told.ask(block_hashes, self._each)
+        answers = told.ask(block_hashes, self._nodes.each)
         for block_hash, names in told.empty.items():
             answer = answers[block_hash]
             if isinstance(answer, Found) and answer.value:
@@ -204,14 +189,14 @@ class RpcChain:
 
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
         """What contracts paid, by the first node that tells. `Absent` where all say so, and none that has told before is away."""
-        away = [node for node in self._nodes if node.circuit.is_resting and self._tracers[node.circuit].offers]
+        away = [node for node in self._nodes.all if node.circuit.is_resting and self._tracers[node.circuit].offers]
         answers: list[Answer[Sequence[InternalTransfer]]]
         answers = [away[0].unknown("has traces, and does not answer") if away else Absent() for _ in blocks]
-        for node in self._in_turn():
+        for node in self._nodes.in_turn():
             left = [index for index, answer in enumerate(answers) if not isinstance(answer, Found)]
             if not left:
                 break
-            why = self._distrust(node)
+            why = self._nodes.distrust(node)
             asked = [blocks[index] for index in left]
             told = self._tracers[node.circuit].ask(node, asked) if why is None else [why for _ in asked]
             for index, answer in zip(left, told, strict=True):
@@ -220,23 +205,23 @@ class RpcChain:
 
     def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
         """The receipts."""
-        return self._each(transaction_hashes, questions.receipts, doubt)
+        return self._nodes.each(transaction_hashes, questions.receipts, doubt)
 
     def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[SignedBytes]]:
         """Mined transactions as they were signed. They prove themselves: the bytes have the hash that was asked for."""
-        return self._each(hashes, questions.signed_transactions)
+        return self._nodes.each(hashes, questions.signed_transactions)
 
     def account(self, address: Address, at: int | BlockTag) -> Answer[AccountState]:
         """Nonce and balance. A block may be mined between the two: with `LATEST` they can be of neighbouring blocks."""
-        return self._one(lambda node: questions.account(node, address, at))
+        return self._nodes.one(lambda node: questions.account(node, address, at))
 
     def known_nonces(self, addresses: Sequence[Address], *, reserved: Sequence[int]) -> Sequence[Answer[int]]:
         """Mined transactions, and those that are next in a pool. More than `reserved` takes two nodes, where there are several."""
-        answers = list(self._each(addresses, questions.known_nonces))
+        answers = list(self._nodes.each(addresses, questions.known_nonces))
         above = [index for index, answer in enumerate(answers) if isinstance(answer, Found) and answer.value > reserved[index]]
-        if len(self._nodes) == 1 or not above:
+        if len(self._nodes.all) == 1 or not above:
             return answers
-        heard = self._of_all(lambda node: questions.known_nonces_at_head(node, [addresses[index] for index in above]))
+        heard = self._nodes.of_all(lambda node: questions.known_nonces_at_head(node, [addresses[index] for index in above]))
         for position, index in enumerate(above):
             counts = several.counts_in(heard, position)
             answers[index] = several.vouched_count(counts, reserved=reserved[index])
@@ -247,29 +232,29 @@ class RpcChain:
 
     def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
         """Balances at exactly that block."""
-        return self._each(holders, lambda node, some: questions.balances(node, some, at))
+        return self._nodes.each(holders, lambda node, some: questions.balances(node, some, at))
 
     def fee_history(self) -> Answer[FeeHistory]:
         """Recent fees."""
-        return self._one(questions.fee_history)
+        return self._nodes.one(questions.fee_history)
 
     def estimate_gas(self, calls: Sequence[Call]) -> Sequence[Answer[int | Reverted]]:
         """The gas of each call on top of the newest block."""
-        return self._each(calls, questions.estimate_gas)
+        return self._nodes.each(calls, questions.estimate_gas)
 
     def try_call(self, call: Call, *, on_top_of: int) -> Answer[bytes | Reverted]:
         """What `call` would have returned on top of that block."""
-        return self._one(lambda node: questions.try_call(node, call, on_top_of))
+        return self._nodes.one(lambda node: questions.try_call(node, call, on_top_of))
 
     def broadcast(self, raws: Sequence[bytes]) -> Sequence[BroadcastAnswer]:
         """Offers signed bytes, batched, to every node that does not rest. One node that takes them is enough."""
         if not raws:
             return []
-        awake = self._awake()
+        awake = self._nodes.awake()
         if len(awake) == 1:
             offers = [offered for offered in [self._offer(awake[0], raws)] if offered]
         else:
-            given = [self._couriers[node].give(partial(self._offer, node, raws)) for node in awake]
+            given = [self._nodes.beside(node, partial(self._offer, node, raws)) for node in awake]
             offers = gathered([future for future in given if future])
         if not offers:
             why = "; ".join(f"{state.name} {state.last_failure or 'is busy'}" for state in self.nodes)
@@ -281,108 +266,4 @@ class RpcChain:
 
     def _offer(self, node: Node, raws: Sequence[bytes]) -> Offered | None:
         """None where nothing was sent, since the node may be of another chain."""
-        return None if self._distrust(node.hasty) else Offered(node.name, questions.broadcast(node, raws))
-
-    def _one(self, question: Callable[[Node], Answer[R]], doubt: Doubt[R] = no_doubt) -> Answer[R]:
-        return self._each([None], lambda node, _: [question(node)], doubt)[0]
-
-    def _each(
-        self, items: Sequence[T], question: Callable[[Node, Sequence[T]], Sequence[Answer[R]]], doubt: Doubt[R] = no_doubt
-    ) -> Sequence[Answer[R]]:
-        """An answer per item, of the first node that has one which `doubt` lets pass."""
-        answers: dict[int, Answer[R]] = {}
-        doubted: dict[int, str] = {}
-        left = list(range(len(items)))
-        for node in self._in_turn() if items else ():
-            # Whoever comes after an answer, be it that there is nothing, is not waited for.
-            asked = node.hasty if all(isinstance(answers.get(index), Absent) for index in left) else node
-            why = self._distrust(asked)
-            given = question(asked, [items[index] for index in left]) if why is None else [why for _ in left]
-            for index, answer in zip(left, given, strict=True):
-                wrong = doubt(answer.value) if isinstance(answer, Found) else None
-                if wrong is not None:
-                    doubted[index] = f"{node.name}: {wrong}"
-                answers[index] = several.better(answers.get(index), answer if wrong is None else node.unknown(f"is wrong: {wrong}"))
-            left = [index for index in left if not isinstance(answers[index], Found)]
-            if not left:
-                break
-        for detail in {detail for index, detail in doubted.items() if isinstance(answers[index], Found)}:
-            self._trouble("node-disagreement", f"another node's answer was taken instead of that of {detail}")
-        return [answers[index] for index in range(len(items))]
-
-    def _linked(
-        self,
-        numbers: Sequence[int],
-        question: Callable[[Node, Sequence[int]], Sequence[Answer[R]]],
-        header_of: Callable[[R], Header],
-    ) -> Sequence[Answer[R]]:
-        found: dict[int, Header] = {}
-        return self._each(numbers, lambda node, some: several.linking(node, some, question(node, some), header_of, found))
-
-    def _of_all(self, question: Callable[[Node], Answer[R]]) -> dict[str, Answer[R]]:
-        """Every node's own answer, by its position and name. Once one has answered, the others are not waited for."""
-        answers: dict[str, Answer[R]] = {}
-        for node in self._in_turn():
-            asked = node.hasty if any(not isinstance(answer, Unknown) for answer in answers.values()) else node
-            answers[self._key(node)] = self._distrust(asked) or question(asked)
-        return answers
-
-    def _key(self, node: Node) -> str:
-        return f"{self._position(node)} {node.name}"
-
-    # Which nodes are asked
-
-    def _in_turn(self) -> Sequence[Node]:
-        """Those to ask, one after another: all but the last without waiting for trouble to pass."""
-        *earlier, last = self._awake()
-        return [*(node.hasty for node in earlier), last]
-
-    def _position(self, node: Node) -> int:
-        return next(index for index, each in enumerate(self._nodes, 1) if each.circuit is node.circuit)
-
-    def _awake(self) -> Sequence[Node]:
-        """Those that do not rest, else the least bad one. Whoever's rest is over is tried, beside the question."""
-        if len(self._nodes) == 1:
-            return self._nodes
-        for node in self._nodes:
-            if node.circuit.takes_try():
-                self._couriers[node].give(partial(self._claimed, node.hasty))
-        awake = [node for node in self._nodes if not node.circuit.is_resting]
-        return awake or [min(self._nodes, key=lambda node: node.circuit.rests_until_s)]
-
-    def _claimed(self, node: Node) -> Answer[int]:
-        answer = questions.chain_id(node)
-        match answer:
-            case Found(value=claimed) if claimed == self._chain_id:
-                self._verified.add(node.circuit)
-                self._foreign.pop(node.circuit, None)
-            case Found(value=claimed):
-                self._verified.discard(node.circuit)
-                self._foreign[node.circuit] = f"is on chain {claimed}, not on {self._chain_id}"
-            case _:
-                pass
-        return answer
-
-    def _distrust(self, node: Node) -> Unknown | None:
-        """Why `node` is not to be asked about this chain; None once it has said that it is on it."""
-        if node.circuit in self._verified:
-            return None
-        answer = self._claimed(node)
-        if isinstance(answer, Unknown):
-            return answer
-        foreign = self._foreign.get(node.circuit)
-        return node.unknown(foreign) if foreign else None
-
-    # Who is told
-
-    def _state(self, circuit: Circuit) -> NodeState:
-        foreign = self._foreign.get(circuit)
-        return attrs.evolve(circuit.state, is_healthy=False, last_failure=foreign) if foreign else circuit.state
-
-    def _tell_health(self, state: NodeState) -> None:
-        if state.is_healthy:
-            self._trouble("node-back", f"{state.name} answers again")
-        else:
-            self._trouble(
-                "node-out", f"{state.name} is left alone for a while: it {state.last_failure} (failures in a row: {state.failures})"
-            )
+        return None if self._nodes.distrust(node.hasty) else Offered(node.name, questions.broadcast(node, raws))

@@ -138,7 +138,7 @@ def logs(node: Node, block_hashes: Sequence[Hash], topic: bytes, emitters: Seque
 
 
 def _is_too_much(reply: Reply[R]) -> bool:
-    return isinstance(reply, RpcError) and node_errors.read_fault(reply) is ReadFault.TOO_MUCH
+    return isinstance(reply, RpcError) and read_fault(reply) is ReadFault.TOO_MUCH
 
 
 def logs_of_receipts(node: Node, block_hashes: Sequence[Hash], topic: bytes, emitters: Sequence[bytes]) -> list[Answer[Logs]]:
