@@ -9,7 +9,8 @@ Rules of this file
    is unknown.
 3. A refusal is of one block, until the node refuses the same method for a block that is no work (the first of the chain, or one
    that nobody has). Only then, and in both dialects, it offers no traces, and is asked for them again after a while. A refusal says
-   that the method is missing or not allowed, or is an HTTP 4xx; to be asked too often (429, -32005) is trouble that passes.
+   that the method is missing or not allowed, or is an HTTP 4xx; to be asked too often (429, -32005) is trouble that passes. Of a
+   node that has told, it is believed only after a minute: the machines behind one address need not be alike.
 4. A block whose state is gone, or that is too much for the node or for us when it is asked about alone, has no traces: waiting
    would not bring them. One that times out has none once it has done so several times in a row: the node may have been busy.
 5. Who writes a contract decides how deep its calls go. Nothing here recurses (`unnesting.py`).
@@ -43,6 +44,9 @@ BLOCKS_PER_BATCH_MAX: Final = 5
 ASKED_AGAIN_AFTER_S: Final = 600.0
 """How long a node that has said that it offers no traces is not asked for them."""
 
+BELIEVED_AFTER_S: Final = 60.0
+"""How long a node that has told of blocks must refuse all before it is taken for one that offers no traces."""
+
 TIMEOUTS_MAX: Final = 3
 """After so many in a row, of the block alone, it is not waited for."""
 
@@ -58,6 +62,7 @@ class Tracer:
     """Whether it has shown a trace, and has not refused since."""
     _asked_from_s: float = 0.0
     _preferred: int = 0
+    _refused_from_s: float | None = None
     _timeouts: Mapping[Hash, int] = attrs.field(factory=dict)
 
     def ask(self, node: Node, blocks: Sequence[Block]) -> Sequence[Answer[Traced]]:
@@ -68,9 +73,13 @@ class Tracer:
             told = _ASKING[dialect](node, blocks)
             if told is not None:
                 if any(isinstance(answer, Found) for answer in told.answers):
-                    self.offers, self._preferred = True, dialect
+                    self.offers, self._preferred, self._refused_from_s = True, dialect, None
                 return self._unless_hopeless(blocks, told)
-        self.offers, self._asked_from_s = False, self.monotonic_s() + ASKED_AGAIN_AFTER_S
+        now_s = self.monotonic_s()
+        self._refused_from_s = now_s if self._refused_from_s is None else self._refused_from_s
+        if self.offers and now_s - self._refused_from_s < BELIEVED_AFTER_S:
+            return [node.unknown("refuses to trace, which it did before") for _ in blocks]
+        self.offers, self._asked_from_s, self._refused_from_s = False, now_s + ASKED_AGAIN_AFTER_S, None
         return [Absent() for _ in blocks]
 
     def _unless_hopeless(self, blocks: Sequence[Block], told: _Told) -> Sequence[Answer[Traced]]:

@@ -13,7 +13,7 @@ import pytest
 from custody_core.domain.chain import Block, BlockTransaction, Hash, Header
 from custody_core.ports import Absent, Found, Unknown
 from custody_rpc import Limits, Resting, RpcChain, Waiting
-from custody_rpc.tracing import ASKED_AGAIN_AFTER_S, BLOCKS_PER_BATCH_MAX, TIMEOUTS_MAX
+from custody_rpc.tracing import ASKED_AGAIN_AFTER_S, BELIEVED_AFTER_S, BLOCKS_PER_BATCH_MAX, TIMEOUTS_MAX
 from tests.unit.adapters.custody_rpc.rude_server import Behaviour, Http, RudeServer, error, plain, results
 
 PAYER, CONTRACT, OTHER, OURS = ("0x" + digits * 20 for digits in ("aa", "cc", "dd", "11"))
@@ -315,6 +315,22 @@ def test_a_refusal_that_the_node_does_not_repeat_switches_nothing_off(staged: St
         stage.servers[0].behaviours = [error("Method not found", -32601), tells]
         assert [type(each) for each in stage.chain.internal_transfers([block()])] == [Unknown]
     assert stage.values(block()) == [5]
+
+
+def test_a_node_that_has_told_and_refuses_is_believed_after_a_minute(staged: Staged) -> None:
+    tells, refuses = tells_flat(Told(below=(PAID,))), error("Method not found", -32601)
+    stage = staged(tells)
+
+    def answers_at(seconds: float, behaviour: Behaviour) -> type:
+        stage.clock[0], stage.servers[0].behaviours = seconds, [behaviour]
+        return type(stage.chain.internal_transfers([block()])[0])
+
+    assert answers_at(0, tells) is Found
+    assert answers_at(12, refuses) is answers_at(24, refuses) is Unknown
+    assert answers_at(36, tells) is Found
+    assert answers_at(80, refuses) is answers_at(80 + BELIEVED_AFTER_S - 1, refuses) is Unknown
+    assert answers_at(80 + BELIEVED_AFTER_S, refuses) is answers_at(600, tells) is Absent
+    assert answers_at(80 + BELIEVED_AFTER_S + ASKED_AGAIN_AFTER_S, tells) is Found
 
 
 def test_of_several_blocks_one_that_is_told_refutes_that_the_method_is_missing(staged: Staged) -> None:
