@@ -15,6 +15,7 @@ PROJECT := $(VENV)/.project-is-installed
 NODE := .tools/.dev-chain-is-installed
 SECOND_NODE := .tools/.second-dev-chain-is-installed
 CODE := src tests tools
+SIMULATION := $(BIN)/python -m tests.unit.simulation
 PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
 # A new package, or a changed entry point, needs the (one-second) installation again.
@@ -85,11 +86,15 @@ soak-receiving: setup $(NODE) ## 1,000 deposits among 10,000 look-alikes, kills,
 catch-up: setup $(NODE) ## a service that missed 50,000 blocks with 500 deposits finds them all, at 200 blocks a second or more
 	@$(BIN)/python -m pytest -q -m soak tests/integration/test_catching_up.py $(ARGS)
 
-# SEED=7 tells one story again and shows its trace where it fails; STEPS is how many before the trouble ends.
+# SEED=7 tells one story again; where it fails it shows its trace and makes it short. STEPS is how many before the trouble ends.
 .PHONY: sim
 sim: setup ## seeded stories: the core over faulty ports, every promise checked at every step (SEED=7, STEPS=2000, SEEDS=500)
-	@$(BIN)/python -m tests.unit.simulation $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
-	@$(if $(SEED)$(ARGS),:,$(BIN)/python -m tests.unit.simulation --crash-points)
+	@$(SIMULATION) stories $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+	@$(if $(SEED)$(ARGS),:,$(SIMULATION) crashes)
+
+.PHONY: sim-bugs
+sim-bugs: setup ## which stories see the planted bugs (ARGS=--keep writes the short ones that tests tell)
+	@$(SIMULATION) bugs $(ARGS)
 
 .PHONY: coverage-of-stories
 coverage-of-stories: setup ## what 100,000 steps of stories reach of the modules that money hangs on

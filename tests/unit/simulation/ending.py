@@ -32,7 +32,7 @@ def require_the_end(custody: Custody, desk: Desk, tree: BlockTree, *, is_whole: 
     require(not is_whole or not custody.suspense.list(), "INV-1", "something is in suspense")
     require(custody.audit.verify().first_broken is None, "INV-18", "the audit chain is broken")
     managed = {wallet.address for wallet in desk.wallets.values()}
-    for intent in desk.intents:
+    for intent in desk.intents.values():
         if intent.to in managed or intent.data is not None:
             continue
         token = None if intent.asset == "eth" else bytes.fromhex(desk.token_address[2:])

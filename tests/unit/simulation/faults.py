@@ -6,11 +6,15 @@ lets pass after a burst. Each kind has a stream of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from math import log
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from tests.unit.simulation.chance import Streams
+from tests.unit.simulation.decisions import Decisions
+
+T = TypeVar("T")
 
 RATE_MIN: Final = 1e-4
 RATE_MAX: Final = 1e-1
@@ -61,7 +65,6 @@ class Fault:
         self.rate = min(drawn * KINDS[kind], 0.5) if is_on and is_wanted else 0.0
         self._burst = 0
         self._chances = self._gap()
-        self.struck = 0
 
     def roll(self) -> bool:
         """Whether it strikes now."""
@@ -75,7 +78,6 @@ class Fault:
         else:
             self._burst = self._stream.randrange(self._burst_max)
             self._chances = self._stability + self._gap()
-        self.struck += 1
         return True
 
     def _gap(self) -> int:
@@ -84,17 +86,53 @@ class Fault:
         return int(log(1 - self._stream.random()) / log(1 - self.rate))
 
 
+class Trouble(Protocol):
+    """Who says what goes wrong now."""
+
+    def roll(self, kind: str) -> bool:
+        """Whether that kind of trouble strikes now."""
+        ...
+
+    def strike(self, kind: str, draw: Callable[[], T]) -> T | None:
+        """How that kind of trouble strikes now, or None. `draw` asks chance how."""
+        ...
+
+
+class NoTrouble:
+    """Nothing goes wrong."""
+
+    def roll(self, kind: str) -> bool:  # noqa: ARG002  none of them
+        """Never."""
+        return False
+
+    def strike(self, kind: str, draw: Callable[[], T]) -> T | None:  # noqa: ARG002  none of them
+        """Never."""
+        return None
+
+
 class Faults:
     """All kinds of trouble of one story."""
 
-    def __init__(self, streams: Streams, *, only: Iterable[str] | None = None) -> None:
+    def __init__(self, streams: Streams, decisions: Decisions, *, only: Iterable[str] | None = None) -> None:
         wanted = set(KINDS if only is None else only)
         self.kinds = {kind: Fault(streams, kind, is_wanted=kind in wanted) for kind in KINDS}
+        self._on = {kind for kind, fault in self.kinds.items() if decisions.may(kind, by_chance=fault.rate > 0)}
+        self._decisions = decisions
         self._are_on = True
+        self.struck: Counter[str] = Counter()
 
     def roll(self, kind: str) -> bool:
         """Whether that kind strikes now."""
-        return self._are_on and self.kinds[kind].roll()
+        return self.strike(kind, lambda: True) is not None
+
+    def strike(self, kind: str, draw: Callable[[], T]) -> T | None:
+        """How that kind strikes now, or None."""
+        if not self._are_on or kind not in self._on:
+            return None
+        how = self._decisions.take(kind, lambda: draw() if self.kinds[kind].roll() else None, None)
+        if how is not None:
+            self.struck[kind] += 1
+        return how
 
     def pause(self) -> None:
         """No trouble for a while."""

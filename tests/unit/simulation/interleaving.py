@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from random import Random
 from typing import Any, Final, cast
 
 from custody_core.errors import Conflict, OutcomeUnknown
@@ -39,20 +38,21 @@ _LOCKED_ROWS: Final = {"wallets": "wallet", "chains": "chain"}
 
 
 class InterleavedStore:
-    """The `Store` port of one thread. `locks` (what is locked → the unit that has it) is every thread's."""
+    """The `Store` port of one thread. `locks` (what is locked → the unit that has it) is every thread's; `yields` says
+    whether others go on before a statement."""
 
-    def __init__(self, store: JournalStore, gate: Gate, locks: dict[str, object], chance: Random) -> None:
+    def __init__(self, store: JournalStore, gate: Gate, locks: dict[str, object], yields: Callable[[], bool]) -> None:
         self._store = store
         self._gate = gate
         self._locks = locks
-        self._chance = chance
+        self._yields = yields
 
     @contextmanager
     def transaction(self) -> Iterator[Unit]:
         """A unit whose reads are a call each."""
         fate = self._gate.enter("commit")
         with ExitStack() as stack:
-            unit = _Statements(self._store, self._gate, self._locks, self._chance, stack)
+            unit = _Statements(self._store, self._gate, self._locks, self._yields, stack)
             stack.callback(unit.release)
             yield cast("Unit", unit)
             unit.require_unlocked()
@@ -79,11 +79,13 @@ class InterleavedStore:
 class _Statements:
     """A unit, statement by statement."""
 
-    def __init__(self, store: JournalStore, gate: Gate, locks: dict[str, object], chance: Random, stack: ExitStack) -> None:
+    def __init__(
+        self, store: JournalStore, gate: Gate, locks: dict[str, object], yields: Callable[[], bool], stack: ExitStack
+    ) -> None:
         self._store = store
         self._gate = gate
         self._locks = locks
-        self._chance = chance
+        self._yields = yields
         self._stack = stack
         self._open: MemoryUnit | None = None
         self._held: set[str] = set()
@@ -116,7 +118,7 @@ class _Statements:
     def _read(self, name: str, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
         for key in sorted(_wanted(name, values, named)):
             self._lock(key, wait=named.get("wait", True))
-        fate = self._gate.enter(name) if self._chance.random() < 0.5 else Fate.DONE
+        fate = self._gate.enter(name) if self._yields() else Fate.DONE
         with self._store.glance() as unit:
             found = getattr(unit, name)(*values, **named)
         self._gate.leave(fate)

@@ -9,13 +9,14 @@ A process that is killed is fenced: its threads are unwound, and nothing that th
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 from greenlet import getcurrent, greenlet
 
 from tests.unit.simulation.chance import Streams
+from tests.unit.simulation.decisions import WORLD, Decisions
 from tests.unit.simulation.failures import Crashed, Failure
 from tests.unit.simulation.faults import Faults
 from tests.unit.simulation.gate import Fate, Killed
@@ -23,7 +24,9 @@ from tests.unit.simulation.trace import Trace
 from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
 
 LATENCIES_US: Final = (200, 1_000, 1_000, 3_000, 10_000, 40_000, 400_000)
-RESTARTS_AFTER_S: Final = (0.1, 1, 5, 45)
+LATENCY_US: Final = 1_000
+RESTARTS_AFTER_S: Final[Sequence[float]] = (0.1, 1, 5, 45)
+RESTART_AFTER_S: Final[float] = 1
 PAUSES_S: Final = (1, 10, 12, 30, 120)
 
 _TROUBLE: Final[Mapping[str, tuple[tuple[str, Fate], ...]]] = {
@@ -90,9 +93,10 @@ class Thread:
 class Scheduler:
     """The queue of everything that is going to happen."""
 
-    def __init__(self, streams: Streams, time: VirtualTime, faults: Faults, trace: Trace) -> None:
+    def __init__(self, streams: Streams, time: VirtualTime, decisions: Decisions, faults: Faults, trace: Trace) -> None:
         self.time = time
         self._chance = streams.stream("scheduler")
+        self._decisions = decisions
         self._faults = faults
         self._trace = trace
         self._queue: list[tuple[int, int, Thread | tuple[str, Callable[[], None]]]] = []
@@ -113,7 +117,7 @@ class Scheduler:
         """Starts the threads of a process."""
         self._alive.append(process)
         for name, job in jobs.items():
-            self._push(self._chance.choice(LATENCIES_US), Thread(self, process, name, job))
+            self._push(self._latency_us(), Thread(self, process, name, job))
 
     def after(self, seconds: float, name: str, act: Callable[[], None]) -> None:
         """Has something happen later that is no process's doing."""
@@ -128,18 +132,23 @@ class Scheduler:
             self._resume(due)
         else:
             name, act = due
+            self._decisions.who = WORLD
             self._trace.add(self.time.us, "world", name)
             act()
 
     def wait_for_turn(self, thread: Thread) -> Fate:
         """Called in a thread: goes on elsewhere until this call's turn."""
-        self._push(self._chance.choice(LATENCIES_US), thread)
+        self._push(self._latency_us(), thread)
         fate: Fate = self._hub.switch()
         return fate
 
     def sleep(self, thread: Thread, seconds: float) -> None:
-        """Called in a thread: goes on elsewhere for that long."""
-        self._push(int(seconds * MICROSECONDS), thread)
+        """Called in a thread: goes on elsewhere, until the next full multiple of that time.
+
+        So a round that takes longer does not shift those after it, and a story can be shrunk round by round.
+        """
+        period_us = int(seconds * MICROSECONDS)
+        self._push(period_us - self.time.us % period_us, thread)
         self._hub.switch()
 
     def note(self, thread: Thread, what: str) -> None:
@@ -149,7 +158,7 @@ class Scheduler:
     def kill_all(self) -> None:
         """The power is cut: every process dies at once."""
         for process in list(self._alive):
-            self._die(process, self._chance.choice(RESTARTS_AFTER_S))
+            self._die(process)
 
     def _push(self, in_us: int, what: Thread | tuple[str, Callable[[], None]]) -> None:
         self._entries += 1
@@ -162,14 +171,15 @@ class Scheduler:
         if process.paused_until_us > self.time.us:
             self._push(process.paused_until_us - self.time.us, thread)
             return
+        self._decisions.who = thread.name
         fate = self._fate(thread)
         self._trace.add(self.time.us, thread.name, thread.call, "" if fate is Fate.DONE else fate.name)
         if fate is Fate.KILLED_BEFORE:
-            self._die(process, self._chance.choice(RESTARTS_AFTER_S))
+            self._die(process)
             return
         self._switch(thread, fate)
         if fate is Fate.KILLED_AFTER:
-            self._die(process, self._chance.choice(RESTARTS_AFTER_S))
+            self._die(process)
 
     def _switch(self, thread: Thread, fate: Fate) -> None:
         self.running = thread
@@ -189,12 +199,16 @@ class Scheduler:
         for kind, fate in _DEATHS:
             if self._faults.roll(kind):
                 return fate
-        if self._faults.roll("pause"):
+        seconds = self._faults.strike("pause", lambda: self._chance.choice(PAUSES_S))
+        if seconds is not None:
             # It goes on in the middle of this call, when somebody else may have taken over.
-            thread.process.paused_until_us = self.time.us + int(self._chance.choice(PAUSES_S) * MICROSECONDS)
+            thread.process.paused_until_us = self.time.us + int(seconds * MICROSECONDS)
         return Fate.DONE
 
-    def _die(self, process: Process, reborn_after_s: float) -> None:
+    def _latency_us(self) -> int:
+        return self._decisions.take("latency", lambda: self._chance.choice(LATENCIES_US), LATENCY_US)
+
+    def _die(self, process: Process) -> None:
         process.is_dead = True
         self.kills += 1
         self._alive.remove(process)
@@ -203,4 +217,5 @@ class Scheduler:
                 self.running = thread
                 thread.greenlet.throw(Killed)
         self._trace.add(self.time.us, process.name, "dies")
-        self._reborn(process, reborn_after_s)
+        after_s = self._decisions.take("restart after", lambda: self._chance.choice(RESTARTS_AFTER_S), RESTART_AFTER_S)
+        self._reborn(process, after_s)

@@ -16,6 +16,7 @@ from tests.unit.simulation import keys
 from tests.unit.simulation.block_tree import BlockTree
 from tests.unit.simulation.chance import StreamEntropy, Streams
 from tests.unit.simulation.failures import NotLive, require
+from tests.unit.simulation.faults import NoTrouble
 from tests.unit.simulation.gate import Fate, Killed
 from tests.unit.simulation.invariants import Invariants
 from tests.unit.simulation.journal import JournalStore, Snapshot
@@ -96,7 +97,7 @@ class Rehearsal:
         self._oracle = Oracle(self.tree)
         self.invariants = Invariants(self._oracle)
         self.store = JournalStore(self.invariants.committed)
-        chain = Nodes(CHAIN_ID, [View(self.tree, lambda _: False, lambda _: 0)])
+        chain = Nodes(CHAIN_ID, [View(self.tree, NoTrouble(), streams.stream("views"))])
         signer, watch = keys.FakeCurveKeys(entropy), Watch(self.invariants)
         self._parts = Parts(self.store, chain, signer, entropy, self.time, watch)
         self._gate = StrikingGate(self.time, at, fate)

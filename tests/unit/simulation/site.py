@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from random import Random
 from typing import Final
 
 import attrs
@@ -57,14 +56,14 @@ class Parts:
     time: VirtualTime
     watch: Watch
     locks: dict[str, object] = attrs.field(factory=dict)
-    statements: Random | None = None
-    """Where units are interleaved statement by statement: which of them wait for a turn."""
+    yields: Callable[[], bool] | None = None
+    """Where units are interleaved statement by statement: whether others go on before the next one."""
 
     def store_for(self, gate: Gate) -> Store:
         """The store of one thread."""
-        if self.statements is None or isinstance(gate, OpenGate):
+        if self.yields is None or isinstance(gate, OpenGate):
             return GatedStore(self.store, gate)
-        return InterleavedStore(self.store, gate, self.locks, self.statements)
+        return InterleavedStore(self.store, gate, self.locks, self.yields)
 
     def custody(self, gate: Gate, *, skew_us: int = 0, limits: Limits = LIMITS) -> Custody:
         """A `Custody` for one thread, or for all threads that share `gate`."""

@@ -15,6 +15,7 @@ from custody_memory.keys import MemoryKeys
 from tests.unit.simulation import keys
 from tests.unit.simulation.block_tree import BlockTree
 from tests.unit.simulation.chance import StreamEntropy, Streams
+from tests.unit.simulation.decisions import WORLD, Decisions
 from tests.unit.simulation.desk import FROZEN_BECAUSE, Desk
 from tests.unit.simulation.ending import require_the_end, what_is_left
 from tests.unit.simulation.failures import NotLive
@@ -25,6 +26,7 @@ from tests.unit.simulation.journal import JournalStore
 from tests.unit.simulation.nodes import Nodes
 from tests.unit.simulation.oracle import Oracle
 from tests.unit.simulation.processes import Scheduler
+from tests.unit.simulation.script import Script
 from tests.unit.simulation.site import CHAIN_ID, Parts, Site, Watch
 from tests.unit.simulation.trace import Trace
 from tests.unit.simulation.views import View
@@ -66,19 +68,29 @@ class Told:
 
 
 class Story:
-    """The story of a seed. `only` names the kinds of faults that may be drawn; None means all."""
+    """The story of a seed. `only` names the kinds of faults that may be drawn; None means all. With a script, what it says.
 
-    def __init__(self, seed: int, *, steps: int = STEPS, only: Iterable[str] | None = None) -> None:
+    `patience` is the share of the usual time in which everything has to come to its end.
+    """
+
+    def __init__(
+        self, seed: int, *, steps: int = STEPS, only: Iterable[str] | None = None, script: Script | None = None, patience: float = 1
+    ) -> None:
         self.seed, self._steps = seed, steps
         streams = Streams(seed)
-        self._shape = streams.stream("shape")
-        self.faults = Faults(streams, only=only)
+        self._shape = shape = streams.stream("shape")
+        self._views = script.views if script else shape.choice((1, 1, 2, 3))
+        self._is_interleaved = script.is_interleaved if script else shape.random() < INTERLEAVED
+        self._until_us = script.until_us if script else None
+        self.is_calm, self._patience = False, patience
         self.trace, self.time = Trace(), VirtualTime()
+        self.decisions = Decisions(self.time, script.decisions if script else None)
+        self.faults = Faults(streams, self.decisions, only=only)
         is_real = seed % REAL_CURVE_EVERY == REAL_CURVE_EVERY - 1
         entropy = StreamEntropy(streams.stream("entropy"))
         self.tree = BlockTree(CHAIN_ID, finality_lag=FINALITY_LAG, recover=recover_address if is_real else keys.recover)
-        views_chance = streams.stream("views")
-        views = [View(self.tree, self.faults.roll, views_chance.randrange) for _ in range(self._shape.choice((1, 1, 2, 3)))]
+        views_chance, statements = streams.stream("views"), streams.stream("statements")
+        views = [View(self.tree, self.faults, views_chance) for _ in range(self._views)]
         views[0].may_lie = len(views) > 1
         self._oracle = Oracle(self.tree)
         self._invariants = Invariants(self._oracle)
@@ -91,26 +103,32 @@ class Story:
             entropy,
             self.time,
             Watch(self._invariants),
-            statements=streams.stream("statements") if self._shape.random() < INTERLEAVED else None,
+            yields=(lambda: self.decisions.take("yields", lambda: statements.random() < 0.5, False))
+            if self._is_interleaved
+            else None,
         )
         self._open()
-        self.desk = Desk(streams.stream("desk"), token="usdc", token_address=self._token)
-        self.scheduler = Scheduler(streams, self.time, self.faults, self.trace)
+        self.desk = Desk(streams.stream("desk"), self.decisions, token="usdc", token_address=self._token)
+        self.scheduler = Scheduler(streams, self.time, self.decisions, self.faults, self.trace)
         site = Site(self._parts, self.scheduler, self.desk, skew_us=self._skew_us)
         self._weather = Weather(
-            streams.stream("weather"), self.tree, views, self.scheduler, self.faults, self.desk, self._token, self._oracle
+            streams.stream("weather"),
+            self.decisions,
+            self.tree,
+            views,
+            self.scheduler,
+            self.faults,
+            self.desk,
+            self._token,
+            self._oracle,
         )
         site.start()
         self._weather.start()
 
     def tell(self) -> Told:
         """Tells it to its end. Raises a `Failure`."""
-        for _ in range(self._steps):
-            if self.faults.roll("power-cut"):
-                self.scheduler.kill_all()
-            self.scheduler.step()
+        self.tell_trouble()
         self._live()
-        struck = {kind: fault.struck for kind, fault in self.faults.kinds.items() if fault.struck}
         return Told(
             self.seed,
             self.scheduler.steps,
@@ -119,8 +137,24 @@ class Story:
             len(self.desk.intents),
             self.time.seconds,
             self.trace.digest(),
-            struck,
+            dict(self.faults.struck),
         )
+
+    def tell_trouble(self) -> None:
+        """Tells it until the trouble ends."""
+        for _ in range(self._steps):
+            if self._until_us is not None and self.time.us >= self._until_us:
+                break
+            self.decisions.who = WORLD
+            if self.faults.roll("power-cut"):
+                self.scheduler.kill_all()
+            self.scheduler.step()
+        self._until_us = self.time.us
+
+    def script(self) -> Script:
+        """What was decided so far."""
+        until_us = min(self.time.us, self.time.us if self._until_us is None else self._until_us)
+        return Script(self.seed, self._views, self._is_interleaved, until_us, tuple(self.decisions.taken))
 
     def _open(self) -> None:
         """What an operator does once: the chain's row, the policy, a token."""
@@ -136,14 +170,15 @@ class Story:
 
     def _live(self) -> None:
         """The trouble ends. Within four hours of virtual time everything comes to its end."""
+        self.is_calm = True
         self.faults.end()
         self._weather.calm_down()
         self._weather.is_generous, self.desk.is_open = False, False
-        steps_max = self.scheduler.steps + LIVENESS_STEPS
-        until_us = self.time.us + LIVENESS_S * MICROSECONDS
+        began_us, steps_max = self.time.us, self.scheduler.steps + int(LIVENESS_STEPS * self._patience)
+        until_us = self.time.us + int(LIVENESS_S * self._patience) * MICROSECONDS
         while left := what_is_left(self.store, self.desk, self.tree):
             if self.time.us > until_us or self.scheduler.steps > steps_max:
-                raise NotLive(f"{(self.time.us - until_us) / 3_600e6 + 4:.1f} hours after the trouble ended: {left}")
+                raise NotLive(f"{(self.time.us - began_us) / 3_600e6:.1f} hours after the trouble ended: {left}")
             for _ in range(100):
                 self.scheduler.step()
             self._adopt()
@@ -160,4 +195,4 @@ class Story:
                     custody.wallets.unfreeze(wallet.id)
 
     def _skew_us(self) -> int:
-        return self._shape.randrange(-2 * MICROSECONDS, 2 * MICROSECONDS) if self.faults.roll("clock-skew") else 0
+        return self.faults.strike("clock-skew", lambda: self._shape.randrange(-2 * MICROSECONDS, 2 * MICROSECONDS)) or 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import attrs
 import pytest
 
@@ -27,7 +25,7 @@ def store(wallet: Wallet) -> InterleavedStore:
     with journal.transaction() as unit:
         unit.lock_pool()
         unit.add_wallets([wallet], [factories.sealed_key(wallet)])
-    return InterleavedStore(journal, OpenGate(), {}, Random(0))
+    return InterleavedStore(journal, OpenGate(), {}, lambda: False)
 
 
 def test_what_is_not_locked_may_change_between_two_statements(store: InterleavedStore, wallet: Wallet) -> None:

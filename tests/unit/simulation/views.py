@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Final, TypeVar
 
 import attrs
@@ -25,6 +26,7 @@ from custody_core.ports import (
 from custody_memory.blocks import MinedBlock
 from custody_memory.chain import SILENCE
 from tests.unit.simulation.block_tree import BlockTree, Tip
+from tests.unit.simulation.faults import Trouble
 
 T = TypeVar("T")
 
@@ -33,11 +35,11 @@ REFUSALS: Final = (BroadcastOutcome.NOT_NOW, BroadcastOutcome.UNDERPRICED, Broad
 
 @attrs.define
 class View:
-    """A node. `roll` says whether a kind of trouble strikes, `choose` draws a number below another."""
+    """A node. `trouble` says what goes wrong with it, `chance` how."""
 
     tree: BlockTree
-    roll: Callable[[str], bool]
-    choose: Callable[[int], int]
+    trouble: Trouble
+    chance: Random
     late_by: int = 0
     """How many tips it is behind."""
     may_lie: bool = False
@@ -45,11 +47,11 @@ class View:
 
     def header(self, at: int | BlockTag) -> Answer[Header]:
         """The header on its own branch."""
-        if self.roll("node-silent"):
+        if self.trouble.roll("node-silent"):
             return Unknown(SILENCE)
         tip = self._tip()
         mined = self.tree.on_branch(tip, _height(tip, at))
-        return Found(mined.block.header) if mined and not self.roll("node-null") else Absent()
+        return Found(mined.block.header) if mined and not self.trouble.roll("node-null") else Absent()
 
     def headers(self, numbers: Sequence[int]) -> Sequence[Answer[Header]]:
         """The headers of one branch, unless the branch changes meanwhile."""
@@ -63,7 +65,7 @@ class View:
         self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
     ) -> Sequence[Answer[Logs]]:
         """Of exactly these blocks."""
-        if self.roll("node-silent"):
+        if self.trouble.roll("node-silent"):
             return [Unknown(SILENCE)] * len(block_hashes)
         tip = self._tip()
 
@@ -76,7 +78,7 @@ class View:
 
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
         """Of exactly these blocks."""
-        if self.roll("node-silent"):
+        if self.trouble.roll("node-silent"):
             return [Unknown(SILENCE)] * len(blocks)
         tip = self._tip()
         found = [self.tree.by_hash(tip, block.header.hash) for block in blocks]
@@ -84,28 +86,28 @@ class View:
 
     def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
         """Of its own branch."""
-        if self.roll("node-silent"):
+        if self.trouble.roll("node-silent"):
             return [Unknown(SILENCE)] * len(transaction_hashes)
         tip = self._tip()
         return [self._receipt(tip, hash_, doubt) for hash_ in transaction_hashes]
 
     def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[SignedBytes]]:
         """The bytes of what its own branch holds."""
-        return [Unknown(SILENCE)] * len(hashes) if self.roll("node-silent") else self.tree.signed_transactions(hashes)
+        return [Unknown(SILENCE)] * len(hashes) if self.trouble.roll("node-silent") else self.tree.signed_transactions(hashes)
 
     def account(self, address: Address, at: int | BlockTag) -> Answer[AccountState]:
         """Where its branch is canonical; it has pruned the rest."""
         tip = self._tip()
         mined = self.tree.on_branch(tip, _height(tip, at))
         height = self.tree.height_of(mined.block.header.hash) if mined else None
-        if height is None or self.roll("node-silent"):
+        if height is None or self.trouble.roll("node-silent"):
             return Unknown("no state of this block")
         raw = address_to_bytes(address)
         return Found(AccountState(self.tree.nonce(raw, height), self.tree.held(None, raw, height)))
 
     def count_known(self, addresses: Sequence[Address]) -> Answer[tuple[int, Sequence[Answer[int]]]]:
         """Its head, and how many transactions of each address it knows: mined, or next in its pool."""
-        if self.roll("node-silent"):
+        if self.trouble.roll("node-silent"):
             return Unknown(SILENCE)
         tip = self._tip()
         mined, number = tip.mined, tip.mined.block.header.number
@@ -115,16 +117,17 @@ class View:
             if below is None:
                 return Unknown("no state of this block")
             mined = below
-        made_up = 1 + self.choose(3) if self.may_lie and self.roll("node-lies") else 0
+        made_up = (self.trouble.strike("node-lies", lambda: 1 + self.chance.randrange(3)) if self.may_lie else None) or 0
         counts = [self._count(address_to_bytes(address), number) + made_up for address in addresses]
         return Found((tip.mined.block.header.number, [Found(count) for count in counts]))
 
     def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
         """At exactly that block."""
-        if self.roll("node-silent") or self.tree.by_hash(self._tip(), at.hash) is None:
+        if self.trouble.roll("node-silent") or self.tree.by_hash(self._tip(), at.hash) is None:
             return [Unknown("unknown block")] * len(holders)
-        if self.may_lie and self.roll("node-lies"):
-            return [Found(self.choose(10**18)) for _ in holders]
+        made_up = self.trouble.strike("node-lies", lambda: self.chance.randrange(10**18)) if self.may_lie else None
+        if made_up is not None:
+            return [Found(made_up + index) for index in range(len(holders))]
         return self.tree.balances(holders, at)
 
     def broadcast(self, raws: Sequence[bytes]) -> Sequence[BroadcastAnswer]:
@@ -132,24 +135,26 @@ class View:
         return [self._broadcast(raw) for raw in raws]
 
     def _broadcast(self, raw: bytes) -> BroadcastAnswer:
-        if self.roll("node-refuses"):
-            return BroadcastAnswer(REFUSALS[self.choose(len(REFUSALS))], "not here")
+        refusal = self.trouble.strike("node-refuses", lambda: self.chance.randrange(len(REFUSALS)))
+        if refusal is not None:
+            return BroadcastAnswer(REFUSALS[refusal], "not here")
         return self.tree.broadcast([raw])[0]
 
     def _tip(self) -> Tip:
         """The newest block as it sees it now. Behind a load balancer that may be another one at the next question."""
-        behind = self.late_by + (1 + self.choose(4) if self.roll("node-stale") else 0)
+        stale_by: int | None = self.trouble.strike("node-stale", lambda: 1 + self.chance.randrange(4))
+        behind = self.late_by + (stale_by or 0)
         return self.tree.tips[max(-1 - behind, -len(self.tree.tips))]
 
     def _at_heights(self, numbers: Sequence[int], part: Callable[[MinedBlock], T]) -> list[Answer[T]]:
-        if self.roll("node-silent"):
+        if self.trouble.roll("node-silent"):
             return [Unknown(SILENCE)] * len(numbers)
         tip = self._tip()
         found = [self.tree.on_branch(tip, number) for number in numbers]
-        return [Found(part(each)) if each and not self.roll("node-null") else Absent() for each in found]
+        return [Found(part(each)) if each and not self.trouble.roll("node-null") else Absent() for each in found]
 
     def _receipt(self, tip: Tip, transaction_hash: Hash, doubt: Doubt[Receipt]) -> Answer[Receipt]:
-        if self.roll("node-null"):
+        if self.trouble.roll("node-null"):
             return Absent()
         for mined in self.tree.blocks_with(transaction_hash):
             if self.tree.by_hash(tip, mined.block.header.hash):

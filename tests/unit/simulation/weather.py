@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from custody_core.domain.addresses import Address, address_from_bytes, address_to_bytes
 from custody_core.domain.fees import GWEI
 from custody_memory.execution import Passing
 from tests.unit.simulation.block_tree import BlockTree
+from tests.unit.simulation.decisions import Decisions
 from tests.unit.simulation.desk import Desk
 from tests.unit.simulation.faults import Faults
 from tests.unit.simulation.oracle import Oracle
@@ -17,8 +18,13 @@ from tests.unit.simulation.views import View
 
 BLOCK_TIME_S: Final = 6
 BASE_FEE_WEI: Final = GWEI
-PAYMENTS_PER_BLOCK_MAX: Final = 3
+PAYMENTS_PER_BLOCK_MAX: Final = 2
+NO_PAYMENT: Final = 0.5
 SPENT_ELSEWHERE_WEI: Final = 10**16
+
+Payment: TypeAlias = list[Any]
+"""To which wallet, how, how much, as plain JSON."""
+
 STRANGER: Final = address_from_bytes(b"\xdd" * 20)
 
 
@@ -28,6 +34,7 @@ class Weather:
     def __init__(
         self,
         chance: Random,
+        decisions: Decisions,
         tree: BlockTree,
         views: list[View],
         scheduler: Scheduler,
@@ -37,6 +44,7 @@ class Weather:
         oracle: Oracle,
     ) -> None:
         self._chance = chance
+        self._decisions = decisions
         self._tree = tree
         self._views = views
         self._scheduler = scheduler
@@ -44,7 +52,7 @@ class Weather:
         self._desk = desk
         self._token = token
         self._oracle = oracle
-        self._passing: dict[tuple[Address, Passing], Address] = {}
+        self._passing: dict[tuple[Address, Passing, int], Address] = {}
         self.is_generous = True
 
     def start(self) -> None:
@@ -60,66 +68,92 @@ class Weather:
 
     def _block(self) -> None:
         self._scheduler.after(BLOCK_TIME_S, "block", self._block)
-        if self.is_generous:
-            self._pay()
+        if self.is_generous and self._desk.wallets:
+            for _ in range(PAYMENTS_PER_BLOCK_MAX):
+                self._pay(self._decisions.take("pays", self._draw_payment, None))
         self._trouble()
         self._tree.mine()
 
     def _trouble(self) -> None:
-        roll, chance, tree = self._faults.roll, self._chance, self._tree
-        if roll("fee-spike"):
-            tree.set_base_fee(chance.choice((GWEI // 100, GWEI, 3 * GWEI, 40 * GWEI, 400 * GWEI)))
-        if roll("finality-stalls"):
-            tree.stall_finality(chance.random() < 0.5)
-        if roll("pool-drops") and tree.pool:
-            tree.drop(chance.choice(list(tree.pool)))
-        if roll("empty-blocks"):
+        strike, chance, tree = self._faults.strike, self._chance, self._tree
+        base_fee_wei = strike("fee-spike", lambda: chance.choice((GWEI // 100, GWEI, 3 * GWEI, 40 * GWEI, 400 * GWEI)))
+        if base_fee_wei is not None:
+            tree.set_base_fee(base_fee_wei)
+        is_stalled = strike("finality-stalls", lambda: chance.random() < 0.5)
+        if is_stalled is not None:
+            tree.stall_finality(is_stalled)
+        if tree.pool and (dropped := strike("pool-drops", lambda: chance.randrange(len(tree.pool)))) is not None:
+            tree.drop(tree.pool[dropped % len(tree.pool)])
+        if self._faults.roll("empty-blocks"):
             tree.mine_nothing()
-        if roll("foreign-use") and self._desk.wallets:
-            self._use_elsewhere(chance.choice(list(self._desk.wallets.values())).address)
+        if self._desk.wallets and (key := strike("foreign-use", lambda: chance.choice(list(self._desk.wallets)))):
+            self._use_elsewhere(key)
         for view in self._views:
-            if roll("node-late"):
-                view.late_by = chance.choice((0, 0, 1, 2, 5))
-        depth_max = tree.head.number - tree.final - 1
-        if depth_max > 0 and roll("reorg"):
-            depth = chance.randrange(1, depth_max + 1)
-            recent = [
-                pooled.hash
-                for height in range(tree.head.number - depth + 1, tree.head.number + 1)
-                for pooled in tree.block(height).included
-            ]
-            keep = [hash_ for hash_ in recent if chance.random() < 0.3]
-            tree.reorg(depth, keep=keep, pooled=not roll("reorg-forgets"))
+            late_by = strike("node-late", lambda: chance.choice((0, 0, 1, 2, 5)))
+            view.late_by = view.late_by if late_by is None else late_by
+        self._reorganise()
 
-    def _use_elsewhere(self, address: Address) -> None:
-        """Somebody else has a key of ours."""
-        raw, tree = address_to_bytes(address), self._tree
-        wei = tree.held(None, raw, tree.head.number)
-        if wei < SPENT_ELSEWHERE_WEI + 21_000 * 50 * GWEI:
+    def _reorganise(self) -> None:
+        """Replaces blocks that are not final. What stays is told by its place among what was in them."""
+        tree, chance = self._tree, self._chance
+        depth_max = tree.head.number - tree.final - 1
+        if depth_max <= 0:
             return
-        hash_, nonce = tree.send_with_key_of(address, STRANGER, SPENT_ELSEWHERE_WEI)
+
+        def draw() -> tuple[int, list[int]]:
+            return chance.randrange(1, depth_max + 1), [place for place in range(20) if chance.random() < 0.3]
+
+        struck = self._faults.strike("reorg", draw)
+        if struck is None:
+            return
+        depth, places = min(struck[0], depth_max), struck[1]
+        heights = range(tree.head.number - depth + 1, tree.head.number + 1)
+        recent = [pooled.hash for height in heights for pooled in tree.block(height).included]
+        keep = [hash_ for place, hash_ in enumerate(recent) if place in places]
+        tree.reorg(depth, keep=keep, pooled=not self._faults.roll("reorg-forgets"))
+
+    def _use_elsewhere(self, key: str) -> None:
+        """Somebody else has a key of ours."""
+        wallet = self._desk.wallets.get(key)
+        raw, tree = address_to_bytes(wallet.address) if wallet else b"", self._tree
+        if wallet is None or tree.held(None, raw, tree.head.number) < SPENT_ELSEWHERE_WEI + 21_000 * 50 * GWEI:
+            return
+        hash_, nonce = tree.send_with_key_of(wallet.address, STRANGER, SPENT_ELSEWHERE_WEI)
         self._oracle.foreign[hash_] = raw, nonce
 
-    def _pay(self) -> None:
-        wallets = list(self._desk.wallets.values())
-        for _ in range(self._chance.randrange(PAYMENTS_PER_BLOCK_MAX) if wallets else 0):
-            self._pay_one(self._chance.choice(wallets).address)
-
-    def _pay_one(self, to: Address) -> None:
+    def _draw_payment(self) -> Payment | None:
         chance = self._chance
+        if chance.random() < NO_PAYMENT:
+            return None
+        key = chance.choice(list(self._desk.wallets))
         amount = chance.choice((1, 10**18, 3 * 10**18, chance.randrange(10**17, 10**19)))
         match chance.randrange(5):
             case 0:
-                self._tree.send_token(self._token, to, chance.randrange(1, 10_000))
+                return [key, "tokens", chance.randrange(1, 10_000)]
             case 1:
-                self._tree.send_ether(self._contract(to), amount)
+                how = chance.choice((Passing.CALL, Passing.CALL, Passing.REVERTED))
+                return [key, "by a contract", amount, how.name, chance.choice((1, 2))]
             case 2:
+                return [key, "in vain", amount]
+            case _:
+                return [key, "ether", amount]
+
+    def _pay(self, payment: Payment | None) -> None:
+        wallet = self._desk.wallets.get(payment[0]) if payment else None
+        if payment is None or wallet is None:
+            return
+        to, how, amount = wallet.address, *payment[1:3]
+        match how:
+            case "tokens":
+                self._tree.send_token(self._token, to, amount)
+            case "by a contract":
+                self._tree.send_ether(self._contract(to, Passing[payment[3]], payment[4]), amount)
+            case "in vain":
                 self._tree.send_in_vain(to, amount)
             case _:
                 self._tree.send_ether(to, amount)
 
-    def _contract(self, to: Address) -> Address:
-        how = self._chance.choice((Passing.CALL, Passing.CALL, Passing.REVERTED))
-        if (to, how) not in self._passing:
-            self._passing[to, how] = self._tree.deploy_passing(to, how, parts=self._chance.choice((1, 2)))
-        return self._passing[to, how]
+    def _contract(self, to: Address, how: Passing, parts: int) -> Address:
+        if (to, how, parts) not in self._passing:
+            self._passing[to, how, parts] = self._tree.deploy_passing(to, how, parts=parts)
+        return self._passing[to, how, parts]

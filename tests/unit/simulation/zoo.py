@@ -8,10 +8,12 @@ from __future__ import annotations
 import __future__
 
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -22,6 +24,8 @@ from custody_core.services import accepting, evidence, following, ingest, kit, o
 from custody_memory import tables
 from tests.unit.simulation.crash_points import clean_run, crash_points, require_the_same_end
 from tests.unit.simulation.failures import Failure
+from tests.unit.simulation.script import FOLDER, read
+from tests.unit.simulation.shrinking import replay
 from tests.unit.simulation.story import Story
 
 _FACTS: Final = "__import__('custody_core.domain.facts', fromlist=['facts'])"
@@ -180,11 +184,23 @@ def planted(bug: Bug) -> Iterator[None]:
 
 
 def seen(bug: Bug, *, seeds: range, steps: int) -> str | None:
-    """How the simulator sees it, or None."""
+    """How the simulator sees it, or None: by its trace, else, where the core has moved on, by the stories of `seeds`."""
     with planted(bug):
-        if bug.flow is None:
-            return next((why for seed in seeds if (why := story_fails(seed, steps))), None)
-        return _crash_fails(bug.flow)
+        if bug.flow is not None:
+            return crash_fails(bug.flow)
+        return trace_fails(bug) or next((why for seed in seeds if (why := story_fails(seed, steps))), None)
+
+
+def trace_of(bug: Bug) -> Path:
+    """The file of the few decisions by which it was seen."""
+    return FOLDER / (re.sub(r"\W+", "-", bug.what.replace("'", "")) + ".json")
+
+
+def trace_fails(bug: Bug) -> str | None:
+    """How the story of its trace fails, or None."""
+    path = trace_of(bug)
+    failure = replay(read(path).script)[1] if path.exists() else None
+    return None if failure is None else f"{path.stem}: {failure.kind}: {failure}"
 
 
 def story_fails(seed: int, steps: int) -> str | None:
@@ -197,7 +213,8 @@ def story_fails(seed: int, steps: int) -> str | None:
     return None
 
 
-def _crash_fails(workflow: str) -> str | None:
+def crash_fails(workflow: str) -> str | None:
+    """How a crash point of that workflow fails, or None."""
     try:
         calls, expected = clean_run(workflow)
         for point in crash_points(workflow, calls):

@@ -1,0 +1,58 @@
+"""A story as a list of decisions: what a failing seed shrinks to, and what is kept of it as a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from tests.unit.simulation.decisions import Decision
+from tests.unit.simulation.virtual_time import MICROSECONDS
+
+FOLDER: Final = Path(__file__).parent / "traces"
+
+
+@attrs.frozen
+class Script:
+    """The trouble ends at `until_us`. `seed` gives keys and ids; all else is decided by `decisions`."""
+
+    seed: int
+    views: int
+    is_interleaved: bool
+    until_us: int
+    decisions: tuple[Decision, ...]
+
+    def told(self) -> Iterator[str]:
+        """In words."""
+        units = "units interleave" if self.is_interleaved else "units are serial"
+        yield f"keys of seed {self.seed}, {self.views} nodes, {units}; the trouble ends after {self.until_us / MICROSECONDS:.6f}s"
+        yield from (decision.told() for decision in self.decisions)
+
+
+@attrs.frozen
+class Kept:
+    """A script that failed once. `bug` names what was planted then; None stands for a bug of the core itself, mended since."""
+
+    failure: str
+    bug: str | None
+    script: Script
+
+
+def written(kept: Kept) -> str:
+    """The text of its file: one decision a line."""
+    head = {"failure": kept.failure, "bug": kept.bug} | {
+        name: getattr(kept.script, name) for name in ("seed", "views", "is_interleaved", "until_us")
+    }
+    lines = [json.dumps([each.us, each.nth, each.who, each.what, each.value]) for each in kept.script.decisions]
+    return json.dumps(head | {"decisions": []}, indent=1).replace("[]", "[\n  " + ",\n  ".join(lines) + "\n ]") + "\n"
+
+
+def read(path: Path) -> Kept:
+    """What a file holds."""
+    found = json.loads(path.read_text())
+    decisions = tuple(Decision(*fields) for fields in found["decisions"])
+    script = Script(found["seed"], found["views"], found["is_interleaved"], found["until_us"], decisions)
+    return Kept(found["failure"], found["bug"], script)
