@@ -123,6 +123,11 @@ class Scheduler:
         """Has something happen later that is no process's doing."""
         self._push(int(seconds * MICROSECONDS), (name, act))
 
+    @property
+    def next_us(self) -> int:
+        """When something is due next."""
+        return self._queue[0][0]
+
     def step(self) -> None:
         """What is due next."""
         self.steps += 1

@@ -16,7 +16,6 @@ from tests.unit.simulation.script import Script
 from tests.unit.simulation.story import Story
 
 BUDGET_S: Final = 60
-STEPS_MAX: Final = 50_000
 IMPATIENCE: Final = 0.1
 """While it shrinks, so much of the time in which a story has to come to its end; at the end all of it."""
 PLAIN_AMOUNTS: Final = (1, 10**15)
@@ -24,7 +23,7 @@ PLAIN_AMOUNTS: Final = (1, 10**15)
 
 def replay(script: Script, *, to_the_end: bool = True, patience: float = 1) -> tuple[Story, Failure | None]:
     """The story that the script tells, and how it fails. It is told to its end, or until the trouble ends."""
-    story = Story(script.seed, steps=STEPS_MAX, script=script, patience=patience)
+    story = Story(script.seed, script=script, patience=patience)
     try:
         if to_the_end:
             story.tell()

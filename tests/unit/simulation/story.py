@@ -142,19 +142,22 @@ class Story:
 
     def tell_trouble(self) -> None:
         """Tells it until the trouble ends."""
-        for _ in range(self._steps):
-            if self._until_us is not None and self.time.us >= self._until_us:
-                break
-            self.decisions.who = WORLD
-            if self.faults.roll("power-cut"):
-                self.scheduler.kill_all()
-            self.scheduler.step()
+        while self.scheduler.steps < self._steps if self._until_us is None else self.scheduler.next_us <= self._until_us:
+            self._step()
         self._until_us = self.time.us
+        while self.scheduler.next_us <= self._until_us:
+            self._step()
 
     def script(self) -> Script:
         """What was decided so far."""
         until_us = min(self.time.us, self.time.us if self._until_us is None else self._until_us)
         return Script(self.seed, self._views, self._is_interleaved, until_us, tuple(self.decisions.taken))
+
+    def _step(self) -> None:
+        self.decisions.who = WORLD
+        if self.faults.roll("power-cut"):
+            self.scheduler.kill_all()
+        self.scheduler.step()
 
     def _open(self) -> None:
         """What an operator does once: the chain's row, the policy, a token."""
