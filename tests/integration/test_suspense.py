@@ -118,6 +118,27 @@ def test_d_17_a_token_that_rebases_is_noticed_and_disabled(service: Service, bal
     assert token_line(service, wallet) == (100, 7)
 
 
+def test_the_command_line_fills_what_a_token_lacks(tmp_path: Path, node: DevNode) -> None:
+    custody: Program = ProgramWithin(tmp_path, {"RPC_URL": node.rpc_url, "CHAIN_ID": str(node.chain_id)})
+    assert custody.run("init").code == 0
+    wallet, token = custody.json("wallet", "create", "--owner", "alice"), deploy(node, "Fee")
+    custody.json("token", "add", token.lower(), "--alias", "fee", "--decimals", "0")
+    node.mined(transact(node, "Fee", token, "mint", DEV_ACCOUNTS[0].address, 100))
+    node.mined(transact(node, "Fee", token, "transfer", wallet["address"], 100))
+    node.finalize()
+    assert custody.run("scanner", "--once").code == 0
+    assert custody.json("reconcile")["ok"] is True
+    (deposit,) = custody.json("tx", "list", "--state", "quarantined")["data"]
+    assert "less" in deposit["reason"]
+    custody.json("tx", "release", deposit["id"], "--note", "its issuer takes a tenth")
+    filled = custody.json("suspense", "book", wallet["id"], "10fee", "--from", "available", "--note", "the tenth")
+    assert (filled["from"], filled["left_in_suspense"]) == ("available", "0")
+    (line,) = [each for each in custody.json("wallet", "show", wallet["id"])["balances"] if each["asset"] == "fee"]
+    assert (line["available"], line["quarantined"]) == ("90", "0")
+    assert custody.json("reconcile")["ok"] is True
+    assert custody.json("suspense", "list")["data"] == []
+
+
 def test_the_command_line_lists_books_and_prints_statements(tmp_path: Path, node: DevNode) -> None:
     custody: Program = ProgramWithin(tmp_path, {"RPC_URL": node.rpc_url, "CHAIN_ID": str(node.chain_id)})
     assert custody.run("init").code == 0
@@ -134,6 +155,10 @@ def test_the_command_line_lists_books_and_prints_statements(tmp_path: Path, node
     assert custody.run("suspense", "book", wallet["id"], "0.2eth", "--to", "available").code == 2  # without a note
     assert custody.run("suspense", "book", wallet["id"], "9eth", "--to", "available", "--note", "too much").code == 1
     booked = custody.json("suspense", "book", wallet["id"], "0.2eth", "--to", "available", "--note", "theirs")
+    for target in (("--from", "available", "--to", "available"), ()):
+        assert custody.run("suspense", "book", wallet["id"], "0.1eth", *target, "--note", "where?").code == 2
+    refused = custody.run("suspense", "book", wallet["id"], "0.1eth", "--from", "available", "--note", "nothing is missing")
+    assert (refused.code, "0 is missing" in refused.err) == (2, True)
     assert booked["left_in_suspense"] == str(ether("0.3"))
     statement = custody.json("statement", wallet["id"])
     (eth,) = statement["assets"]

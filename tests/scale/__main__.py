@@ -24,10 +24,11 @@ WALLETS = 1_000_000
 def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m tests.scale", description=__doc__)
     arguments.add_argument("--wallets", type=int, default=WALLETS)
+    arguments.add_argument("--tokens", type=int, default=0, help="listed tokens, of which nobody has any")
     arguments.add_argument("--postgres", action="store_true", help="on a PostgreSQL of its own instead of SQLite")
     asked = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder, _database(Path(folder), postgres=asked.postgres) as url:
-        _fill(url, asked.wallets)
+        _fill(url, asked.wallets, asked.tokens)
         return _reconcile(url, asked.wallets)
 
 
@@ -40,12 +41,12 @@ def _database(folder: Path, *, postgres: bool) -> Iterator[str]:
         yield server.database_url(server.create_database())
 
 
-def _fill(url: str, wallets: int) -> None:
+def _fill(url: str, wallets: int, tokens: int) -> None:
     began = time.monotonic()
     store = SqlStore(url)
     try:
         store.upgrade()
-        for done in fill(store, wallets):
+        for done in fill(store, wallets, tokens=tokens):
             _say(f"\rfilled {done} of {wallets} wallets")
     finally:
         store.close()

@@ -1,4 +1,7 @@
-"""A node that knows one thing: that every address holds the same. It answers single requests and batches of JSON-RPC."""
+"""A node that knows one thing: that every address holds the same, and nothing of any token.
+
+It answers single requests and batches of JSON-RPC.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,13 @@ from typing import Any
 
 from tests.scale.filling import AMOUNT_WEI, CHAIN_ID
 
-_ANSWERS = {"eth_chainId": hex(CHAIN_ID), "eth_getBalance": hex(AMOUNT_WEI)}
+_ANSWERS = {"eth_chainId": hex(CHAIN_ID), "eth_getBalance": hex(AMOUNT_WEI), "eth_call": "0x" + bytes(32).hex()}
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
+    disable_nagle_algorithm = True  # a long answer would wait for the client's word about its beginning
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

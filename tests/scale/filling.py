@@ -22,6 +22,7 @@ from custody_sql.tables import (
     users,
     wallets,
 )
+from custody_sql.tables import tokens as listed
 
 CHAIN_ID = 31_337
 AMOUNT_WEI = 10**15
@@ -38,10 +39,11 @@ _EXTERNAL = 1
 Rows = Mapping[Table, Sequence[Mapping[str, Any]]]
 
 
-def fill(store: SqlStore, count: int) -> Iterator[int]:
-    """Fills an empty database; yields how many wallets there are so far."""
+def fill(store: SqlStore, count: int, *, tokens: int = 0) -> Iterator[int]:
+    """Fills an empty database, with so many listed tokens; yields how many wallets there are so far."""
     with store.engine.begin() as connection:
         _write(connection, _beginning(count))
+        _write(connection, {listed: [_token(number) for number in range(tokens)]} if tokens else {})
     for first in range(0, count, BATCH):
         last = min(first + BATCH, count)
         with store.engine.begin() as connection:
@@ -89,6 +91,21 @@ def _beginning(count: int) -> Rows:
                 "balance": -count * AMOUNT_WEI,
             }
         ],
+    }
+
+
+def _token(number: int) -> Mapping[str, Any]:
+    return {
+        "id": make_id(IdPrefix.TOKEN, _BEGAN, number.to_bytes(10, "big")),
+        "chain_id": CHAIN_ID,
+        "contract": address_from_bytes(b"\xcc" * 12 + number.to_bytes(8, "big")),
+        "alias": f"token{number}",
+        "decimals": 6,
+        "symbol": "",
+        "name": "",
+        "state": "listed",
+        "created_at": _BEGAN,
+        "version": 1,
     }
 
 
