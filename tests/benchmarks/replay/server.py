@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -19,11 +20,13 @@ from typing import Any
 import attrs
 import msgspec
 
+from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
 from tests.benchmarks.replay.blocks import Deposit, ReplayedBlock, make_blocks
 from tests.benchmarks.replay.plan import CHAIN_ID, make_plan
 
 FINAL_DEPTH = 10
-MAX_AGE = 10_000
+HELD_FIRST = 10**30
+"""What everybody holds of every token before the first block."""
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 _NULL = b"null"
 
@@ -42,6 +45,7 @@ class Replayed:
         self._receipts = {hash_: receipt for block in blocks for hash_, receipt in block.receipts.items()}
         self._filtered: dict[tuple[int, str, str], bytes] = {}
         self._block_receipts: dict[int, bytes] = {}
+        self._moved = _moved(blocks)
         self._methods: Mapping[str, Callable[..., bytes]] = {
             "eth_chainId": lambda: _quantity(CHAIN_ID),
             "net_version": lambda: b'"%d"' % CHAIN_ID,
@@ -56,7 +60,7 @@ class Replayed:
             "eth_getTransactionCount": lambda *_: _quantity(0),
             "eth_getBalance": lambda *_: _quantity(0),
             "eth_getCode": lambda *_: b'"0x"',
-            "eth_call": lambda *_: b'"0x"',
+            "eth_call": self._call,
         }
 
     def answer(self, body: bytes) -> bytes:
@@ -120,10 +124,28 @@ class Replayed:
             )
         return self._filtered[key]
 
+    def _call(self, call: Mapping[str, str], at: str | Mapping[str, str]) -> bytes:
+        """Only what somebody holds of a token is ever asked for."""
+        number = self._number(at) if isinstance(at, str) else self._numbers[at["blockHash"]]
+        told = self._moved.get((call["to"].lower(), call["data"][-40:].lower()), ())
+        return b'"0x%064x"' % (HELD_FIRST + sum(amount for block, amount in told if block <= number))
+
     def _number(self, at: str) -> int:
         head = len(self._blocks) - 1
         tags = {"latest": head, "pending": head, "earliest": 0, "safe": head - FINAL_DEPTH, "finalized": head - FINAL_DEPTH}
         return tags[at] if at in tags else int(at, 16)
+
+
+def _moved(blocks: Sequence[ReplayedBlock]) -> Mapping[tuple[str, str], Sequence[tuple[int, int]]]:
+    """By token and holder: what came or went, and in which block."""
+    moved: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for block in blocks:
+        for log in block.logs:
+            if log.topics[0] == ERC20_TRANSFER_TOPIC and len(log.topics) == 3:
+                amount = int(msgspec.json.decode(log.json)["data"], 16)
+                for topic, change in ((log.topics[1], -amount), (log.topics[2], amount)):
+                    moved["0x" + log.emitter.hex(), topic[12:].hex()].append((block.number, change))
+    return moved
 
 
 def _quantity(number: int) -> bytes:
