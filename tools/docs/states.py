@@ -38,7 +38,9 @@ INCOMING_MEANINGS = {
 INCOMING_REASONS: dict[tuple[type[incoming.DepositFact], DepositState], str] = {
     (Orphaned, DepositState.ORPHANED): "its block left the chain; nothing had been credited",
     (Finalised, DepositState.COMPLETED): "its block is final",
-    (Finalised, DepositState.QUARANTINED): "its block is final, and it is dust, its wallet is closed, or less came than it says",
+    (Finalised, DepositState.QUARANTINED): (
+        "its block is final, and it is dust, its wallet is closed, less came than it says, or only one of two nodes could trace it"
+    ),
     (SeenAgain, DepositState.CONFIRMING): "another canonical block holds the same movement",
     (Released, DepositState.COMPLETED): "an operator gave it to the owner",
 }

@@ -28,7 +28,7 @@ class LogsAhead:
         if self._wanted is None:
             return
         topic, emitters = self._wanted
-        hashes = [each.header.hash for each in blocks if bloom_admits(each.header.logs_bloom, topic=topic, emitters=emitters)]
+        hashes = [each.header.hash for each in blocks if bloom_admits(each.logs_bloom, topic=topic, emitters=emitters)]
         answers = questions.logs(node, hashes, topic, emitters)
         self._read = {
             block_hash: (node.circuit, topic, emitters, answer)

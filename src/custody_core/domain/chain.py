@@ -110,6 +110,17 @@ class Block:
     header: Header
     transactions: Transactions = attrs.field(converter=_as_transactions)
 
+    @property
+    def logs_bloom(self) -> bytes | None:
+        """The filter of the block's logs, None where there is none to go by.
+
+        Some chains and nodes do not fill it in, and send zeros. Zeros are therefore believed of a block without transactions only:
+        what emits no log has no bit set either, but then little is lost by looking. Header hashes are not computed here (every
+        fork and every rollup has fields of its own), so a filter is its node's word and no proof.
+        """
+        bloom = self.header.logs_bloom
+        return bloom if bloom is None or any(bloom) or not self.transactions else None
+
 
 @attrs.frozen
 class Log:

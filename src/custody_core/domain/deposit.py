@@ -130,12 +130,19 @@ class DepositChange:
     event: str
 
 
-def quarantine_reason(deposit: Deposit, *, wallet: Wallet | None, owner: User | None, is_listed: bool, dust: int) -> str | None:
+NOT_CORROBORATED = "only one node could trace it"
+
+
+def quarantine_reason(
+    deposit: Deposit, *, wallet: Wallet | None, owner: User | None, is_listed: bool, dust: int, is_corroborated: bool = True
+) -> str | None:
     """Why a final deposit is not its owner's to spend yet, None when it is. Nothing is ever lost by it: an operator releases it.
 
     `owner` is None for a wallet that still waits in the pool, and a wallet of the pool may be paid. `dust` is the asset's own
-    threshold, in base units.
+    threshold, in base units. `is_corroborated`: whether as many nodes show it as have to.
     """
+    if not is_corroborated:
+        return NOT_CORROBORATED
     if wallet is None or wallet.state is WalletState.CLOSED:
         return "the wallet is closed"
     if owner is not None and owner.disabled_at is not None:

@@ -6,7 +6,8 @@ Rules of this file
 2. A token deposit is a `Transfer` event (EIP-20: three topics, one data word) of a listed contract. What has another shape
    (ERC-721 uses the same first topic with four topics) is not one, and is no reason to stop.
 3. Movements of nothing are ignored: they are how addresses get poisoned.
-4. A bloom filter may say "perhaps" for nothing, never "no" for something (Yellow Paper, section 4.3.1).
+4. A bloom filter may say "perhaps" for nothing, never "no" for something (Yellow Paper, section 4.3.1). `Block.logs_bloom` says
+   which filters are none.
 5. A block's logs and its receipts tell of the same transfers, or the node has not told all of one of them.
 6. An internal deposit is ether that a contract's call moves to a managed address (`domain/tracing.py` says which calls do).
    A transaction's own value is never one, so that nothing is found twice.

@@ -131,6 +131,10 @@ class Witness(Protocol):
         """As `Chain.receipts`."""
         ...
 
+    def logs(self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes]) -> Sequence[Answer[Logs]]:
+        """As `Chain.logs`; none at all are believed when this node's own receipts of the block agree."""
+        ...
+
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
         """As `Chain.internal_transfers`."""
         ...

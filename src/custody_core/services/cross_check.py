@@ -1,117 +1,217 @@
-"""Asking a second node about large deposits before their block is final to us (`CROSS_CHECK_MIN_WEI`).
+"""Asking a second node about every block before it is final to us (`CROSS_CHECK_MIN_WEI`).
 
-The final height waits below the first such deposit that two nodes do not agree about, and with it everything that comes later: if
-one of them invented the deposit, it invented the block as well, and nothing that stands on that block may become irreversible. A
-deposit that only itself was kept back would leave our final block on a branch which an honest node contradicts.
+Each stored block is read once more from each node alone, soon after it was saved, and compared with our books. Up to the first
+block that two nodes do not show as our books have it, blocks may become final, and no further: whoever invented a payment invented
+its block as well, and nothing that stands on that block may become irreversible. A deposit that only itself was kept back would
+leave our final block on a branch which an honest node contradicts.
 
-A deposit may also have been added to a block that everybody has. Where two nodes have that very block without it, it is taken back
-with the blocks from there on, which are read again.
+Where two nodes have that very block, and show it otherwise than our books, the books were misled: the blocks from there on are
+taken back and read again.
+
+Two kinds of silence do not last for ever. A block is done without a second word after some minutes when it holds nothing large.
+And a large payment by a contract which two nodes show except for its trace is put aside for an operator, so that it holds up nobody
+else.
 
 Whatever the minimum, a block is not final to us while a node shows another one in its place, or none, unless two nodes show ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import Enum, auto
+from typing import assert_never
 
-from custody_core.domain.chain import Block, BlockRef, ChainState, Hash, Header, Receipt
-from custody_core.domain.corroboration import corroborates, needs_corroboration
-from custody_core.domain.deposit import Deposit, DepositKind
-from custody_core.ports import Answer, BlockTag, Chain, Found, Unit, Unknown, Witness
-from custody_core.services.kit import Kit, raise_alarm
+from custody_core.domain.addresses import address_to_bytes
+from custody_core.domain.chain import BlockRef, ChainState, Hash, Header
+from custody_core.domain.corroboration import NODES_NEEDED, Sight, Unseen, Verdict, is_shown_by_two, verdict, word
+from custody_core.domain.deposit import Deposit
+from custody_core.domain.managed import ManagedAddresses
+from custody_core.domain.tokens import Asset
+from custody_core.ports import Answer, BlockTag, Chain, Found, Unknown, Witness
+from custody_core.services.disagreement import Disagreement
+from custody_core.services.evidence import learn_addresses
+from custody_core.services.kit import Kit
+from custody_core.services.sights import Booked, SightReader, booked, large_only
 
-NODES_NEEDED = 2
+_TOLD_AFTER = timedelta(minutes=1)
+"""How long a block waits until somebody is told: a second node may be a moment late."""
 
-_DEPOSITS_PER_ROUND = 50
+WAITED_FOR = timedelta(minutes=10)
+"""How long a second node's word, or its trace, is waited for where something else can be done."""
 
 _READ_AGAIN_FIRST, _READ_AGAIN_MAX = timedelta(seconds=5), timedelta(minutes=1)
-"""How long it takes until the same blocks are read again because of the same deposit; each time twice as long. A node that goes on
-adding it does not make them go and come back all the time.
+"""How long it takes until the same block is read again for the same reason; each time twice as long. A node that goes on misleading
+us does not make blocks go and come back all the time.
 """
-
 
 _KEEPS_UP_WITHIN = timedelta(minutes=5)
 """A node whose newest block is older than this stands still: what it does not have says nothing."""
 
 
-class _Word(Enum):
-    """What one node says of a deposit."""
-
-    SHOWS = auto()
-    DENIES = auto()
-    """It has the very block, and the deposit is not in it."""
-    ELSEWHERE = auto()
-    """It has another block, or the transaction in another one."""
-    SILENT = auto()
-
-
 class CrossCheck:
-    """The cross-check of one chain. Remembers what it has raised an alarm about, so that a round does not raise it again."""
+    """The cross-check of one chain. It holds in memory how far the nodes agree: whoever takes over asks them again."""
 
-    def __init__(self, kit: Kit, chain: Chain) -> None:
+    def __init__(self, kit: Kit, chain: Chain, managed: ManagedAddresses) -> None:
         self._kit = kit
         self._chain = chain
-        self._told: set[str] = set()
-        self._denied: list[Deposit] = []
-        self._read_again: dict[str, tuple[datetime, timedelta]] = {}
+        self._managed = managed
+        self._sights = SightReader(kit, chain)
+        self._disagreement = Disagreement(kit, chain.chain_id)
+        self._agreed: BlockRef | None = None
+        self._has_advanced = True
+        self._disputed: tuple[BlockRef, frozenset[Hash]] | None = None
+        self._silent_since: datetime | None = None
+        self._untraced_since: dict[Hash, datetime] = {}
+        self._put_aside: set[str] = set()
+        self._read_again: dict[Hash, tuple[datetime, timedelta]] = {}
 
-    def final_number(self, state: ChainState, wanted: int) -> int:
-        """The height up to `wanted` that may become final now. With a minimum set it is at most the stored cursor: a block's
-        deposits are in the books before they are asked about.
+    @property
+    def put_aside(self) -> Collection[str]:
+        """The ids of deposits that no second node could trace for so long that their blocks may become final without it."""
+        return self._put_aside
+
+    def look(self, state: ChainState) -> int | None:
+        """Asks the nodes about stored blocks that they were not agreed about yet, some at a time. The lowest of them that is to be
+        read again, None where none is.
         """
         minimum_wei = self._kit.limits.cross_check_min_wei
         if minimum_wei is None:
+            return None
+        before = self._agreed = self._still_agreed(state)
+        self._disputed = None
+        blocks = self._next(before, state.cursor, minimum_wei)
+        wrong = self._judge(blocks, self._seen(blocks)) if blocks else None
+        self._has_advanced = self._agreed != before
+        self._disagreement.settle(self._agreed)
+        return wrong
+
+    def final_number(self, state: ChainState, wanted: int) -> int:
+        """The height up to `wanted` that may become final now. With a minimum set it is at most the stored cursor: a block is in
+        the books before it is asked about.
+        """
+        if self._kit.limits.cross_check_min_wei is None:
             return wanted
-        height = min(wanted, state.cursor.number)
-        due = [each for each in self._arriving(height) if needs_corroboration(each, minimum_wei=minimum_wei)]
-        asked, later = due[:_DEPOSITS_PER_ROUND], due[_DEPOSITS_PER_ROUND:]
-        missing = [*self._not_agreed(asked), *later]
-        return max(min([height, *(each.block.number - 1 for each in missing)]), state.final.number)
+        if self._disputed is not None and self._disputed[0].number <= wanted:  # above, it may be a fork that goes by itself
+            self._disagreement.tell(*self._disputed)
+        return max(min(wanted, self._still_agreed(state).number), state.final.number)
 
     def agreed(self, deposits: Sequence[Deposit]) -> bool:
         """Whether two nodes show each of `deposits` that they have to agree about."""
         minimum_wei = self._kit.limits.cross_check_min_wei
         if minimum_wei is None:
             return True
-        due = [each for each in deposits if needs_corroboration(each, minimum_wei=minimum_wei)]
-        return all(_is_enough(words) for _, words in self._words(due))
+        by_block: dict[BlockRef, list[Deposit]] = {}
+        for deposit in deposits:
+            by_block.setdefault(deposit.block, []).append(deposit)
+        blocks = [large_only(ref, each, minimum_wei=minimum_wei) for ref, each in by_block.items()]
+        blocks = [each for each in blocks if each.large]
+        if not blocks:
+            return True
+        recipients = {address_to_bytes(deposit.key.to) for each in blocks for deposit in each.large}
+        managed = ManagedAddresses.exactly(recipients, sequence=0)
+        seen = [self._sights.seen_by(witness, blocks, self._tokens(), managed) for witness in self._chain.witnesses]
+        return all(
+            is_shown_by_two(deposit, of_block)
+            for block, of_block in zip(blocks, zip(*seen, strict=True), strict=True)
+            for deposit in block.large
+        )
 
-    def _words(self, deposits: Sequence[Deposit]) -> Iterable[tuple[Deposit, Sequence[_Word]]]:
-        """What each node says about each of `deposits`."""
-        if not deposits:
-            return ()
-        said = [_ask(witness, deposits) for witness in self._chain.witnesses]
-        return zip(deposits, zip(*said, strict=True), strict=True)
+    # Block by block
 
-    def _arriving(self, height: int) -> Sequence[Deposit]:
-        return self._kit.read(lambda unit: unit.confirming_deposits(self._chain.chain_id, up_to=height))
+    def _still_agreed(self, state: ChainState) -> BlockRef:
+        """The newest block up to which the nodes agree, as far as it still is ours and was not taken back."""
+        agreed = self._agreed
+        if agreed is None or agreed.number <= state.final.number:
+            return state.final
+        if agreed.number > state.cursor.number:
+            return state.final
+        stored = self._kit.read(lambda unit: unit.canonical_hashes(state.chain_id, [agreed.number]))
+        return agreed if stored.get(agreed.number) == agreed.hash else state.final
 
-    def _not_agreed(self, deposits: Sequence[Deposit]) -> list[Deposit]:
-        missing: list[Deposit] = []
-        for deposit, words in self._words(deposits):
-            if _is_enough(words):
-                continue
-            missing.append(deposit)
-            if words.count(_Word.DENIES) >= NODES_NEEDED and _Word.SHOWS not in words:
-                self._denied.append(deposit)
-            if _Word.DENIES in words or _Word.ELSEWHERE in words:
-                self._tell(deposit)
-            else:
-                self._kit.observer.trouble("cross-check-waiting", f"no second node shows {deposit.id} yet, so it is not final")
-        return missing
+    def _next(self, agreed: BlockRef, cursor: BlockRef, minimum_wei: int) -> list[Booked]:
+        """The next blocks to ask about. After a round that came to nothing it is one: the others would be asked about in vain."""
+        count = self._kit.limits.blocks_per_commit_max if self._has_advanced else 1
+        first, last = agreed.number + 1, min(agreed.number + count, cursor.number)
+        if first > last:
+            return []
+        return self._kit.read(lambda unit: booked(unit, self._chain.chain_id, first, last, minimum_wei=minimum_wei))
 
-    def first_denied(self) -> int | None:
-        """The lowest block with a deposit that two nodes which have the block deny, as far as it is time to read it again."""
-        now, denied = self._kit.clock.now(), self._denied
-        self._denied = []
-        due = [each for each in denied if each.id not in self._read_again or now >= self._read_again[each.id][0]]
-        for each in due:
-            _, waited = self._read_again.get(each.id, (now, _READ_AGAIN_FIRST / 2))
-            wait = min(2 * waited, _READ_AGAIN_MAX)
-            self._read_again[each.id] = now + wait, wait
-        return min((each.block.number for each in due), default=None)
+    def _seen(self, blocks: Sequence[Booked]) -> Mapping[Hash, list[Sight | Unseen]]:
+        """What each node shows of each of `blocks`. A third one is asked only about what two did not show as it is."""
+        learn_addresses(self._kit, self._managed)
+        tokens = self._tokens()
+        seen: dict[Hash, list[Sight | Unseen]] = {each.block.hash: [] for each in blocks}
+        for witness in self._chain.witnesses:
+            left = [each for each in blocks if _verdict(each, seen[each.block.hash]) is not Verdict.AGREED]
+            if not left:
+                break
+            for each, sight in zip(left, self._sights.seen_by(witness, left, tokens, self._managed), strict=True):
+                seen[each.block.hash].append(sight)
+        return seen
+
+    def _judge(self, blocks: Sequence[Booked], seen: Mapping[Hash, list[Sight | Unseen]]) -> int | None:
+        """Moves on over `blocks`, up to the first that has to wait; its number where it is to be read again now."""
+        now = self._kit.clock.now()
+        for each in blocks:
+            sights = seen[each.block.hash]
+            said = _verdict(each, sights)
+            self._silent_since = (self._silent_since or now) if said is Verdict.OPEN else None
+            match said:
+                case Verdict.AGREED:
+                    self._put_aside -= {deposit.id for deposit in each.large}
+                    self._untraced_since.pop(each.block.hash, None)
+                case Verdict.OPEN if self._is_done_without(each, now):
+                    self._trouble(each, "is compared with no second node; nothing large is in it, so it is done without")
+                case Verdict.UNTRACED if self._is_put_aside(each, now):
+                    pass
+                case Verdict.WRONG:
+                    return self._wrong(each, sights, now)
+                case Verdict.CONTRADICTED:
+                    self._disputed = each.block, _in_question(each, sights)
+                    return None
+                case Verdict.OPEN | Verdict.UNTRACED:
+                    self._tell_waiting(each, now)
+                    return None
+                case _:
+                    assert_never(said)
+            self._agreed = each.block
+        return None
+
+    def _is_done_without(self, block: Booked, now: datetime) -> bool:
+        """Whether too few have answered for long: since the first block about which it was so, with none between that was not."""
+        return not block.large and now - (self._silent_since or now) >= WAITED_FOR
+
+    def _is_put_aside(self, block: Booked, now: datetime) -> bool:
+        """Whether a trace was waited for long enough. From then on the block may become final, and its untraced deposits are
+        quarantined in that commit.
+        """
+        if now - self._untraced_since.setdefault(block.block.hash, now) < WAITED_FOR:
+            return False
+        self._put_aside |= {deposit.id for deposit in block.untraced}
+        return True
+
+    def _wrong(self, block: Booked, sights: Sequence[Sight | Unseen], now: datetime) -> int | None:
+        due, waited = self._read_again.get(block.block.hash, (now, _READ_AGAIN_FIRST / 2))
+        if block.block.hash in self._read_again:  # it was read again, and came out wrong again
+            self._disputed = block.block, _in_question(block, sights)
+        if now < due:
+            return None
+        wait = min(2 * waited, _READ_AGAIN_MAX)
+        self._read_again[block.block.hash] = now + wait, wait
+        return block.block.number
+
+    def _tell_waiting(self, block: Booked, now: datetime) -> None:
+        since = self._untraced_since.get(block.block.hash, self._silent_since or now)
+        if now - since >= _TOLD_AFTER:
+            self._trouble(block, "is not shown whole by a second node yet, so nothing is final from there on")
+
+    def _trouble(self, block: Booked, what: str) -> None:
+        self._kit.observer.trouble("cross-check-waiting", f"block {block.block.number} {what}")
+
+    def _tokens(self) -> list[Asset]:
+        return [token.asset for token in self._kit.read(lambda unit: unit.tokens(self._chain.chain_id))]
+
+    # Whatever the minimum
 
     def is_contradicted(self, ref: BlockRef) -> bool:
         """Whether a node shows another block at that height, or has not come so far although it keeps up with the time, and no two
@@ -133,62 +233,27 @@ class CrossCheck:
         newest = witness.header(BlockTag.LATEST)
         return isinstance(newest, Found) and newest.value.timestamp >= self._kit.clock.now() - _KEEPS_UP_WITHIN
 
-    def _tell(self, deposit: Deposit) -> None:
-        """Raises the alarm, once."""
-        if deposit.id in self._told:
-            return
-        self._told.add(deposit.id)
-        detail = (
-            f"the nodes do not agree about {deposit.key.transaction_hash} in block {deposit.block.number} ({deposit.block.hash}): "
-            "nothing becomes final from there on"
-        )
-
-        def work(unit: Unit) -> None:
-            now = self._kit.clock.now()
-            raise_alarm(self._kit, unit, now=now, code="node-disagreement", object_id=deposit.id, detail=detail)
-
-        self._kit.write(work)
-
 
 def _is_of(answer: Answer[Header], ref: BlockRef) -> bool:
     return isinstance(answer, Found) and answer.value.hash == ref.hash
 
 
-def _is_enough(words: Sequence[_Word]) -> bool:
-    return words.count(_Word.SHOWS) >= NODES_NEEDED
+def _verdict(block: Booked, sights: Sequence[Sight | Unseen]) -> Verdict:
+    return verdict([word(block.sight, each) for each in sights])
+
+
+def _in_question(block: Booked, sights: Sequence[Sight | Unseen]) -> frozenset[Hash]:
+    """The transactions that some show and others do not, or show otherwise; what contracts paid only where it was asked for."""
+    ours = block.sight
+    found: set[Hash] = set()
+    for each in sights:
+        if isinstance(each, Sight):
+            found |= {key.transaction_hash for key in (each.payments ^ ours.payments) | (ours.internal - each.internal)}
+            found |= {hash_ for hash_, *_ in (each.outcomes ^ ours.outcomes) | (each.taken ^ ours.taken)}
+    return frozenset(found)
 
 
 def hashes_shown(chain: Chain, number: int) -> list[Hash]:
     """The hash of the block at that height by each node that shows one."""
     answers = [answer for witness in chain.witnesses for answer in witness.blocks([number])]
     return [answer.value.header.hash for answer in answers if isinstance(answer, Found)]
-
-
-def _ask(witness: Witness, deposits: Sequence[Deposit]) -> list[_Word]:
-    """What that node says of each deposit."""
-    numbers = list(dict.fromkeys(each.block.number for each in deposits))
-    hashes = list(dict.fromkeys(each.key.transaction_hash for each in deposits))
-    blocks = dict(zip(numbers, witness.blocks(numbers), strict=True))
-    receipts = dict(zip(hashes, witness.receipts(hashes), strict=True))
-    return [_word(witness, each, blocks[each.block.number], receipts[each.key.transaction_hash]) for each in deposits]
-
-
-def _word(witness: Witness, deposit: Deposit, block: Answer[Block], receipt: Answer[Receipt]) -> _Word:
-    if not isinstance(block, Found):
-        return _Word.SILENT
-    if block.value.header.hash != deposit.block.hash:
-        return _Word.ELSEWHERE
-    if all(each.hash != deposit.key.transaction_hash for each in block.value.transactions):
-        return _Word.DENIES
-    if not isinstance(receipt, Found):
-        return _Word.SILENT
-    if receipt.value.block_hash != deposit.block.hash:
-        return _Word.ELSEWHERE
-    if deposit.key.kind is not DepositKind.INTERNAL:
-        return _shown(corroborates(deposit, block.value, receipt.value))
-    (traced,) = witness.internal_transfers([block.value])
-    return _shown(corroborates(deposit, block.value, receipt.value, traced.value)) if isinstance(traced, Found) else _Word.SILENT
-
-
-def _shown(is_shown: bool) -> _Word:
-    return _Word.SHOWS if is_shown else _Word.DENIES

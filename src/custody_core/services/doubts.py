@@ -3,11 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+import attrs
 
 from custody_core.domain.chain import Hash, Logs, Receipt
 from custody_core.domain.matching import BlockMatches, transfers_agree
 from custody_core.domain.transaction import Attempt, Transaction
-from custody_core.ports import Doubt, Unit
+from custody_core.ports import Answer, Doubt, Found, Unit, Unknown, Witness, no_doubt
+
+T = TypeVar("T")
+
+
+class Source(Protocol):
+    """Whoever is asked for receipts and logs, and asks again where an answer is doubted: a chain's nodes together, or one alone."""
+
+    def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
+        """As `Chain.receipts`."""
+        ...
+
+    def logs(
+        self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
+    ) -> Sequence[Answer[Logs]]:
+        """As `Chain.logs`."""
+        ...
+
+
+@attrs.frozen
+class Alone:
+    """`Source` of one node, for which no other one steps in: what is doubted is unknown."""
+
+    witness: Witness
+
+    def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
+        """Its receipts."""
+        return [_undoubted(each, doubt) for each in self.witness.receipts(transaction_hashes)]
+
+    def logs(
+        self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
+    ) -> Sequence[Answer[Logs]]:
+        """Its logs."""
+        return [_undoubted(each, doubt) for each in self.witness.logs(block_hashes, topic=topic, emitters=emitters)]
+
+
+def _undoubted(answer: Answer[T], doubt: Doubt[T]) -> Answer[T]:
+    why = doubt(answer.value) if isinstance(answer, Found) else None
+    return answer if why is None else Unknown(why)
 
 
 def costs_too_much(receipt: Receipt, transaction: Transaction, attempt: Attempt) -> bool:

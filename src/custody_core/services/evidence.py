@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import attrs
 
 from custody_core.domain.addresses import address_from_bytes, address_to_bytes
-from custody_core.domain.chain import Block, Hash, Header, InternalTransfer, Logs, Receipt
+from custody_core.domain.chain import Block, Hash, InternalTransfer, Logs, Receipt
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
 from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.matching import BlockMatches, bloom_admits, concerning, match_block, transfers_agree
 from custody_core.domain.tokens import Asset
 from custody_core.domain.transaction import Transaction
-from custody_core.ports import Answer, Call, Chain, Found, Reverted, SignedBytes, Unknown, no_doubt
+from custody_core.ports import Answer, Call, Chain, Found, Reverted, SignedBytes, Unknown, Witness, no_doubt
 from custody_core.services.arrivals import with_shortfalls
 from custody_core.services.block_evidence import BlockEvidence
-from custody_core.services.doubts import logs_doubted, receipts_doubted
+from custody_core.services.doubts import Alone, Source, logs_doubted, receipts_doubted
 from custody_core.services.kit import Kit
 
 Traced = Sequence[tuple[Block, Sequence[InternalTransfer]]]
@@ -42,23 +42,30 @@ class EvidenceReader:
         """The evidence for each block, up to the first that cannot be read completely and consistently; and which addresses in
         its logs are ours.
         """
+        read, ours = self._read(self._chain, traced, tokens, managed)
+        missing = next((index for index, each in enumerate(read) if each is None), len(read))
+        evidence = with_shortfalls(self._chain, [each for each in read[:missing] if each], ours)
+        return self._with_reasons(evidence), ours
+
+    def read_from(
+        self, witness: Witness, traced: Traced, tokens: Sequence[Asset], managed: ManagedAddresses
+    ) -> tuple[list[BlockEvidence | None], ManagedAddresses]:
+        """The same by one node alone, for each block for itself: None for one that it does not show completely and consistently.
+        It is not asked why a transaction failed.
+        """
+        return self._read(Alone(witness), traced, tokens, managed)
+
+    def _read(
+        self, source: Source, traced: Traced, tokens: Sequence[Asset], managed: ManagedAddresses
+    ) -> tuple[list[BlockEvidence | None], ManagedAddresses]:
         senders_and_paid = self._confirmed(managed, _addresses_in(traced))
         matches = [match_block(block, senders_and_paid, transfers) for block, transfers in traced]
-        receipts = self._receipts(matches)
-        whole = [each for each in matches if each.block.header.hash in receipts]
+        receipts = self._receipts(source, matches)
+        whole = [each.block for each in matches if each.block.header.hash in receipts]
         emitters = [address_to_bytes(asset.contract) for asset in tokens if asset.contract]
-        logs = self._transfer_logs([each.block.header for each in whole], emitters, receipts)
+        logs = _transfer_logs(source, whole, emitters, receipts)
         ours = self._confirmed(managed, (each.addresses(topic) for each in logs.values() for topic in (1, 2)))
-        evidence: list[BlockEvidence] = []
-        for each in matches:
-            block_hash = each.block.header.hash
-            if block_hash not in logs:
-                break
-            transfers = concerning(logs[block_hash], ours, receipts[block_hash].keys())
-            if not transfers_agree(transfers, receipts[block_hash].values(), emitters):
-                break
-            evidence.append(BlockEvidence(each, receipts[block_hash], transfers))
-        return self._with_reasons(with_shortfalls(self._chain, evidence, ours)), ours
+        return [_evidence(each, receipts, logs, ours, emitters) for each in matches], ours
 
     def signed(self, hashes: Sequence[Hash]) -> Mapping[Hash, SignedBytes | None] | None:
         """The bytes of transactions that managed addresses sent and the books do not know, None for one of a type that this service
@@ -77,25 +84,13 @@ class EvidenceReader:
         found = self._kit.read(lambda unit: unit.wallets_by_address([address_from_bytes(each) for each in sorted(seen)]))
         return ManagedAddresses.exactly(map(address_to_bytes, found), sequence=managed.sequence)
 
-    def _receipts(self, matches: Sequence[BlockMatches]) -> Mapping[Hash, Mapping[Hash, Receipt]]:
+    def _receipts(self, source: Source, matches: Sequence[BlockMatches]) -> Mapping[Hash, Mapping[Hash, Receipt]]:
         """By block the receipts that its matches need; blocks of which one is missing are left out."""
         hashes = [hash_ for each in matches for hash_ in each.transaction_hashes]
         doubt = self._kit.read(lambda unit: receipts_doubted(unit, self._chain.chain_id, matches)) if hashes else no_doubt
-        answers = dict(zip(hashes, self._chain.receipts(hashes, doubt=doubt), strict=True)) if hashes else {}
+        answers = dict(zip(hashes, source.receipts(hashes, doubt=doubt), strict=True)) if hashes else {}
         read = {each.block.header.hash: _receipts_of(each, answers) for each in matches}
         return {block_hash: receipts for block_hash, receipts in read.items() if receipts is not None}
-
-    def _transfer_logs(
-        self, headers: Sequence[Header], emitters: Sequence[bytes], receipts: Mapping[Hash, Mapping[Hash, Receipt]]
-    ) -> Mapping[Hash, Logs]:
-        """By block the `Transfer` logs of listed tokens in exactly that one, as far as the node tells them; it is not asked where
-        the block's bloom rules them out.
-        """
-        asked = [each.hash for each in headers if bloom_admits(each.logs_bloom, topic=ERC20_TRANSFER_TOPIC, emitters=emitters)]
-        doubt = logs_doubted(receipts, emitters)
-        answers = self._chain.logs(asked, topic=ERC20_TRANSFER_TOPIC, emitters=emitters, doubt=doubt) if asked else ()
-        told = {hash_: answer.value for hash_, answer in zip(asked, answers, strict=True) if isinstance(answer, Found)}
-        return {each.hash: Logs(each.hash) for each in headers if each.hash not in asked} | told
 
     def _with_reasons(self, evidence: Sequence[BlockEvidence]) -> list[BlockEvidence]:
         """The same, with why those of our own transactions failed that did, as far as the node can say."""
@@ -126,6 +121,36 @@ def learn_addresses(kit: Kit, managed: ManagedAddresses) -> None:
         managed.add(rows)
         if len(rows) < _ADDRESSES_PER_READ:
             return
+
+
+def _transfer_logs(
+    source: Source, blocks: Sequence[Block], emitters: Sequence[bytes], receipts: Mapping[Hash, Mapping[Hash, Receipt]]
+) -> Mapping[Hash, Logs]:
+    """By block the `Transfer` logs of listed tokens in exactly that one, as far as the node tells them; it is not asked where the
+    block's bloom rules them out.
+    """
+    hashes = [each.header.hash for each in blocks]
+    asked = [each.header.hash for each in blocks if bloom_admits(each.logs_bloom, topic=ERC20_TRANSFER_TOPIC, emitters=emitters)]
+    doubt = logs_doubted(receipts, emitters)
+    answers = source.logs(asked, topic=ERC20_TRANSFER_TOPIC, emitters=emitters, doubt=doubt) if asked else ()
+    told = {hash_: answer.value for hash_, answer in zip(asked, answers, strict=True) if isinstance(answer, Found)}
+    return {each: Logs(each) for each in hashes if each not in asked} | told
+
+
+def _evidence(
+    matches: BlockMatches,
+    receipts: Mapping[Hash, Mapping[Hash, Receipt]],
+    logs: Mapping[Hash, Logs],
+    ours: ManagedAddresses,
+    emitters: Sequence[bytes],
+) -> BlockEvidence | None:
+    """One block's evidence out of what was read of all, None where something is missing or does not fit."""
+    block_hash = matches.block.header.hash
+    if block_hash not in logs:
+        return None
+    read = receipts[block_hash]
+    transfers = concerning(logs[block_hash], ours, read.keys())
+    return BlockEvidence(matches, read, transfers) if transfers_agree(transfers, read.values(), emitters) else None
 
 
 def _addresses_in(traced: Traced) -> Iterator[Sequence[bytes | None]]:

@@ -29,11 +29,12 @@ from custody_core.domain.chain import (
     final_number,
     links,
 )
+from custody_core.domain.corroboration import NODES_NEEDED
 from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.tokens import Asset
 from custody_core.errors import Conflict
 from custody_core.ports import Answer, BlockTag, Found, Unit, Unknown
-from custody_core.services.cross_check import NODES_NEEDED, CrossCheck, hashes_shown
+from custody_core.services.cross_check import CrossCheck, hashes_shown
 from custody_core.services.evidence import EvidenceReader, learn_addresses
 from custody_core.services.finality import FinalityWatch
 from custody_core.services.ingest import Ingest
@@ -64,7 +65,7 @@ class Follower:
         self._traces = TraceReader(kit, self._chain, gives_up=True)
         self._evidence = EvidenceReader(kit, self._chain)
         self._managed = ManagedAddresses()
-        self._cross_check = CrossCheck(kit, self._chain)
+        self._cross_check = CrossCheck(kit, self._chain, self._managed)
         self._finality = FinalityWatch(kit, chain_id)
         self._stall = StallWatch(kit, chain_id)
         self._waits_for = ""
@@ -127,8 +128,8 @@ class Follower:
         return state
 
     def _step(self, state: ChainState) -> Round:
-        if (below_denied := self._below_denied(state)) is not None:
-            return self._go_back(state, below_denied)
+        if (below_wrong := self._below_wrong(state)) is not None:
+            return self._go_back(state, below_wrong)
         tip, final = self._ends(state)
         if tip is None:
             return self._wait("the node does not say where its head is")
@@ -206,7 +207,14 @@ class Follower:
                 final=self._final_ref(state, [block.header for block in read], final),
                 version=state.version + 1,
             )
-            ingest = Ingest(self._kit, managed, {asset.key: asset for asset in tokens}, state=advanced, evidence=evidence)
+            ingest = Ingest(
+                self._kit,
+                managed,
+                {asset.key: asset for asset in tokens},
+                state=advanced,
+                evidence=evidence,
+                uncorroborated=self._cross_check.put_aside,
+            )
             saved = self._save(ingest, advanced.cursor)
             if isinstance(saved, Unknown):
                 return self._wait(saved.reason)
@@ -257,10 +265,10 @@ class Follower:
             return self._wait("the node contradicts itself about our newest block")
         return self._go_back(state, ancestor)
 
-    def _below_denied(self, state: ChainState) -> Header | None:
-        """The block below the lowest that holds, to us alone, a deposit which the nodes deny."""
-        number = self._cross_check.first_denied()
-        return self._stored(number - 1) if number is not None and state.final.number < number <= state.cursor.number else None
+    def _below_wrong(self, state: ChainState) -> Header | None:
+        """The block below the lowest that the nodes show otherwise than our books have it."""
+        number = self._cross_check.look(state)
+        return None if number is None else self._stored(number - 1)
 
     def _go_back(self, state: ChainState, ancestor: Header) -> Round:
         rewound = attrs.evolve(state, cursor=ancestor.ref, version=state.version + 1)
@@ -311,7 +319,7 @@ class Follower:
         return self._agreed_on(state, ours)
 
     def _agreed_on(self, state: ChainState, wanted: Header) -> BlockRef:
-        """The newest block up to `wanted` that may be final as far as the nodes agree about it, and about large deposits."""
+        """The newest block up to `wanted` that may be final as far as the nodes agree about it, and about what is in the blocks."""
         number = self._cross_check.final_number(state, wanted.number)
         agreed = wanted if number == wanted.number else self._stored(number)
         if agreed is None or agreed.number <= state.final.number:

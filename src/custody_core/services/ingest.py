@@ -5,7 +5,7 @@ Nothing in here asks the node. The evidence was read before, is of exactly these
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from custody_core.domain import deposit as deposits
@@ -21,8 +21,10 @@ from custody_core.domain.transaction import AttemptKind, Transaction
 from custody_core.domain.wallet import Wallet
 from custody_core.ports import Unit
 from custody_core.services.block_evidence import BlockEvidence
+from custody_core.services.disagreement import DEPOSIT_UNCORROBORATED
 from custody_core.services.kit import (
     Kit,
+    raise_alarm,
     record_changes,
     record_deposit_notices,
     record_deposits,
@@ -34,7 +36,9 @@ from custody_core.services.reorganisations import record_reorganisation
 
 
 class Ingest:
-    """One commit of the follower. `state` is the chain row as it will be; `tokens` maps contract to asset."""
+    """One commit of the follower. `state` is the chain row as it will be; `tokens` maps contract to asset; `uncorroborated` are
+    the ids of deposits that become final on one node's word, and are therefore kept from their owners.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Ingest:
         *,
         state: ChainState,
         evidence: Sequence[BlockEvidence],
+        uncorroborated: Collection[str] = (),
     ) -> None:
         self._kit = kit
         self.outgoing = Outgoing(kit, managed, state, evidence)
@@ -51,6 +56,7 @@ class Ingest:
         self._tokens = tokens
         self._state = state
         self._evidence = evidence
+        self._uncorroborated = uncorroborated
 
     def run(self, unit: Unit) -> bool:
         """Saves the blocks. False, and nothing is written, when an address was born, or a token listed, that they were not matched
@@ -153,14 +159,24 @@ class Ingest:
                 owner=users.get(wallet.owner_id or "") if wallet else None,
                 is_listed=each.asset.key in listed,
                 dust=dust.get(each.asset.key, 0),
+                is_corroborated=each.id not in self._uncorroborated,
             )
             for each in arrived
         ]
         changes = [deposits.decide(each, deposits.Finalised(reason), now) for each, reason in zip(arrived, reasons, strict=True)]
         owners = {wallet_id: wallet.owner_id for wallet_id, wallet in wallets.items()}
         record_deposits(self._kit, unit, changes, now=now, owners=owners, head=self._state.cursor)
+        self._tell_uncorroborated(unit, changes, now)
         settled = unit.confirming_transactions(chain_id, up_to=final.number)
         record_changes(self._kit, unit, [_settled(each, now) for each in settled], now=now, head=self._state.cursor)
+
+    def _tell_uncorroborated(self, unit: Unit, changes: Sequence[deposits.DepositChange], now: datetime) -> None:
+        for deposit in [each.deposit for each in changes if each.deposit.reason == deposits.NOT_CORROBORATED]:
+            detail = (
+                f"{deposit.key.amount} wei that a contract paid in {deposit.key.transaction_hash} are quarantined: only one node "
+                "could trace them, and two have to agree"
+            )
+            raise_alarm(self._kit, unit, now=now, code=DEPOSIT_UNCORROBORATED, object_id=deposit.id, detail=detail)
 
 
 def deposit_keys(chain_id: int, evidence: BlockEvidence, managed: ManagedAddresses) -> list[DepositKey]:

@@ -17,7 +17,7 @@ from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.matching import read_transfer
 from custody_core.domain.nonce import ForeignUse, moved_past, open_line
 from custody_core.domain.recognition import recognise
-from custody_core.domain.transaction import Attempt, AttemptKind, Inclusion, State, Transaction
+from custody_core.domain.transaction import AttemptKind, Inclusion, State, Transaction
 from custody_core.ports import SignedBytes, Unit
 from custody_core.services.block_evidence import BlockEvidence
 from custody_core.services.doubts import costs_too_much
@@ -75,10 +75,7 @@ class Outgoing:
         self._see_own(unit, ours, now)
         foreign = [(each, held) for each, held in self._sent if each.hash not in ours]
         self._see_foreign(unit, [(each, held.block) for each, held in foreign], now)
-        movements = [
-            (held.block, outflow.numbered([*_spent(held, ours), *outflow.tokens_moved(held.logs, self._managed, ours)]))
-            for held in self._evidence
-        ]
+        movements = [(held.block, movements_of(held, self._managed, ours)) for held in self._evidence]
         keep_outflows(unit, self._state.chain_id, movements)
 
     def wake_overlooked(self) -> None:
@@ -158,6 +155,11 @@ class Outgoing:
             wallets[use.address] = stop_wallet(self._kit, unit, wallets[use.address], chain_id, detail=detail, now=now)
 
 
+def movements_of(held: BlockEvidence, managed: ManagedAddresses, ours: Mapping[Hash, Transaction]) -> list[outflow.Movement]:
+    """What left managed addresses in a block unasked, given which of its transactions are `ours`, by hash."""
+    return outflow.numbered([*_spent(held, ours), *outflow.tokens_moved(held.logs, managed, ours)])
+
+
 def _spent(held: BlockEvidence, ours: Mapping[Hash, Transaction]) -> list[tuple[Hash, Address, str, int]]:
     """What transactions of a block that are not `ours` took from managed addresses."""
     foreign = [each for each in held.matches.outgoing if each.hash not in ours]
@@ -170,7 +172,7 @@ def _seen(transaction: Transaction, evidence: BlockEvidence, receipt: Receipt, n
         raise AssertionError("a transaction was found by a hash that it does not have")
     if costs_too_much(receipt, transaction, attempt):
         raise ContradictoryReceipt(receipt.transaction_hash)
-    problem = _problem(transaction, attempt, evidence, receipt)
+    problem = problem_of(transaction, evidence, receipt)
     inclusion = Inclusion(
         attempt_id=attempt.id,
         block=evidence.block,
@@ -182,16 +184,16 @@ def _seen(transaction: Transaction, evidence: BlockEvidence, receipt: Receipt, n
     return lifecycle.decide(transaction, facts.SeenInBlock(inclusion), now)
 
 
-def _problem(transaction: Transaction, attempt: Attempt, evidence: BlockEvidence, receipt: Receipt) -> str | None:
-    """Why the attempt did not do what was asked for, None where it did.
+def problem_of(transaction: Transaction, evidence: BlockEvidence, receipt: Receipt) -> str | None:
+    """Why the attempt that `receipt` is of did not do what was asked for, None where it did.
 
     A token's `transfer` may fail without reverting (EIP-20 lets it return false) and may return nothing at all: what it did is
     told by its `Transfer` event, which the receipt holds.
     """
     if not receipt.succeeded:
         return evidence.reverts.get(receipt.transaction_hash, "it reverted; the node does not say why")
-    contract = transaction.asset.contract
-    if contract is None or attempt.kind is AttemptKind.CANCELLATION:
+    contract, attempt = transaction.asset.contract, transaction.attempt_by_hash(receipt.transaction_hash)
+    if contract is None or attempt is None or attempt.kind is AttemptKind.CANCELLATION:
         return None
     emitter, sender, to = (address_to_bytes(each) for each in (contract, transaction.sender, transaction.to))
     for log in receipt.logs:

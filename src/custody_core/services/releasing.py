@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from custody_core.domain.deposit import TRANSITIONS, Deposit, Released, decide
+from custody_core.domain.deposit import NOT_CORROBORATED, TRANSITIONS, Deposit, Released, decide
 from custody_core.domain.resources import deposit_resource
 from custody_core.domain.transaction import Transaction
 from custody_core.errors import ChainHalted, InvalidStateTransition
 from custody_core.ports import Unit
 from custody_core.services.checks import require_text
-from custody_core.services.kit import Kit, record_audit, record_event
+from custody_core.services.disagreement import DEPOSIT_UNCORROBORATED
+from custody_core.services.kit import Kit, clear_alarm, record_audit, record_event
 
 
 def release_deposit(kit: Kit, find: Callable[[Unit], Transaction | Deposit], *, note: str, actor: str) -> Deposit:
@@ -39,6 +40,8 @@ def release_deposit(kit: Kit, find: Callable[[Unit], Transaction | Deposit], *, 
             owner_id=wallet.owner_id if wallet else None,
             data=deposit_resource(change.deposit, head=chain.cursor if chain else None),
         )
+        if deposit.reason == NOT_CORROBORATED:
+            clear_alarm(kit, unit, now=now, code=DEPOSIT_UNCORROBORATED, object_id=deposit.id, detail="it was released")
         return change.deposit
 
     return kit.write(work)

@@ -65,8 +65,8 @@ class Rescanner:
         self._chain = chain
         self._traces = TraceReader(kit, chain)
         self._evidence = EvidenceReader(kit, chain)
-        self._cross_check = CrossCheck(kit, chain)
         self._managed = ManagedAddresses()
+        self._cross_check = CrossCheck(kit, chain, self._managed)
         self._holder = kit.entropy.random_bytes(ENTROPY_BYTES).hex()
 
     def run(self, first: int, last: int) -> Missing:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import BlockRef
+from custody_core.domain.corroboration import NODES_NEEDED
 from custody_core.ports import Answer, Chain, Found
-from custody_core.services.cross_check import NODES_NEEDED
 
 
 def balances_told(chain: Chain, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> list[int | None]:

@@ -21,6 +21,7 @@ from custody_app.observers import QuietObserver
 from custody_app.system import SystemClock, SystemEntropy
 from custody_core import Custody, CustodyError, Limits, NodeUnavailable, Policy, Traces
 from custody_core.domain.chain import InternalTransfer
+from custody_core.domain.corroboration import NODES_NEEDED
 from custody_core.ports import Absent, Answer, BlockTag, Found, Observer, Unknown
 from custody_rpc import InvalidNodeUrl, RpcChain
 from custody_sql.store import SqlStore
@@ -65,6 +66,8 @@ def open_service(
         if with_nodes:
             for chain in settings.chains:
                 _require_right_node(chains[chain.chain_id], chain)
+                if with_keys and (warning := lone_traces(chains[chain.chain_id], chain, settings)):
+                    observer.trouble("cross-check-untraced", f"chain {chain.name}: {warning}")
         store = closing.enter_context(open_database(settings))
         store.require_safe()
         store.require_upgradable()
@@ -214,6 +217,32 @@ def _require_right_node(connected: RpcChain, chain: ChainSettings) -> None:
             f"the node of chain {chain.name} offers no traces, and CUSTODY_TRACES=required asks for them; use one with trace_block "
             "or debug_traceBlockByHash, or set CUSTODY_TRACES=auto, by which internal transfers end in suspense"
         )
+
+
+def lone_traces(connected: RpcChain, chain: ChainSettings, settings: Settings) -> str | None:
+    """Why large internal deposits will wait for an operator: two nodes have to agree about them, and fewer offer traces. None
+    where that is not so, or cannot be told now.
+    """
+    if settings.cross_check_min_wei is None or chain.traces is Traces.OFF:
+        return None
+    without = sum(isinstance(answer, Absent) for answer in _newest_traced_alone(connected))
+    offering = len(chain.rpc_urls) - without
+    if offering >= NODES_NEEDED or not without:
+        return None
+    return (
+        f"{offering} of its {len(chain.rpc_urls)} nodes offer traces, and CUSTODY_CROSS_CHECK_MIN_WEI asks two of them about what "
+        "contracts pay: each such deposit of that much or more holds up finality for ten minutes and is then quarantined, until an "
+        "operator releases it; use two nodes with trace_block or debug_traceBlockByHash, or set CUSTODY_TRACES=off"
+    )
+
+
+def _newest_traced_alone(connected: RpcChain) -> list[Answer[Sequence[InternalTransfer]]]:
+    """What each node says that contracts paid in the newest block."""
+    head = connected.header(BlockTag.LATEST)
+    if not isinstance(head, Found):
+        return []
+    shown = [(witness, answer) for witness in connected.witnesses for answer in witness.blocks([head.value.number])]
+    return [witness.internal_transfers([block.value])[0] for witness, block in shown if isinstance(block, Found)]
 
 
 def newest_traced(connected: RpcChain) -> Answer[Sequence[InternalTransfer]]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from custody_app import doctor_books, doctor_sends
-from custody_app.bootstrap import newest_traced, open_database, open_node, open_service
+from custody_app.bootstrap import lone_traces, newest_traced, open_database, open_node, open_service
 from custody_app.bootstrap_keys import check_key_file
 from custody_app.config import ChainSettings, Settings
 from custody_app.findings import Finding
@@ -76,6 +76,7 @@ def _node(chain: ChainSettings, settings: Settings) -> Finding:
         with open_node(chain, settings) as node:
             head, final = node.header(BlockTag.LATEST), node.header(BlockTag.FINALIZED)
             untraced = chain.traces is Traces.AUTO and isinstance(newest_traced(node), Absent)
+            lone = lone_traces(node, chain, settings)
             unknown = node.unknown_header_fields
             silent = [state for state in node.nodes if not state.is_healthy or state.failures]
     except CustodyError as problem:
@@ -89,6 +90,8 @@ def _node(chain: ChainSettings, settings: Settings) -> Finding:
     if silent:
         told = "; ".join(f"{state.name}: {state.last_failure}" for state in silent)
         return Finding(name, False, f"{answers}, but of {len(chain.rpc_urls)} nodes not all do: {told}")
+    if lone:
+        return Finding(name, None, f"{answers}, but {lone}")
     if unknown:
         return Finding(
             name, None, f"{answers}; its blocks have fields that this version does not know: see whether there is a newer one"

@@ -35,6 +35,7 @@ KINDS: Final[dict[str, float]] = {
     "node-null": 1,
     "node-refuses": 2,
     "node-lies": 5,
+    "node-omits": 2,
     "broadcast-lost": 3,
     "broadcast-unheard": 3,
     # the database, at every commit

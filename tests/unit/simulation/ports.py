@@ -168,6 +168,10 @@ class _GatedQuestions:
 class GatedWitness(_GatedQuestions):
     """One node alone, for one thread."""
 
+    def logs(self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes]) -> Sequence[Answer[Logs]]:
+        asked = lambda: self._node.logs(block_hashes, topic=topic, emitters=emitters)  # noqa: E731  one of many
+        return self._several("logs", asked, len(block_hashes))
+
 
 class GatedChain(_GatedQuestions):
     """The `Chain` port of one thread."""

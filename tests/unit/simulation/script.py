@@ -24,11 +24,14 @@ class Script:
     is_interleaved: bool
     until_us: int
     decisions: tuple[Decision, ...]
+    cross_check_min_wei: int | None = None
 
     def told(self) -> Iterator[str]:
         """In words."""
         units = "units interleave" if self.is_interleaved else "units are serial"
-        yield f"keys of seed {self.seed}, {self.views} nodes, {units}; the trouble ends after {self.until_us / MICROSECONDS:.6f}s"
+        minimum = self.cross_check_min_wei
+        nodes = f"{self.views} nodes" if minimum is None else f"{self.views} nodes, two of which agree from {minimum} wei on"
+        yield f"keys of seed {self.seed}, {nodes}, {units}; the trouble ends after {self.until_us / MICROSECONDS:.6f}s"
         yield from (decision.told() for decision in self.decisions)
 
 
@@ -46,6 +49,8 @@ def written(kept: Kept) -> str:
     head = {"failure": kept.failure, "bug": kept.bug} | {
         name: getattr(kept.script, name) for name in ("seed", "views", "is_interleaved", "until_us")
     }
+    if kept.script.cross_check_min_wei is not None:
+        head["cross_check_min_wei"] = kept.script.cross_check_min_wei
     lines = [json.dumps([each.us, each.nth, each.who, each.what, each.value]) for each in kept.script.decisions]
     return json.dumps(head | {"decisions": []}, indent=1).replace("[]", "[\n  " + ",\n  ".join(lines) + "\n ]") + "\n"
 
@@ -54,5 +59,6 @@ def read(path: Path) -> Kept:
     """What a file holds."""
     found = json.loads(path.read_text())
     decisions = tuple(Decision(*fields) for fields in found["decisions"])
-    script = Script(found["seed"], found["views"], found["is_interleaved"], found["until_us"], decisions)
+    minimum_wei = found.get("cross_check_min_wei")
+    script = Script(found["seed"], found["views"], found["is_interleaved"], found["until_us"], decisions, minimum_wei)
     return Kept(found["failure"], found["bug"], script)

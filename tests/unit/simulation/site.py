@@ -56,6 +56,7 @@ class Parts:
     time: VirtualTime
     watch: Watch
     locks: dict[str, object] = attrs.field(factory=dict)
+    limits: Limits = LIMITS
     yields: Callable[[], bool] | None = None
     """Where units are interleaved statement by statement: whether others go on before the next one."""
 
@@ -65,7 +66,7 @@ class Parts:
             return GatedStore(self.store, gate)
         return InterleavedStore(self.store, gate, self.locks, self.yields)
 
-    def custody(self, gate: Gate, *, skew_us: int = 0, limits: Limits = LIMITS) -> Custody:
+    def custody(self, gate: Gate, *, skew_us: int = 0, limits: Limits | None = None) -> Custody:
         """A `Custody` for one thread, or for all threads that share `gate`."""
         return Custody(
             store=self.store_for(gate),
@@ -74,7 +75,7 @@ class Parts:
             clock=ProcessClock(self.time, sleep=gate.sleep, skew_us=skew_us),
             entropy=self.entropy,
             observer=SilentObserver(),
-            limits=limits,
+            limits=limits or self.limits,
         )
 
 

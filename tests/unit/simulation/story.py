@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from random import Random
 from typing import Final
 
 import attrs
@@ -27,7 +28,7 @@ from tests.unit.simulation.nodes import Nodes
 from tests.unit.simulation.oracle import Oracle
 from tests.unit.simulation.processes import Scheduler
 from tests.unit.simulation.script import Script
-from tests.unit.simulation.site import CHAIN_ID, Parts, Site, Watch
+from tests.unit.simulation.site import CHAIN_ID, LIMITS, Parts, Site, Watch
 from tests.unit.simulation.trace import Trace
 from tests.unit.simulation.views import View
 from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
@@ -39,6 +40,8 @@ LIVENESS_S: Final = 4 * 3_600
 LIVENESS_STEPS: Final = 20_000
 INTERLEAVED: Final = 0.5
 """The share of stories whose units are interleaved statement by statement."""
+CROSS_CHECKED: Final = 0.5
+"""The share of stories with several nodes in which two of them have to agree about every block."""
 REAL_CURVE_EVERY: Final = 1_000
 POLICY: Final = {
     "version": 1,
@@ -81,6 +84,8 @@ class Story:
         self._shape = shape = streams.stream("shape")
         self._views = script.views if script else shape.choice((1, 1, 2, 3))
         self._is_interleaved = script.is_interleaved if script else shape.random() < INTERLEAVED
+        minimum_wei = script.cross_check_min_wei if script else _drawn_minimum(streams.stream("cross-check"))
+        self._cross_check_min_wei = minimum_wei if self._views > 1 else None
         self._until_us = script.until_us if script else None
         self.is_calm, self._patience = False, patience
         self.trace, self.time = Trace(), VirtualTime()
@@ -92,6 +97,7 @@ class Story:
         views_chance, statements = streams.stream("views"), streams.stream("statements")
         views = [View(self.tree, self.faults, views_chance) for _ in range(self._views)]
         views[0].may_lie = len(views) > 1
+        views[0].may_omit = self._cross_check_min_wei is not None
         self._oracle = Oracle(self.tree)
         self._invariants = Invariants(self._oracle)
         self.store = JournalStore(self._invariants.committed)
@@ -103,6 +109,7 @@ class Story:
             entropy,
             self.time,
             Watch(self._invariants),
+            limits=attrs.evolve(LIMITS, cross_check_min_wei=self._cross_check_min_wei),
             yields=(lambda: self.decisions.take("yields", lambda: statements.random() < 0.5, False))
             if self._is_interleaved
             else None,
@@ -151,7 +158,8 @@ class Story:
     def script(self) -> Script:
         """What was decided so far."""
         until_us = min(self.time.us, self.time.us if self._until_us is None else self._until_us)
-        return Script(self.seed, self._views, self._is_interleaved, until_us, tuple(self.decisions.taken))
+        taken = tuple(self.decisions.taken)
+        return Script(self.seed, self._views, self._is_interleaved, until_us, taken, self._cross_check_min_wei)
 
     def _step(self) -> None:
         self.decisions.who = WORLD
@@ -199,3 +207,7 @@ class Story:
 
     def _skew_us(self) -> int:
         return self.faults.strike("clock-skew", lambda: self._shape.randrange(-2 * MICROSECONDS, 2 * MICROSECONDS)) or 0
+
+
+def _drawn_minimum(chance: Random) -> int | None:
+    return chance.choice((0, 10**17)) if chance.random() < CROSS_CHECKED else None

@@ -42,6 +42,10 @@ class View:
     chance: Random
     late_by: int = 0
     """How many tips it is behind."""
+    may_omit: bool = False
+    """Whether it leaves transactions and logs out of blocks, or says that what succeeded failed. One node of several may, where two
+    have to agree.
+    """
     may_lie: bool = False
     """Whether it makes up balances and counts of transactions. One node of several may."""
 
@@ -59,7 +63,11 @@ class View:
 
     def blocks(self, numbers: Sequence[int]) -> Sequence[Answer[Block]]:
         """The blocks of one branch, unless the branch changes meanwhile."""
-        return self._at_heights(numbers, lambda mined: mined.block)
+        return self._at_heights(numbers, self._shown)
+
+    def _shown(self, mined: MinedBlock) -> Block:
+        omits = self.may_omit and bool(mined.block.transactions) and self.trouble.roll("node-omits")
+        return attrs.evolve(mined.block, transactions=list(mined.block.transactions)[:-1]) if omits else mined.block
 
     def logs(
         self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
@@ -71,7 +79,7 @@ class View:
 
         def chosen(mined: MinedBlock) -> Logs:
             wanted = [log for log in mined.logs if log.topics[:1] == (topic,) and log.emitter in emitters]
-            return Logs(mined.block.header.hash, wanted)
+            return Logs(mined.block.header.hash, wanted[:-1] if self.may_omit and self.trouble.roll("node-omits") else wanted)
 
         found = [self.tree.by_hash(tip, block_hash) for block_hash in block_hashes]
         return [_doubted(chosen(each), doubt) if each else Unknown("unknown block") for each in found]
@@ -158,7 +166,9 @@ class View:
             return Absent()
         for mined in self.tree.blocks_with(transaction_hash):
             if self.tree.by_hash(tip, mined.block.header.hash):
-                return _doubted(next(each for each in mined.receipts if each.transaction_hash == transaction_hash), doubt)
+                receipt = next(each for each in mined.receipts if each.transaction_hash == transaction_hash)
+                failed = self.may_omit and self.trouble.roll("node-omits")
+                return _doubted(attrs.evolve(receipt, succeeded=False) if failed else receipt, doubt)
         return Absent()
 
     def _count(self, address: bytes, height: int) -> int:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from custody_core.domain import fees, ledger, lifecycle, matching
+from custody_core.domain import corroboration, fees, ledger, lifecycle, matching
 from custody_core.services import accepting, evidence, following, ingest, kit, outgoing, replacing, reserving, sending, signing
 from custody_memory import tables
 from tests.unit.simulation.crash_points import clean_run, crash_points, require_the_same_end
@@ -59,6 +59,7 @@ ZOO: Final = (
         "unit.confirming_transactions(chain_id, above=ancestor.number)",
         "()",
     ),
+    Bug("what a second node shows otherwise is not missed", corroboration, "word", "if not is_alike or not", "if not"),
     Bug("headers are not taken back", ingest.Ingest, "take_back", "unit.remove_headers(chain_id, above=ancestor.number)", "pass"),
     Bug(
         "blocks are not compared with the cursor", following.Follower, "_linked", "if not links(cursor, block.header):", "if False:"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -336,3 +336,22 @@ def test_a_witness_is_one_node_alone(stand: Stand) -> None:
     first, second = chain.witnesses
     assert [type(node.blocks([8])[0]) for node in (first, second)] == [Absent, Found]
     assert [type(node.receipts([TRANSACTION])[0]) for node in (first, second)] == [Unknown, Found]
+
+
+def logs_of_witnesses(chain: RpcChain, emitters: Sequence[bytes] = (TOKEN,)) -> list[Any]:
+    asked = [each.logs([block_hash(5)], topic=ERC20_TRANSFER_TOPIC, emitters=emitters)[0] for each in chain.witnesses]
+    return [len(each.value) if isinstance(each, Found) else each for each in asked]
+
+
+def test_a_witness_shows_its_own_logs_and_where_there_are_none_those_of_its_own_receipts(stand: Stand) -> None:
+    full = [receipt(logs=[transfer_log()])]
+    nodes = [
+        witness(shown=True, receipts=None),
+        witness(shown=False, receipts=full),
+        witness(shown=False, receipts=[receipt()]),
+        witness(shown=False, receipts=REFUSED),
+    ]
+    assert logs_of_witnesses(stand(*nodes)) == [1, 1, 0, 0]
+    assert logs_of_witnesses(stand(*nodes), emitters=()) == [0, 0, 0, 0], "no contracts are not all of them"
+    (unsure,) = logs_of_witnesses(stand(witness(shown=False, receipts=None)))
+    assert isinstance(unsure, Unknown)

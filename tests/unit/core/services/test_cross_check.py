@@ -39,6 +39,10 @@ class SecondNode:
     def receipts(self, transaction_hashes: Sequence[Hash]) -> Sequence[Answer[Receipt]]:
         return [self._receipt(each.value) if isinstance(each, Found) else each for each in self.chain.receipts(transaction_hashes)]
 
+    def logs(self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes]) -> Sequence[Answer[Logs]]:
+        answers = self.chain.honest_logs(block_hashes, topic=topic, emitters=emitters)
+        return [self._logs(each.value) if isinstance(each, Found) else each for each in answers]
+
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
         match self.says:
             case "nothing" | "no traces":
@@ -52,6 +56,17 @@ class SecondNode:
         if self.says == "nothing":
             return [Unknown("silent") for _ in holders]
         return self.chain.honest_balances(holders, at)
+
+    def _logs(self, logs: Logs) -> Answer[Logs]:
+        match self.says:
+            case "nothing" | "no receipt" | "a receipt of another block":
+                return Unknown("silent")
+            case "failed" | "no logs":
+                return Found(Logs(logs.block_hash))
+            case "another log":
+                return Found(Logs(logs.block_hash, [attrs.evolve(log, data=bytes(31) + b"\x01") for log in logs]))
+            case _:
+                return Found(logs)
 
     def _block(self, block: Block) -> Answer[Block]:
         match self.says:
@@ -103,6 +118,9 @@ class TwoNodes(MemoryChain):
     def honest_balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
         return super().balances(holders, at)
 
+    def honest_logs(self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes]) -> Sequence[Answer[Logs]]:
+        return super().logs(block_hashes, topic=topic, emitters=emitters)
+
     @property
     def witnesses(self) -> Sequence[Witness]:
         return [self, self.second] if self.second else [self]
@@ -127,8 +145,8 @@ def test_r_13_what_two_nodes_agree_about_is_credited_as_ever() -> None:
         bench.require_sound()
 
 
-SILENT = ["nothing", "no such block", "no receipt"]
-CONTRADICTING = ["another block", "failed", "a receipt of another block"]
+SILENT = ["nothing", "no such block", "no receipt", "a receipt of another block"]
+CONTRADICTING = ["another block", "failed"]
 
 
 @pytest.mark.parametrize("says", [*SILENT, *CONTRADICTING, "another value", "another recipient"])
@@ -161,11 +179,26 @@ def test_r_13_a_token_deposit_of_any_amount_waits_for_a_second_node(says: str) -
         assert bench.balance(wallet, token.alias).available == 5
 
 
-def test_less_than_the_minimum_takes_one_nodes_word() -> None:
-    with checked("nothing") as (bench, _):
+def test_less_than_the_minimum_takes_one_nodes_word_when_no_second_one_is_heard_for_long() -> None:
+    with checked("nothing") as (bench, second):
         wallet = bench.wallet()
         bench.pay_in(wallet, MINIMUM - 1)
+        assert bench.balance(wallet).available == 0
+        bench.clock.advance(600)
+        bench.rounds(2)
+        bench.blocks(2)
         assert bench.balance(wallet).available == MINIMUM - 1
+        bench.pay_in(wallet, 1)
+        assert bench.balance(wallet).available == MINIMUM, "nobody waits again while it goes on"
+        bench.pay_in(wallet, MINIMUM)
+        bench.clock.advance(600)
+        bench.rounds(2)
+        assert bench.balance(wallet).available == MINIMUM, "what is large waits for as long as it takes"
+        second.says = "the same"
+        bench.rounds(2)
+        assert bench.balance(wallet).available == 2 * MINIMUM
+        assert bench.alarms() == []
+        bench.require_sound()
 
 
 def test_r_13_a_deposit_that_one_node_made_up_is_taken_back_with_its_block() -> None:
@@ -285,8 +318,16 @@ def test_a_deposit_that_was_added_to_a_real_block_is_taken_back_and_holds_up_not
         bench.require_sound()
 
 
+class ForgingTogether(ForgingChain):
+    """Its nodes show the truth when each is asked alone."""
+
+    @property
+    def witnesses(self) -> Sequence[Witness]:
+        return [SecondNode(self), SecondNode(self)]
+
+
 def test_a_node_that_goes_on_adding_a_deposit_is_not_read_again_at_every_turn() -> None:
-    chain = ForgingChain()
+    chain = ForgingTogether()
     chain.second = SecondNode(chain)
     with opened(chain=chain, limits=Limits(key_pool_size=3, cross_check_min_wei=MINIMUM)) as bench:
         wallet, victim, token = bench.wallet(), bench.wallet("bob"), bench.token()
