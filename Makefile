@@ -92,8 +92,12 @@ sim: setup ## seeded stories: the core over faulty ports, every promise checked 
 	@$(SIMULATION) stories $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 	@$(if $(SEED)$(ARGS),:,$(SIMULATION) crashes)
 
+.PHONY: sim-long
+sim-long: setup ## the same for half an hour: 2,500 stories, deep ones, all crash points and pairs (ARGS=--write into docs/reliability.md)
+	@$(SIMULATION) long $(ARGS)
+
 .PHONY: sim-bugs
-sim-bugs: setup ## which stories see the planted bugs (ARGS=--keep writes the short ones that tests tell)
+sim-bugs: setup ## which stories see the planted bugs (ARGS=--keep writes the short ones that tests tell, --write the page)
 	@$(SIMULATION) bugs $(ARGS)
 
 .PHONY: coverage-of-stories

@@ -4,6 +4,7 @@
     python -m tests.unit.simulation stories --seed 7        the story of seed 7; where it fails, its trace, and the same made short
     python -m tests.unit.simulation crashes                 every workflow, crashed at every call to a port
     python -m tests.unit.simulation bugs                    every planted bug, and the story that sees it
+    python -m tests.unit.simulation long --write            far more of the first and third; the figures go into docs/reliability.md
 
 Exits with 0, or with the class of the first failure: 1 an invariant, 2 liveness, 3 a crash, 4 non-determinism.
 """
@@ -14,6 +15,7 @@ import argparse
 import os
 import sys
 
+from tests.unit.simulation.commands import long
 from tests.unit.simulation.commands.bugs import see_all
 from tests.unit.simulation.commands.crashes import crash_all
 from tests.unit.simulation.commands.stories import tell_many, tell_one
@@ -34,7 +36,11 @@ def _crashes(asked: argparse.Namespace) -> int:
 
 
 def _bugs(asked: argparse.Namespace) -> int:
-    return 0 if all(sight for _, sight in see_all(asked.workers, keep=asked.keep)) else 1
+    return 0 if all(sight for _, sight in see_all(asked.workers, keep=asked.keep, write=asked.write)) else 1
+
+
+def _long(asked: argparse.Namespace) -> int:
+    return long.run(asked.workers, write=asked.write)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,7 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     bugs = commands.add_parser("bugs", help="planted bugs")
     bugs.set_defaults(run=_bugs)
     bugs.add_argument("--keep", action="store_true", help="write the traces again that tests tell")
-    for command in (stories, crashes, bugs):
+    much = commands.add_parser("long", help="the long run")
+    much.set_defaults(run=_long)
+    for command in (bugs, much):
+        command.add_argument("--write", action="store_true", help="put the figures into docs/reliability.md")
+    for command in (stories, crashes, bugs, much):
         command.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     return parser
 

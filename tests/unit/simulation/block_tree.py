@@ -12,6 +12,7 @@ from custody_core.domain.encoding import FeeMarketTransaction, keccak256, signin
 from custody_core.domain.fees import FEE_PER_GAS_SANE_MAX_WEI, GWEI
 from custody_memory.blocks import MinedBlock, as_hash
 from custody_memory.chain import MemoryChain, Recover
+from custody_memory.execution import RevertingContract
 from custody_memory.mempool import Pooled
 from custody_memory.world import OUTSIDER
 
@@ -93,6 +94,10 @@ class BlockTree(MemoryChain):
         pooled = Pooled(as_hash(keccak256(signing_payload(transaction) + b"elsewhere" + raw)), raw, transaction)
         self._pool.put(pooled)
         return pooled.hash, nonce
+
+    def turn_away(self, contract: Address) -> None:
+        """From here on that contract refuses everything."""
+        self._contracts[address_to_bytes(contract)] = RevertingContract()
 
     def mine_nothing(self) -> None:
         """A block without transactions, whatever waits."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Final
 
 import attrs
@@ -13,16 +14,19 @@ from tests.unit.simulation.rehearsal import BusinessState, Rehearsal
 from tests.unit.simulation.workflows import WORKFLOWS
 
 FATES: Final = (Fate.KILLED_BEFORE, Fate.KILLED_AFTER, Fate.LOST_AFTER)
+ACTS: Final = frozenset({"commit", "broadcast", "sign", "create"})
+"""Calls with an effect. A question has none, so dying before it and after it is the same."""
 
 
 @attrs.frozen
 class CrashPoint:
-    """One call of a workflow, and what happens there."""
+    """What happens at which calls of a workflow: one, or two of them."""
 
     workflow: str
-    at: int
-    call: str
-    fate: Fate
+    strikes: Mapping[int, Fate]
+
+    def __str__(self) -> str:
+        return f"{self.workflow}, " + " and ".join(f"call {at}: {fate.name}" for at, fate in self.strikes.items())
 
 
 def clean_run(workflow: str) -> tuple[list[str], BusinessState]:
@@ -34,36 +38,36 @@ def clean_run(workflow: str) -> tuple[list[str], BusinessState]:
     return calls, state
 
 
-def crash_points(workflow: str, calls: list[str]) -> Iterator[CrashPoint]:
-    """Every point of a workflow. A question has no effect, so dying before it and after it is the same."""
+def crash_points(workflow: str, calls: Sequence[str]) -> Iterator[CrashPoint]:
+    """Every point of a workflow."""
     for at, call in enumerate(calls, 1):
         for fate in FATES:
-            if (
-                call in {"commit", "broadcast", "sign", "create"}
-                or fate is Fate.KILLED_BEFORE
-                or (fate, call) == _asked_in_vain(call)
-            ):
-                yield CrashPoint(workflow, at, call, fate)
+            if call in ACTS or fate is Fate.KILLED_BEFORE or (fate is Fate.LOST_AFTER and call != "read"):
+                yield CrashPoint(workflow, {at: fate})
+
+
+def crash_pairs(workflow: str, calls: Sequence[str]) -> Iterator[CrashPoint]:
+    """Every pair of these points. The second call is counted in the clean run; after the first crash it may be another one."""
+    points = [next(iter(point.strikes.items())) for point in crash_points(workflow, calls)]
+    for (first, first_fate), (second, second_fate) in combinations(points, 2):
+        if first < second:
+            yield CrashPoint(workflow, {first: first_fate, second: second_fate})
 
 
 def require_the_same_end(point: CrashPoint, expected: BusinessState) -> None:
     """Runs the workflow with that crash. Raises a `Failure` unless it ends as the clean run."""
-    on = Rehearsal(point.at, point.fate)
+    on = Rehearsal(point.strikes)
     try:
         _run(point.workflow, on)
         state = on.business_state()
         on.require_sound()
-    except Failure:
-        raise
+    except Failure as failure:
+        raise type(failure)(f"{point}: {failure}") from failure
     except Exception as problem:
         raise Crashed(f"{point}: {type(problem).__name__}: {problem}") from problem
     if state != expected:
         differs = {name: (state[name], expected[name]) for name in state if state[name] != expected[name]}
         raise InvariantBroken(f"{point} ends otherwise: {differs}")
-
-
-def _asked_in_vain(call: str) -> tuple[Fate, str] | None:
-    return None if call == "read" else (Fate.LOST_AFTER, call)
 
 
 def _run(workflow: str, on: Rehearsal) -> Rehearsal:

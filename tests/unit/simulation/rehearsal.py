@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -47,12 +47,11 @@ class Backup:
 
 
 class StrikingGate:
-    """Counts the calls that pass once it is armed, and strikes at one of them."""
+    """Counts the calls that pass once it is armed, and strikes at some of them."""
 
-    def __init__(self, time: VirtualTime, at: int | None, fate: Fate) -> None:
+    def __init__(self, time: VirtualTime, strikes: Mapping[int, Fate]) -> None:
         self._time = time
-        self._at = at
-        self._fate = fate
+        self._strikes = strikes
         self._is_dead = False
         self.is_armed = False
         self.calls: list[str] = []
@@ -64,12 +63,11 @@ class StrikingGate:
         if not self.is_armed:
             return Fate.DONE
         self.calls.append(call)
-        if len(self.calls) != self._at:
-            return Fate.DONE
-        if self._fate is Fate.KILLED_BEFORE:
+        fate = self._strikes.get(len(self.calls), Fate.DONE)
+        if fate is Fate.KILLED_BEFORE:
             self._is_dead = True
             raise Killed
-        return self._fate
+        return fate
 
     def leave(self, fate: Fate) -> None:
         """Dies here, if that is the fate."""
@@ -87,9 +85,9 @@ class StrikingGate:
 
 
 class Rehearsal:
-    """A workflow's stage. `at` is the call that is struck, from 1; None for the clean run."""
+    """A workflow's stage. `strikes` says what happens at which call, from 1; nothing in the clean run."""
 
-    def __init__(self, at: int | None = None, fate: Fate = Fate.DONE) -> None:
+    def __init__(self, strikes: Mapping[int, Fate] | None = None) -> None:
         streams = Streams(0)
         entropy = StreamEntropy(streams.stream("entropy"))
         self.time = VirtualTime()
@@ -100,7 +98,7 @@ class Rehearsal:
         chain = Nodes(CHAIN_ID, [View(self.tree, NoTrouble(), streams.stream("views"))])
         signer, watch = keys.FakeCurveKeys(entropy), Watch(self.invariants)
         self._parts = Parts(self.store, chain, signer, entropy, self.time, watch)
-        self._gate = StrikingGate(self.time, at, fate)
+        self._gate = StrikingGate(self.time, strikes or {})
         self.crashes = 0
         self.sends: dict[str, str] = {}
         self._restart()
@@ -188,14 +186,14 @@ class Rehearsal:
     def business_state(self) -> BusinessState:
         """Who has what, and what became of each request: equal for every crash, up to ids, hashes and fees."""
         tables = self.store.tables
-        fees = Counter[str]()
-        for sent in tables.transactions:
-            fees[sent.wallet_id] += sent.inclusion.fee_wei if sent.inclusion else 0
         balances = Counter[tuple[str, str, str]]()
+        names: dict[str | None, str] = {user.id: user.subject for user in tables.users}
+        for sent in tables.transactions:
+            owner = names[tables.wallets.rows[sent.wallet_id].owner_id]
+            balances[owner, "eth", "available"] += sent.inclusion.fee_wei if sent.inclusion else 0
         for account, amount in tables.balances.rows.items():
             if account.wallet_id is not None and amount:
-                balances[tables.wallets.rows[account.wallet_id].owner_id or "", account.asset, str(account.kind)] += amount
-        balances[self.wallet.owner_id or "", "eth", "available"] += fees[self.wallet.id]
+                balances[names[tables.wallets.rows[account.wallet_id].owner_id], account.asset, str(account.kind)] += amount
         ended = Counter(str(event.type) for event in self.store._histories["events"]._committed if _is_an_end(event.type))
         return {
             "balances": dict(balances),
@@ -203,7 +201,7 @@ class Rehearsal:
             "every send": len(tables.transactions.rows),
             "deposits": sorted((str(each.key.kind), each.key.asset, each.key.amount, str(each.state)) for each in tables.deposits),
             "friend": [self.tree.held(asset, FRIEND_RAW, self.tree.head.number) for asset in (None, bytes.fromhex(self.token[2:]))],
-            "wallets": sorted((each.owner_id or "", str(each.state)) for each in tables.wallets if each.owner_id),
+            "wallets": sorted((names[each.owner_id], str(each.state)) for each in tables.wallets if each.owner_id),
             "ends": dict(ended),
         }
 
@@ -213,6 +211,10 @@ class Rehearsal:
         verdicts = {check.id: check.violations for check in self.custody.reconcile().checks if not check.ok}
         require(not verdicts, "reconcile", str(verdicts))
         require(not self.custody.suspense.list(), "INV-1", "something is in suspense")
+
+    def hand_over(self) -> None:
+        """Another process goes on."""
+        self._restart()
 
     def restart_from(self, backup: Backup) -> None:
         """Books of an earlier time, and a new process on them."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 
-from tests.unit.simulation.crash_points import clean_run, crash_points, require_the_same_end
+from tests.unit.simulation.crash_points import clean_run, crash_pairs, crash_points, require_the_same_end
 from tests.unit.simulation.rehearsal import Rehearsal
-from tests.unit.simulation.workflows import WORKFLOWS
+from tests.unit.simulation.workflows import PAIRED, WORKFLOWS
 
-EVERY = 4
+EVERY = 5
 """One point in so many is crashed here; `make sim` crashes them all."""
+PAIRS_EVERY = 500
+"""Of pairs, too; `make sim-long` crashes them all."""
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
@@ -18,6 +22,13 @@ def test_r06_a_crash_at_any_call_changes_nothing_of_the_end(workflow: str) -> No
     assert "commit" in calls
     points = list(crash_points(workflow, calls))
     for point in points[len(workflow) % EVERY :: EVERY]:
+        require_the_same_end(point, expected)
+
+
+@pytest.mark.parametrize("workflow", PAIRED)
+def test_r06_neither_do_two_crashes(workflow: str) -> None:
+    calls, expected = clean_run(workflow)
+    for point in islice(crash_pairs(workflow, calls), len(workflow), None, PAIRS_EVERY):
         require_the_same_end(point, expected)
 
 

@@ -9,9 +9,10 @@ from typing import Final
 
 import attrs
 
+from tests.unit.simulation.commands import page
 from tests.unit.simulation.commands.progress import Progress
 from tests.unit.simulation.failures import Failure
-from tests.unit.simulation.script import Kept, Script, written
+from tests.unit.simulation.script import Kept, Script, read, written
 from tests.unit.simulation.shrinking import Shrinker, named
 from tests.unit.simulation.story import STEPS, Story
 from tests.unit.simulation.zoo import ZOO, Bug, crash_fails, planted, trace_of
@@ -34,8 +35,8 @@ class Sight:
     shrunk_s: float = 0
 
 
-def see_all(workers: int, *, keep: bool) -> list[tuple[Bug, Sight | None]]:
-    """Every bug. With `keep` what it shrinks to is written as a trace."""
+def see_all(workers: int, *, keep: bool, write: bool = False) -> list[tuple[Bug, Sight | None]]:
+    """Every bug. With `keep` what it shrinks to is written as a trace, with `write` what was found into the page."""
     progress = Progress(len(ZOO), what="planted bugs")
     found: list[tuple[Bug, Sight | None]] = []
     with ProcessPoolExecutor(workers) as pool:
@@ -46,6 +47,8 @@ def see_all(workers: int, *, keep: bool) -> list[tuple[Bug, Sight | None]]:
             print(f"{bug.what}: {_told(sight)}", flush=True)
     seen = sum(sight is not None for _, sight in found)
     print(f"{seen} of {len(ZOO)} planted bugs are seen, {progress.passed_s:.0f} s")
+    if write:
+        page.write("make sim-bugs", ("Planted bug", "Seen as", "By", "Shrinks to"), [_row(bug, sight) for bug, sight in found])
     return found
 
 
@@ -85,6 +88,14 @@ def _see_in_stories(bug: Bug, *, keep: bool) -> Sight | None:
     if best is not None:
         trace_of(bug).write_text(written(Kept(best[0], bug.what, best[1])))
     return first
+
+
+def _row(bug: Bug, sight: Sight | None) -> tuple[str, str, str, str]:
+    if sight is None:
+        return bug.what, "**not seen**", "", ""
+    after = f", {sight.steps:,} steps" if sight.steps else ""
+    length = len(read(trace_of(bug)).script.decisions) if trace_of(bug).exists() else None
+    return bug.what, sight.what, sight.by + after, f"{length} decisions" if length is not None else "one crash"
 
 
 def _told(sight: Sight | None) -> str:

@@ -1,0 +1,21 @@
+"""The golden workflows, each from its first call to the quiet after it. Each is crashed at every call to a port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from tests.unit.simulation.rehearsal import Rehearsal
+from tests.unit.simulation.workflows import operating, receiving, replacing, sending
+
+Workflow = Callable[[Rehearsal], None]
+
+WORKFLOWS: Final[Mapping[str, Workflow]] = {
+    workflow.__name__: workflow
+    for module in (sending, replacing, receiving, operating)
+    for workflow in vars(module).values()
+    if callable(workflow) and getattr(workflow, "__module__", "") == module.__name__ and not workflow.__name__.startswith("_")
+}
+
+PAIRED: Final = ("send_ether", "deposit", "cancel_before_nonce", "send_token", "internal_deposit")
+"""Short ones that move money: crashed twice, at pairs of calls, too."""

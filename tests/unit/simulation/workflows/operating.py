@@ -1,0 +1,110 @@
+"""Workflows of those who run the service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from custody_core import Custody, InvalidStateTransition
+from custody_core.domain.wallet import WalletState
+from custody_core.errors import Conflict
+from custody_memory.execution import Passing
+from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal
+
+
+def wallet_made(on: Rehearsal) -> None:
+    on.arm()
+    wallet = on.ask(lambda custody: custody.wallets.create(owner="bob", idempotency_key="another"))
+    on.tree.send_ether(wallet.address, 10**18)
+
+
+def frozen_and_unfrozen(on: Rehearsal) -> None:
+    """What was asked for before waits meanwhile."""
+    on.fund()
+    on.arm()
+    on.send()
+    on.ask(lambda custody: custody.wallets.freeze(on.wallet.id, reason="looked at"))
+    on.rounds(3)
+    on.ask(lambda custody: _unfreeze(custody, on.wallet.id))
+
+
+def handed_over(on: Rehearsal) -> None:
+    """One process stops as it should, another one takes over."""
+    on.fund()
+    on.arm()
+    on.send()
+    on.rounds()
+    on.ask(lambda custody: custody.step_down())
+    on.hand_over()
+
+
+def restored_backup(on: Rehearsal) -> None:
+    """The attempt that is mined was signed after the backup."""
+    on.fund()
+    sent = on.send()
+    on.rounds(2)
+    backup = on.backup()
+    on.custody.transactions.speed_up(sent)
+    on.rounds(3)
+    assert len(on.transaction(sent).attempts) == 2
+    on.tree.mine()
+    on.restart_from(backup)
+    on.arm()
+
+
+def restored_backup_of_deposits(on: Rehearsal) -> None:
+    """What arrived after the backup is found again."""
+    backup = on.backup()
+    on.fund()
+    on.restart_from(backup)
+    on.arm()
+    on.rounds(3)
+
+
+def token_listed_late(on: Rehearsal) -> None:
+    """A token that was paid before anybody listed it."""
+    other = on.tree.deploy_token()
+    on.tree.send_token(other, on.wallet.address, 33)
+    on.blocks(FINALITY_LAG + 1)
+    on.arm()
+    on.ask(lambda custody: custody.tokens.add(chain_id=on.tree.chain_id, address=other, alias="late", decimals=6))
+    on.ask(_in_turn(lambda custody: custody.scans.rescan(1, on.tree.final)))
+
+
+def transaction_looked_at_again(on: Rehearsal) -> None:
+    other = on.tree.deploy_token()
+    hash_ = on.tree.send_token(other, on.wallet.address, 33)
+    on.blocks(FINALITY_LAG + 1)
+    on.custody.tokens.add(chain_id=on.tree.chain_id, address=other, alias="late", decimals=6)
+    on.arm()
+    on.ask(_in_turn(lambda custody: custody.scans.rescan_hash(hash_)))
+
+
+def forced_ether_booked(on: Rehearsal) -> None:
+    """Ether that no call shows is found by comparing, and given to its wallet by an operator."""
+    on.tree.send_ether(on.tree.deploy_passing(on.wallet.address, Passing.SELF_DESTRUCT), 10**18)
+    on.blocks(FINALITY_LAG + 1)
+    on.arm()
+    while not on.ask(lambda custody: custody.suspense.count()):
+        on.ask(lambda custody: custody.reconcile())
+    on.ask(_book)
+
+
+def _unfreeze(custody: Custody, wallet_id: str) -> None:
+    if custody.wallets.get(wallet_id).state is WalletState.FROZEN:
+        custody.wallets.unfreeze(wallet_id)
+
+
+def _book(custody: Custody) -> None:
+    for each in custody.suspense.list():
+        custody.suspense.book(each.wallet.id, asset=each.asset.key, amount=each.amount, note="looked at")
+
+
+def _in_turn(act: Callable[[Custody], object]) -> Callable[[Custody], None]:
+    def run(custody: Custody) -> None:
+        try:
+            act(custody)
+        except InvalidStateTransition:
+            # Whoever died while it read blocks again still has the lease.
+            raise Conflict("the operator tries again later") from None
+
+    return run

@@ -1,0 +1,111 @@
+"""Workflows of deposits."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from custody_memory.execution import Passing
+from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal
+
+ETHER: Final = 10**18
+DUST: Final = 5
+
+
+def deposit(on: Rehearsal) -> None:
+    on.arm()
+    on.tree.send_ether(on.wallet.address, ETHER)
+
+
+def token_deposit(on: Rehearsal) -> None:
+    on.arm()
+    on.tree.send_token(on.token, on.wallet.address, 77)
+
+
+def internal_deposit(on: Rehearsal) -> None:
+    on.arm()
+    on.tree.send_ether(on.contract(on.wallet.address), ETHER)
+
+
+def equal_internal_deposits(on: Rehearsal) -> None:
+    """One transaction pays the same twice."""
+    on.arm()
+    on.tree.send_ether(on.tree.deploy_passing(on.wallet.address, parts=2), ETHER)
+
+
+def several_deposits_in_a_block(on: Rehearsal) -> None:
+    other = on.custody.wallets.create(owner="bob", idempotency_key="other-wallet")
+    on.arm()
+    for address in (on.wallet.address, other.address, on.wallet.address):
+        on.tree.send_ether(address, ETHER)
+    on.tree.send_token(on.token, other.address, 77)
+
+
+def payment_in_vain(on: Rehearsal) -> None:
+    """A transaction that fails, beside a deposit of the same amount."""
+    on.arm()
+    on.tree.send_in_vain(on.wallet.address, ETHER)
+    on.tree.send_ether(on.wallet.address, ETHER)
+
+
+def inner_call_that_reverts(on: Rehearsal) -> None:
+    on.arm()
+    on.tree.send_ether(on.tree.deploy_passing(on.wallet.address, Passing.REVERTED), ETHER)
+
+
+def missed_blocks(on: Rehearsal) -> None:
+    """Nobody looked for a while."""
+    on.arm()
+    for _ in range(9):
+        on.tree.send_ether(on.wallet.address, ETHER)
+        on.tree.mine()
+
+
+def reorg_of_deposit(on: Rehearsal) -> None:
+    on.tree.send_ether(on.wallet.address, ETHER)
+    on.blocks(1)
+    on.arm()
+    on.tree.reorg(1)
+    on.rounds(2)
+
+
+def reorg_of_token_deposit(on: Rehearsal) -> None:
+    on.tree.send_token(on.token, on.wallet.address, 77)
+    on.blocks(1)
+    on.arm()
+    on.tree.reorg(1)
+    on.rounds(2)
+
+
+def reorg_without_its_deposit(on: Rehearsal) -> None:
+    """The deposit is gone for good."""
+    on.tree.send_ether(on.wallet.address, ETHER)
+    on.blocks(1)
+    on.arm()
+    on.tree.reorg(1, pooled=False)
+    on.rounds(2)
+
+
+def quarantine_and_release(on: Rehearsal) -> None:
+    on.arm()
+    on.tree.send_ether(on.wallet.address, DUST)
+    _release(on)
+
+
+def quarantine_and_release_of_tokens(on: Rehearsal) -> None:
+    (token,) = on.custody.tokens.list()
+    on.custody.tokens.set_dust(token.id, 10)
+    on.arm()
+    on.tree.send_token(on.token, on.wallet.address, DUST)
+    _release(on)
+
+
+def _release(on: Rehearsal) -> None:
+    on.blocks(FINALITY_LAG + 1)
+    on.until(lambda: any(str(each.state) == "quarantined" for each in on.store.tables.deposits))
+    (quarantined,) = list(on.store.tables.deposits)
+
+    def release() -> None:
+        if str(on.store.tables.deposits.rows[quarantined.id].state) == "quarantined":
+            on.custody.transactions.release(quarantined.id, note="looked at")
+
+    on.ask(lambda _: release())
