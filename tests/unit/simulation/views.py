@@ -66,8 +66,14 @@ class View:
         return self._at_heights(numbers, self._shown)
 
     def _shown(self, mined: MinedBlock) -> Block:
-        omits = self.may_omit and bool(mined.block.transactions) and self.trouble.roll("node-omits")
-        return attrs.evolve(mined.block, transactions=list(mined.block.transactions)[:-1]) if omits else mined.block
+        transactions = list(mined.block.transactions)
+        omits = self._may_omit(mined, transactions[-1].hash if transactions else None) and self.trouble.roll("node-omits")
+        return attrs.evolve(mined.block, transactions=transactions[:-1]) if omits else mined.block
+
+    def _may_omit(self, mined: MinedBlock, transaction_hash: Hash | None) -> bool:
+        """What contracts paid is compared with no second node unless it is known: what is left out of it is for suspense."""
+        paid_by_contracts = {each.transaction_hash for each in mined.internal}
+        return self.may_omit and transaction_hash is not None and transaction_hash not in paid_by_contracts
 
     def logs(
         self, block_hashes: Sequence[Hash], *, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs] = no_doubt
@@ -167,7 +173,7 @@ class View:
         for mined in self.tree.blocks_with(transaction_hash):
             if self.tree.by_hash(tip, mined.block.header.hash):
                 receipt = next(each for each in mined.receipts if each.transaction_hash == transaction_hash)
-                failed = self.may_omit and self.trouble.roll("node-omits")
+                failed = self._may_omit(mined, transaction_hash) and self.trouble.roll("node-omits")
                 return _doubted(attrs.evolve(receipt, succeeded=False) if failed else receipt, doubt)
         return Absent()
 
