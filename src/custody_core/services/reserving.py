@@ -138,7 +138,9 @@ class _Reservation:
         chain_id = self._outside.chain_id
         oldest = self._unit.queued_of(chain_id, wallet_ids, first=self._kit.limits.in_flight_max, besides={FeeAboveCap.code})
         known = {**self._unit.transactions_by_id([id_ for id_ in oldest if id_ not in own]), **own}
-        return [known[id_] for id_ in [*oldest, *sorted(own.keys() - set(oldest))]]
+        # Its owner may have cancelled one between the two reads: only what is claimed is ours alone.
+        in_order = [known[id_] for id_ in [*oldest, *sorted(own.keys() - set(oldest))]]
+        return [each for each in in_order if each.state is State.QUEUED]
 
     def _read_lines(self, senders: Collection[Address]) -> None:
         chain_id = self._outside.chain_id

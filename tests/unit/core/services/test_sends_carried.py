@@ -22,6 +22,7 @@ from custody_core.domain.wallet import SealedKey
 from custody_core.errors import KeyIntegrity, Sealed, SignerUnavailable
 from custody_core.ports import BroadcastAnswer, BroadcastOutcome, Keys, SignedTransaction
 from custody_memory.chain import MemoryChain
+from custody_memory.store import MemoryUnit
 from tests.unit.core.services.bench import FINALITY, Bench, contract_of, opened
 
 
@@ -512,3 +513,19 @@ def test_waiting_for_something_that_never_comes_is_refused(bench: Bench) -> None
         bench.custody.transactions.wait(bench.send(wallet).id, until="final", timeout_s=1)
     with pytest.raises(InvalidStateTransition):
         bench.custody.transactions.wait(bench.deposits(wallet)[0].id, timeout_s=1)
+
+
+def test_one_that_is_cancelled_while_another_is_reserved_for_holds_up_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that shows each statement what was committed before it may list a send as queued and then show it cancelled."""
+    wallet = bench.wallet("alice", wei=ether("2"))
+    cancelled, other = bench.send(wallet), bench.send(wallet)
+    bench.custody.transactions.cancel(cancelled.id)
+    listed = MemoryUnit.queued_of
+
+    def listed_before(unit: MemoryUnit, *asked: object, **more: object) -> list[str]:
+        return [cancelled.id, *listed(unit, *asked, **more)]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MemoryUnit, "queued_of", listed_before)
+    bench.rounds()
+    states = [bench.transaction(each.id).state for each in (cancelled, other)]
+    assert states == [TransactionState.CANCELLED, TransactionState.BROADCASTING]
