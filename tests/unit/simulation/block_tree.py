@@ -12,7 +12,7 @@ from custody_core.domain.encoding import FeeMarketTransaction, keccak256, signin
 from custody_core.domain.fees import FEE_PER_GAS_SANE_MAX_WEI, GWEI
 from custody_memory.blocks import MinedBlock, as_hash
 from custody_memory.chain import MemoryChain, Recover
-from custody_memory.execution import RevertingContract
+from custody_memory.execution import Effect, RevertingContract
 from custody_memory.mempool import Pooled
 from custody_memory.world import OUTSIDER
 
@@ -31,6 +31,7 @@ class BlockTree(MemoryChain):
     def __init__(self, chain_id: int, *, finality_lag: int, recover: Recover) -> None:
         self._every: dict[Hash, MinedBlock] = {}
         self._mined_in: dict[Hash, list[Hash]] = {}
+        self._twice: set[Hash] = set()
         self.tips: list[Tip] = []
         super().__init__(chain_id, finality_lag=finality_lag, recover=recover)
 
@@ -76,6 +77,12 @@ class BlockTree(MemoryChain):
         """The true count of mined transactions at the end of a canonical block."""
         return self._nonces.at(address, height)
 
+    def send_tokens_twice(self, token: Address, to: Address, amount: int) -> None:
+        """Somebody else's transaction moves the same amount twice, with two equal events."""
+        contract = address_to_bytes(token)
+        self._change((contract, OUTSIDER), amount, self.head.number)
+        self._twice.add(self.send_token(token, to, amount))
+
     def send_in_vain(self, to: Address, wei: int) -> None:
         """Somebody else sends ether with too little gas: it will be in a block and fail."""
         nonce = self._nonces.at(OUTSIDER, self.head.number)
@@ -110,6 +117,15 @@ class BlockTree(MemoryChain):
     def put_back(self, pooled: Pooled) -> None:
         """Into the pool without asking."""
         self._pool.put(pooled)
+
+    def _execute(self, pooled: Pooled, height: int, base_fee_wei: int) -> Effect | None:
+        effect = super()._execute(pooled, height, base_fee_wei)
+        if effect is None or effect.reverted or pooled.hash not in self._twice:
+            return effect
+        for source, target, amount in effect.moves:
+            self._change(source, -amount, height)
+            self._change(target, amount, height)
+        return attrs.evolve(effect, moves=2 * effect.moves, events=2 * effect.events)
 
     def _append(self, transactions: Sequence[Pooled]) -> None:
         super()._append(transactions)

@@ -13,6 +13,7 @@ import attrs
 
 from custody_core import Custody, Transaction, TransactionState, Wallet
 from custody_core.domain.addresses import Address, address_from_bytes
+from custody_core.domain.fees import GWEI
 from custody_core.errors import (
     CustodyError,
     DatabaseUnavailable,
@@ -31,6 +32,8 @@ OWNERS: Final = ("alice", "bob", "carol")
 WALLETS_MAX: Final = 5
 INTENTS_MAX: Final = 400
 FREEZES: Final = 0.02
+CAPPED: Final = 0.2
+"""The share of payments that name a cap of their own, which may be near the market."""
 FROZEN_BECAUSE: Final = "its owner wants it"
 ANSWERS_THAT_MAY_PASS: Final = (
     OutcomeUnknown,
@@ -58,6 +61,7 @@ class Intent:
     asset: str
     data: bytes | None = None
     id: str | None = None
+    cap_wei: int | None = None
 
 
 @attrs.frozen
@@ -145,7 +149,8 @@ class Desk:
             asset, amount = self._token, chance.randrange(1, 1_000)
         elif kind < 0.4:
             asset, amount = "approval", 0
-        return ["send", f"send-{number}", key, to, asset, amount]
+        cap_wei = chance.choice((3, 6, 60)) * GWEI if chance.random() < CAPPED else None
+        return ["send", f"send-{number}", key, to, asset, amount, cap_wei]
 
     # What that comes to. What it speaks of may not be there, where a script leaves things out.
 
@@ -157,13 +162,15 @@ class Desk:
 
         return Request(f"{key} for {owner}", create)
 
-    def _send(self, key: str, wallet_key: str, to: int | str, asset: str, amount: int) -> Request | None:
+    def _send(
+        self, key: str, wallet_key: str, to: int | str, asset: str, amount: int, cap_wei: int | None = None
+    ) -> Request | None:
         """`to` is another wallet, or the number of a recipient of its own."""
         wallet, other = self.wallets.get(wallet_key), self.wallets.get(str(to))
         if wallet is None or (isinstance(to, str) and other is None):
             return None
         recipient = other.address if other else address_from_bytes(b"\xee" * 12 + int(to).to_bytes(8, "big"))
-        intent = Intent(key, wallet, recipient, amount, asset)
+        intent = Intent(key, wallet, recipient, amount, asset, cap_wei=cap_wei)
         if asset == "approval":
             data = APPROVE + recipient_word(recipient) + len(self.intents).to_bytes(32, "big")
             intent = Intent(key, wallet, self.token_address, 0, "eth", data)
@@ -222,7 +229,12 @@ def ask(custody: Custody, intent: Intent) -> None:
     """Asks for the payment. The same key has to give the same one."""
     if intent.data is None:
         made = custody.transactions.send(
-            intent.wallet.id, to=intent.to, amount=intent.amount, asset=intent.asset, idempotency_key=intent.key
+            intent.wallet.id,
+            to=intent.to,
+            amount=intent.amount,
+            asset=intent.asset,
+            fee_per_gas_max_wei=intent.cap_wei,
+            idempotency_key=intent.key,
         )
     else:
         made = custody.transactions.send(

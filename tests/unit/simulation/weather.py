@@ -51,6 +51,7 @@ class Weather:
         self._faults = faults
         self._desk = desk
         self._token = token
+        self._worthless = tree.deploy_token()
         self._oracle = oracle
         self._passing: dict[tuple[Address, Passing, int], Address] = {}
         self.is_generous = True
@@ -129,7 +130,8 @@ class Weather:
         amount = chance.choice((1, 10**18, 3 * 10**18, chance.randrange(10**17, 10**19)))
         match chance.randrange(5):
             case 0:
-                return [key, "tokens", chance.randrange(1, 10_000)]
+                kind = chance.choice(("tokens", "tokens", "tokens", "tokens twice", "worthless tokens", "no tokens"))
+                return [key, kind, 0 if kind == "no tokens" else chance.randrange(1, 10_000)]
             case 1:
                 how = chance.choice((Passing.CALL, Passing.CALL, Passing.REVERTED))
                 return [key, "by a contract", amount, how.name, chance.choice((1, 2))]
@@ -144,8 +146,12 @@ class Weather:
             return
         to, how, amount = wallet.address, *payment[1:3]
         match how:
-            case "tokens":
+            case "tokens" | "no tokens":
                 self._tree.send_token(self._token, to, amount)
+            case "tokens twice":
+                self._tree.send_tokens_twice(self._token, to, amount)
+            case "worthless tokens":
+                self._tree.send_token(self._worthless, to, amount)
             case "by a contract":
                 self._tree.send_ether(self._contract(to, Passing[payment[3]], payment[4]), amount)
             case "in vain":

@@ -48,7 +48,11 @@ def see_all(workers: int, *, keep: bool, write: bool = False) -> list[tuple[Bug,
     seen = sum(sight is not None for _, sight in found)
     print(f"{seen} of {len(ZOO)} planted bugs are seen, {progress.passed_s:.0f} s")
     if write:
-        page.write("make sim-bugs", ("Planted bug", "Seen as", "By", "Shrinks to"), [_row(bug, sight) for bug, sight in found])
+        page.write(
+            "make sim-bugs",
+            ("Planted bug", "Shipped by", "Seen as", "By", "Shrinks to"),
+            [_row(bug, sight) for bug, sight in found],
+        )
     return found
 
 
@@ -90,12 +94,12 @@ def _see_in_stories(bug: Bug, *, keep: bool) -> Sight | None:
     return first
 
 
-def _row(bug: Bug, sight: Sight | None) -> tuple[str, str, str, str]:
+def _row(bug: Bug, sight: Sight | None) -> tuple[str, ...]:
     if sight is None:
-        return bug.what, "**not seen**", "", ""
+        return bug.what, bug.peer or "", "**not seen**", "", ""
     after = f", {sight.steps:,} steps" if sight.steps else ""
     length = len(read(trace_of(bug)).script.decisions) if trace_of(bug).exists() else None
-    return bug.what, sight.what, sight.by + after, f"{length} decisions" if length is not None else "one crash"
+    return bug.what, bug.peer or "", sight.what, sight.by + after, f"{length} decisions" if length is not None else "one crash"
 
 
 def _told(sight: Sight | None) -> str:
