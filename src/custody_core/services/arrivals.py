@@ -4,13 +4,18 @@ EIP-20 has no other record of a transfer than its event, and a contract may keep
 token, before the block and after it, is compared with what the events of the block say. A deposit of which less came is never its
 owner's by itself: it is quarantined when it is final, and the comparison with the chain (`comparing.py`) books what is missing.
 
-Where the node does not keep the balances of so old a block, the event is believed, and the comparison alone is left to find it.
+A balance that the node does not tell is waited for, as a part of the block, for as long as the block is young: a node that is busy
+tells it a moment later. Where it does not keep the balances of so old a block, or never tells those of a token, the event is
+believed, and the comparison alone is left to find it. What one node has shown to be short is not believed because a second one is
+silent.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
 
 import attrs
 
@@ -18,9 +23,12 @@ from custody_core.domain.addresses import Address, address_from_bytes
 from custody_core.domain.chain import BlockRef
 from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.matching import read_transfer, token_keys
-from custody_core.ports import Chain
+from custody_core.ports import Chain, Found, Unknown
 from custody_core.services.block_evidence import BlockEvidence
-from custody_core.services.vouched import balances_told, balances_vouched
+from custody_core.services.vouched import balances_vouched
+
+_YOUNG: Final = timedelta(minutes=2)
+"""A younger block waits for balances that are not told."""
 
 Held = tuple[Address, Address]
 """A wallet's address, and a token's contract."""
@@ -34,8 +42,11 @@ class _Moved:
     paid: frozenset[Held]
 
 
-def with_shortfalls(chain: Chain, evidence: Sequence[BlockEvidence], managed: ManagedAddresses) -> list[BlockEvidence]:
-    """The evidence of blocks that follow each other, each with who got less of a token in it than its events say.
+def with_shortfalls(
+    chain: Chain, evidence: Sequence[BlockEvidence], managed: ManagedAddresses, *, now: datetime
+) -> list[BlockEvidence]:
+    """The evidence of blocks that follow each other, each with who got less of a token in it than its events say; up to the first
+    young one of which a balance is not told now.
 
     That costs two requests for all of the blocks, if a token was paid in them at all, and more only where something is missing.
     """
@@ -44,11 +55,19 @@ def with_shortfalls(chain: Chain, evidence: Sequence[BlockEvidence], managed: Ma
     if not paid:
         return list(evidence)
     first, last = evidence[0], evidence[-1]
+    before, after = chain.balances(paid, _parent(first)), chain.balances(paid, last.block)
+    untold = {held for held, *told in zip(paid, before, after, strict=True) if any(isinstance(each, Unknown) for each in told)}
+    for index, (each, of_it) in enumerate(zip(evidence, moved, strict=True)):
+        if of_it.paid & untold and each.block.timestamp > now - _YOUNG:
+            return with_shortfalls(chain, evidence[:index], managed, now=now)
     change: Counter[Held] = Counter()
-    for each in moved:
-        change.update(each.change)
-    before, after = balances_told(chain, paid, _parent(first)), balances_told(chain, paid, last.block)
-    suspects = {held for held, *told in zip(paid, before, after, strict=True) if _is_short(change[held], *told)}
+    for of_it in moved:
+        change.update(of_it.change)
+    suspects = {
+        held
+        for held, had, has in zip(paid, before, after, strict=True)
+        if isinstance(has, Found) and not _is_covered(change[held], had.value if isinstance(had, Found) else None, has.value)
+    }
     return [_marked(chain, each, of_it, sorted(suspects & of_it.paid)) for each, of_it in zip(evidence, moved, strict=True)]
 
 
@@ -58,7 +77,7 @@ def _marked(chain: Chain, evidence: BlockEvidence, moved: _Moved, suspects: Sequ
         return evidence
     before = balances_vouched(chain, suspects, _parent(evidence))
     after = balances_vouched(chain, suspects, evidence.block)
-    short = {held for held, *told in zip(suspects, before, after, strict=True) if _is_short(moved.change[held], *told)}
+    short = {held for held, *told in zip(suspects, before, after, strict=True) if not _is_covered(moved.change[held], *told)}
     return attrs.evolve(evidence, short=frozenset(short))
 
 
@@ -75,9 +94,9 @@ def _moved(chain_id: int, evidence: BlockEvidence, managed: ManagedAddresses) ->
     return _Moved(change, frozenset(paid))
 
 
-def _is_short(change: int, before: int | None, after: int | None) -> bool:
+def _is_covered(change: int, before: int | None, after: int | None) -> bool:
     """Nothing said of before may mean that there was no contract yet. Nothing is what it was at least, so nobody is wronged."""
-    return after is not None and after - (before or 0) < change
+    return after is not None and after - (before or 0) >= change
 
 
 def _parent(evidence: BlockEvidence) -> BlockRef:

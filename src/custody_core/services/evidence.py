@@ -44,7 +44,7 @@ class EvidenceReader:
         """
         read, ours = self._read(self._chain, traced, tokens, managed)
         missing = next((index for index, each in enumerate(read) if each is None), len(read))
-        evidence = with_shortfalls(self._chain, [each for each in read[:missing] if each], ours)
+        evidence = with_shortfalls(self._chain, [each for each in read[:missing] if each], ours, now=self._kit.clock.now())
         return self._with_reasons(evidence), ours
 
     def read_from(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from custody_core import (
@@ -16,13 +18,18 @@ from custody_core import (
     Wallet,
     ether,
 )
+from custody_core.domain.addresses import Address
+from custody_core.domain.chain import BlockRef
 from custody_core.domain.deposit import NOT_COVERED
 from custody_core.domain.ledger import PostingGroup, Reason
 from custody_core.domain.tokens import TokenState
+from custody_core.ports import Answer, Unknown
 from tests.support import factories
 from tests.unit.core.services.bench import FINALITY, Bench, contract_of, opened
 
 MISMATCH = "reconciliation-mismatch"
+LONG_AGO_S = 600
+"""A block of that age waits for no balance any more."""
 
 
 def in_suspense(bench: Bench, wallet: Wallet) -> dict[str, int]:
@@ -275,6 +282,7 @@ class TestAFeeOnTransfer:
         wallet, token = bench.wallet(), fee_token(bench)
         bench.chain.send_token(contract_of(token), wallet.address, 100)
         bench.chain.mine()
+        bench.clock.advance(LONG_AGO_S)
         bench.chain.fail_next("balances", 2)
         bench.custody.follow(bench.chain.chain_id)
         bench.chain.mine(FINALITY + 1)
@@ -283,6 +291,31 @@ class TestAFeeOnTransfer:
         assert solvency(bench) == ()
         assert in_suspense(bench, wallet) == {"fee": -10}
         assert bench.custody.tokens.list()[0].state is TokenState.DISABLED
+
+    def test_a_young_block_waits_for_a_node_that_is_busy(self, bench: Bench) -> None:
+        wallet, token = bench.wallet(), fee_token(bench)
+        bench.chain.send_token(contract_of(token), wallet.address, 100)
+        bench.chain.mine()
+        bench.chain.fail_next("balances", 2)
+        bench.rounds()
+        assert bench.deposits(wallet) == [], "nothing is concluded from a block that was not read whole"
+        bench.blocks(FINALITY + 1)
+        assert [each.reason for each in bench.deposits(wallet)] == [NOT_COVERED]
+
+    def test_what_one_node_has_shown_to_be_short_is_not_believed_because_the_block_alone_is_not_told(self, bench: Bench) -> None:
+        wallet, token = bench.wallet(), fee_token(bench)
+        bench.chain.send_token(contract_of(token), wallet.address, 100)
+        bench.chain.mine()
+        told, asked = bench.chain.balances, []
+
+        def silent_later(holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
+            asked.append(at)
+            return told(holders, at) if len(asked) <= 2 else [Unknown("the node is silent")] * len(holders)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bench.chain, "balances", silent_later)
+            bench.rounds()
+        assert [each.reason for each in bench.deposits(wallet)] == [NOT_COVERED]
 
     def test_a_released_deposit_and_a_filled_hole_leave_what_came(self, bench: Bench) -> None:
         wallet, token = bench.wallet(), fee_token(bench)
