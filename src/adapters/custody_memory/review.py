@@ -75,6 +75,9 @@ class ReviewRows:
         ]
         return [SuspenseLine(position, account, balance, self._movements(account)) for position, account, balance in open_[:limit]]
 
+    def booked_from_suspense(self, account: Account) -> int:
+        return max(-sum(movement.delta for movement in self._movements(account) if movement.height is None), 0)
+
     def first_height(self, account: Account) -> int | None:
         of = (account.chain_id, account.asset, account.wallet_id)
         heights = [

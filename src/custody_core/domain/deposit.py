@@ -29,6 +29,9 @@ from custody_core.errors import IllegalTransition
 NOT_COVERED = "the address got less of the token than its event says"
 """The doubt about a token deposit, and why it is quarantined."""
 
+BOOKED_BEFORE = "an operator may have given it to the owner from suspense already"
+"""The doubt about a deposit that only a second reading of its block found, in a wallet whose suspense was booked."""
+
 
 class DepositState(StrEnum):
     """Where an incoming transaction stands."""

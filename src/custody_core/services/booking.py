@@ -81,7 +81,7 @@ class Booking:
             self._find(unit, difference.surplus, now)
         if difference.explained:
             self._take_back(unit, difference.explained, now)
-        if difference.deficit and self._accounts.asset == NATIVE_ALIAS:
+        if difference.deficit > self._may_lack(unit):
             self._refuse(unit, now)
             return True
         if difference.deficit:
@@ -106,8 +106,16 @@ class Booking:
         if unit.balance(self._accounts.suspense) == 0:
             clear_mismatch(self._kit, unit, self._wallet.id, "what was in suspense is explained", now)
 
+    def _may_lack(self, unit: Unit) -> int:
+        """How much a hole in suspense accounts for: of a token anything; of ether what was booked from suspense, and may have been
+        credited a second time since.
+        """
+        if self._accounts.asset != NATIVE_ALIAS:
+            return self._seen.difference.deficit
+        return unit.booked_from_suspense(self._accounts.suspense)
+
     def _lack(self, unit: Unit, amount: int, now: datetime) -> None:
-        """A deficit of a token: a hole in suspense."""
+        """A deficit that is a hole in suspense."""
         reference = self._audit(unit, "suspense.lacking", amount, now)
         unit.post([suspense.lacking(self._accounts, amount, reference=reference, height=self._height, now=now)])
         self._tell_of_suspense(unit, now)

@@ -14,6 +14,7 @@ from custody_core.domain.addresses import Address
 from custody_core.domain.chain import BlockRef, ChainState, Reorganisation
 from custody_core.domain.deposit import Deposit, DepositKey, DepositKind, DepositState
 from custody_core.domain.ids import IdPrefix
+from custody_core.domain.ledger import WalletAccounts
 from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.matching import internal_keys, native_key, token_keys
 from custody_core.domain.tokens import NATIVE_ALIAS, Asset, TokenState, native_asset
@@ -46,6 +47,7 @@ class Ingest:
         managed: ManagedAddresses,
         tokens: Mapping[str, Asset],
         *,
+        is_second_reading: bool = False,
         state: ChainState,
         evidence: Sequence[BlockEvidence],
         uncorroborated: Collection[str] = (),
@@ -54,6 +56,7 @@ class Ingest:
         self.outgoing = Outgoing(kit, managed, state, evidence)
         self._managed = managed
         self._tokens = tokens
+        self._is_second_reading = is_second_reading
         self._state = state
         self._evidence = evidence
         self._uncorroborated = uncorroborated
@@ -121,16 +124,27 @@ class Ingest:
             return
         wallets = unit.wallets_by_address({key.to for key in seen})
         known = unit.deposits_by_key(list(seen))
-        fresh = [self._new_deposit(key, wallets[key.to], each, now) for key, each in seen.items() if key not in known]
+        back = [each for each in known.values() if each.state is DepositState.ORPHANED]
+        new = [key for key in seen if key not in known]
+        doubts = {key: self._doubt(unit, key, wallets[key.to], seen[key]) for key in (*new, *(each.key for each in back))}
+        fresh = [self._new_deposit(key, wallets[key.to], seen[key], doubts[key], now) for key in new]
         unit.add_deposits(fresh)
         owners = {wallet.id: wallet.owner_id for wallet in wallets.values()}
         told = [(deposit, "confirming") for deposit in fresh]
         record_deposit_notices(self._kit, unit, told, now=now, owners=owners, head=self._state.cursor)
-        back = [each for each in known.values() if each.state is DepositState.ORPHANED]
-        changes = [deposits.decide(each, _again(each.key, seen[each.key]), now) for each in back]
+        changes = [deposits.decide(each, deposits.SeenAgain(seen[each.key].block, doubts[each.key]), now) for each in back]
         record_deposits(self._kit, unit, changes, now=now, owners=owners, head=self._state.cursor)
 
-    def _new_deposit(self, key: DepositKey, wallet: Wallet, seen: BlockEvidence, now: datetime) -> Deposit:
+    def _doubt(self, unit: Unit, key: DepositKey, wallet: Wallet, evidence: BlockEvidence) -> str | None:
+        """Why the deposit is not to be believed. What had not been read was in suspense, and may have been given away."""
+        if key.kind is DepositKind.TOKEN and (key.to, Address(key.asset)) in evidence.short:
+            return deposits.NOT_COVERED
+        if not self._is_second_reading:
+            return None
+        suspense = WalletAccounts(key.chain_id, key.asset, wallet.id).suspense
+        return deposits.BOOKED_BEFORE if unit.booked_from_suspense(suspense) else None
+
+    def _new_deposit(self, key: DepositKey, wallet: Wallet, seen: BlockEvidence, doubt: str | None, now: datetime) -> Deposit:
         asset = native_asset(key.chain_id) if key.asset == NATIVE_ALIAS else self._tokens[key.asset]
         return Deposit(
             id=self._kit.new_id(IdPrefix.TRANSACTION, now),
@@ -141,7 +155,7 @@ class Ingest:
             block=seen.block,
             created_at=now,
             updated_at=now,
-            reason=_doubt(key, seen),
+            reason=doubt,
         )
 
     def _finalise(self, unit: Unit, now: datetime) -> None:
@@ -188,15 +202,6 @@ def deposit_keys(chain_id: int, evidence: BlockEvidence, managed: ManagedAddress
     ]
     internal = [each for each in evidence.matches.internal if evidence.receipts[each.transaction_hash].succeeded]
     return [*native, *internal_keys(chain_id, internal), *token_keys(chain_id, evidence.logs, managed)]
-
-
-def _doubt(key: DepositKey, evidence: BlockEvidence) -> str | None:
-    """Why the deposit is not to be believed."""
-    return deposits.NOT_COVERED if key.kind is DepositKind.TOKEN and (key.to, Address(key.asset)) in evidence.short else None
-
-
-def _again(key: DepositKey, evidence: BlockEvidence) -> deposits.SeenAgain:
-    return deposits.SeenAgain(evidence.block, _doubt(key, evidence))
 
 
 def _owners(unit: Unit, of: Sequence[Deposit]) -> dict[str, str | None]:

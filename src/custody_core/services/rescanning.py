@@ -184,7 +184,7 @@ class _Commit:
         if state.halted_reason is not None:
             raise ChainHalted(_HALTED)
         before = self._in_books(unit)
-        self._ingest = Ingest(self._kit, self._managed, self._tokens, state=state, evidence=self._evidence)
+        self._ingest = Ingest(self._kit, self._managed, self._tokens, is_second_reading=True, state=state, evidence=self._evidence)
         self._ingest.outgoing.take_bytes(self._strangers)
         self._ingest.take_in(unit, self._kit.clock.now())
         self.missing = _added(before, self._in_books(unit))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select, tuple_, union
+from sqlalchemy import ColumnElement, Select, func, select, tuple_, union
 
 from custody_core.domain.addresses import Address
 from custody_core.domain.chain import Hash
@@ -113,15 +113,16 @@ class ReviewRows:
             movements[row.account_id].append(SuspenseMovement(row.delta, row.posted_at, row.height))
         return [SuspenseLine(row.id, to_account(row), row.balance, tuple(movements[row.id])) for row in page]
 
+    def booked_from_suspense(self, account: Account) -> int:
+        query = select(postings.c.delta).select_from(accounts.join(postings, _OF_ACCOUNT)).where(IS_SUSPENSE, *_in_asset(account))
+        rows = self._session.rows(query.where(postings.c.reason.in_([Reason.SUSPENSE_BOOKED, Reason.SUSPENSE_FILLED])))
+        return max(-sum(int(row.delta) for row in rows), 0)
+
     def first_height(self, account: Account) -> int | None:
         query = (
             select(func.min(posting_groups.c.height))
             .select_from(accounts.join(postings, _OF_ACCOUNT).join(posting_groups, _OF_GROUP))
-            .where(
-                accounts.c.wallet_id == account.wallet_id,
-                accounts.c.chain_id == account.chain_id,
-                accounts.c.asset == account.asset,
-            )
+            .where(*_in_asset(account))
         )
         row = self._session.row(query)
         return row[0] if row else None
@@ -183,3 +184,12 @@ def _touching(query: Select[Any], wanted: EntryFilter) -> Select[Any]:
         return query
     touched = query.select_from(accounts.join(postings, _OF_ACCOUNT).join(posting_groups, _OF_GROUP))
     return touched.where(*conditions).distinct()
+
+
+def _in_asset(account: Account) -> Sequence[ColumnElement[bool]]:
+    """All accounts of that wallet in that asset."""
+    return [
+        accounts.c.wallet_id == account.wallet_id,
+        accounts.c.chain_id == account.chain_id,
+        accounts.c.asset == account.asset,
+    ]

@@ -102,6 +102,10 @@ class ReviewUnit(Protocol):
         """By position, those above a position."""
         ...
 
+    def booked_from_suspense(self, account: Account) -> int:
+        """What operators gave away of this suspense account, less what they filled it with again; at least 0."""
+        ...
+
     def first_height(self, account: Account) -> int | None:
         """The lowest height of a movement on the chain that was posted to this account's wallet in its asset."""
         ...

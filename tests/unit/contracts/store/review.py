@@ -10,7 +10,7 @@ from custody_core.domain.addresses import Address
 from custody_core.domain.ids import IdPrefix
 from custody_core.domain.ledger import AccountKind, PostingGroup, Reason, WalletAccounts, moves
 from custody_core.domain.nonce import ForeignUse
-from custody_core.domain.suspense import SuspenseMovement
+from custody_core.domain.suspense import SuspenseMovement, booked, filled
 from custody_core.domain.wallet import Wallet
 from custody_core.ports import AccountSum, EntryFilter, Store, Unit
 from tests.support import factories as make
@@ -127,6 +127,20 @@ class ReviewContract:
         assert (first.account, first.balance) == (accounts(wallets[0]).suspense, 10)
         assert first.movements == (SuspenseMovement(4, make.NOW, 3), SuspenseMovement(6, make.NOW, 3))
         assert (second.account, second.balance) == (accounts(wallets[2]).suspense, -2)
+
+    def test_what_was_booked_from_suspense_is_told_less_what_filled_it_again(self, store: Store) -> None:
+        wallet, other = stored.wallet(store), stored.wallet(store)
+        of, now = accounts(wallet), make.NOW
+        stored.write(store, lambda unit: unit.post([into_suspense(wallet, 20), into_suspense(other, 20)]))
+        stored.write(
+            store, lambda unit: unit.post([booked(of, 12, reference="aud_1", now=now), booked(of, 3, reference="aud_2", now=now)])
+        )
+        with store.reading() as unit:
+            assert (unit.booked_from_suspense(of.suspense), unit.booked_from_suspense(accounts(other).suspense)) == (15, 0)
+        stored.write(store, lambda unit: unit.post([filled(of, 5, reference="aud_3", now=now)]))
+        with store.reading() as unit:
+            assert unit.booked_from_suspense(of.suspense) == 10
+            assert unit.booked_from_suspense(WalletAccounts(1, "eth", wallet.id).suspense) == 0
 
     def test_the_first_height_is_that_of_the_wallets_asset(self, store: Store) -> None:
         wallet, other = stored.wallet(store), stored.wallet(store)

@@ -24,7 +24,7 @@ from custody_core import (
 )
 from custody_core.domain.addresses import Address, address_to_bytes
 from custody_core.domain.chain import Hash
-from custody_core.domain.deposit import DepositKind
+from custody_core.domain.deposit import BOOKED_BEFORE, DepositKind
 from custody_core.domain.encoding import erc20_transfer_calldata
 from custody_core.domain.tokens import TokenState
 from custody_core.domain.wallet import WalletState
@@ -255,6 +255,24 @@ class TestTracesOfferedLater:
         bench.require_sound()
         assert bench.balance(wallet).total == ether("1")
         assert bench.events(wallet.id)[-1] == "alarm.cleared"
+
+    def test_what_was_booked_from_suspense_is_not_credited_a_second_time(self, late_traces: Bench) -> None:
+        bench, wei = late_traces, ether("1")
+        wallet = bench.wallet()
+        bench.chain.send_ether(bench.chain.deploy_passing(wallet.address, Passing.CALL), wei)
+        bench.blocks(FINALITY + 1)
+        bench.custody.reconcile()
+        bench.custody.suspense.book(wallet.id, asset="eth", amount=wei, note="it is theirs", actor="usr_1")
+        bench.chain._offers_traces = True
+        (deposit,) = everything(bench).deposits
+        assert (deposit.state, deposit.reason) == (DepositState.QUARANTINED, BOOKED_BEFORE)
+        assert bench.balance(wallet).available == wei
+        assert bench.custody.reconcile().ok, "what is in the books twice is a hole in suspense"
+        assert [line.amount for line in bench.custody.suspense.list()] == [-wei]
+        bench.custody.transactions.release(deposit.id, note="it is what was booked")
+        assert bench.custody.suspense.fill(wallet.id, asset="eth", amount=wei, note="it was booked before", actor="usr_1") == 0
+        assert bench.balance(wallet).available == wei
+        bench.require_sound()
 
     def test_a_block_is_found_by_its_hash(self, late_traces: Bench) -> None:
         bench = late_traces
