@@ -4,6 +4,7 @@
     python -m tests.unit.simulation stories --seed 7        the story of seed 7; where it fails, its trace, and the same made short
     python -m tests.unit.simulation crashes                 every workflow, crashed at every call to a port
     python -m tests.unit.simulation bugs                    every planted bug, and the story that sees it
+    python -m tests.unit.simulation reach                   lines and branches of the core, and edges of its states
     python -m tests.unit.simulation long --write            far more of the first and third; the figures go into docs/reliability.md
 
 Exits with 0, or with the class of the first failure: 1 an invariant, 2 liveness, 3 a crash, 4 non-determinism.
@@ -14,8 +15,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
-from tests.unit.simulation.commands import long
+from tests.unit.simulation.commands import long, reach
 from tests.unit.simulation.commands.bugs import see_all
 from tests.unit.simulation.commands.crashes import crash_all
 from tests.unit.simulation.commands.stories import tell_many, tell_one
@@ -43,6 +45,10 @@ def _long(asked: argparse.Namespace) -> int:
     return long.run(asked.workers, write=asked.write)
 
 
+def _reach(asked: argparse.Namespace) -> int:
+    return reach.tell(asked.told) if asked.told else reach.run(write=asked.write)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.unit.simulation", description="A simulated world.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -62,7 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     bugs.add_argument("--keep", action="store_true", help="write the traces again that tests tell")
     much = commands.add_parser("long", help="the long run")
     much.set_defaults(run=_long)
-    for command in (bugs, much):
+    reached = commands.add_parser("reach", help="what the simulation reaches")
+    reached.set_defaults(run=_reach)
+    reached.add_argument("--told", type=Path, help=argparse.SUPPRESS)
+    for command in (bugs, much, reached):
         command.add_argument("--write", action="store_true", help="put the figures into docs/reliability.md")
     for command in (stories, crashes, bugs, much):
         command.add_argument("--workers", type=int, default=os.cpu_count() or 1)

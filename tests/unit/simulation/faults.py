@@ -22,7 +22,7 @@ RATE_MAX: Final = 1e-1
 KINDS: Final[dict[str, float]] = {
     # the chain, once a block
     "reorg": 5,
-    "reorg-forgets": 10,
+    "reorg-forgets": 100,
     "pool-drops": 2,
     "fee-spike": 2,
     "empty-blocks": 2,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -43,7 +43,7 @@ INTERLEAVED: Final = 0.5
 CROSS_CHECKED: Final = 0.5
 """The share of stories with several nodes in which two of them have to agree about every block."""
 REAL_CURVE_EVERY: Final = 1_000
-POLICY: Final = {
+POLICY: Final[dict[str, Any]] = {
     "version": 1,
     "rules": [
         {"id": "transfers", "when": {"type": "transfer"}, "then": {"allow": True}},

@@ -9,6 +9,7 @@ from custody_core.domain.wallet import WalletState
 from custody_core.errors import Conflict
 from custody_memory.execution import Passing
 from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal
+from tests.unit.simulation.story import POLICY
 
 
 def wallet_made(on: Rehearsal) -> None:
@@ -25,6 +26,28 @@ def frozen_and_unfrozen(on: Rehearsal) -> None:
     on.ask(lambda custody: custody.wallets.freeze(on.wallet.id, reason="looked at"))
     on.rounds(3)
     on.ask(lambda custody: _unfreeze(custody, on.wallet.id))
+
+
+def policy_withdrawn(on: Rehearsal) -> None:
+    """What was accepted under the policy before is refused by the one in force."""
+    on.fund()
+    early = on.send("early")
+    on.arm()
+    on.ask(lambda custody: custody.policies.publish({**POLICY, "rules": POLICY["rules"][1:]}))
+    on.until(lambda: on.transaction(early).is_final)
+    on.ask(lambda custody: custody.policies.publish(POLICY))
+    on.send("late")
+
+
+def owner_disabled(on: Rehearsal) -> None:
+    on.fund()
+    early = on.send("early")
+    owner = on.wallet.owner_id or ""
+    on.arm()
+    on.ask(lambda custody: custody.users.disable(owner))
+    on.until(lambda: on.transaction(early).is_final)
+    on.ask(lambda custody: custody.users.enable(owner))
+    on.send("late")
 
 
 def handed_over(on: Rehearsal) -> None:

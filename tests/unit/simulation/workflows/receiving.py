@@ -99,6 +99,24 @@ def quarantine_and_release_of_tokens(on: Rehearsal) -> None:
     _release(on)
 
 
+def deposit_for_a_disabled_owner(on: Rehearsal) -> None:
+    owner = on.wallet.owner_id or ""
+    on.custody.users.disable(owner)
+    on.arm()
+    on.tree.send_ether(on.wallet.address, ETHER)
+    _release(on)
+    on.ask(lambda custody: custody.users.enable(owner))
+
+
+def deposit_of_a_token_no_longer_listed(on: Rehearsal) -> None:
+    (token,) = on.custody.tokens.list()
+    on.tree.send_token(on.token, on.wallet.address, 77)
+    on.blocks(1)
+    on.arm()
+    on.ask(lambda custody: custody.tokens.disable(token.id))
+    _release(on)
+
+
 def _release(on: Rehearsal) -> None:
     on.blocks(FINALITY_LAG + 1)
     on.until(lambda: any(str(each.state) == "quarantined" for each in on.store.tables.deposits))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from custody_core import TransactionState
+from custody_core.domain.fees import GWEI
+from custody_core.errors import ExternalIdExists
 from tests.unit.simulation.desk import APPROVE, recipient_word
 from tests.unit.simulation.rehearsal import FRIEND, Rehearsal
 
@@ -38,6 +40,45 @@ def send_asked_for_twice(on: Rehearsal) -> None:
     first = on.send()
     on.rounds(2)
     assert on.send() == first
+
+
+def send_with_an_id_of_its_own(on: Rehearsal) -> None:
+    """Another request with the same one is refused."""
+    on.fund()
+    on.arm()
+    on.send(external_id="invoice 7")
+    try:
+        on.send("other", external_id="invoice 7")
+    except ExternalIdExists:
+        return
+    raise AssertionError("two sends have one external id")
+
+
+def send_at_its_cap(on: Rehearsal) -> None:
+    """It is told to be stuck, and goes on when the market falls."""
+    on.fund()
+    on.arm()
+    sent = on.send(fee_per_gas_max_wei=4 * GWEI)
+    on.until(lambda: bool(on.tree.pool))
+    for _ in range(8):
+        on.market(40)
+        on.tree.mine_nothing()
+        on.rounds(seconds=30)
+    assert on.transaction(sent).stuck is not None
+    on.market(1)
+    on.tree.mine_nothing()
+    on.rounds(4, seconds=30)
+    assert on.transaction(sent).stuck is None
+
+
+def send_passed_over(on: Rehearsal) -> None:
+    """It offers what the market asks, and no block takes it for long."""
+    on.fund()
+    on.arm()
+    on.send(fee_per_gas_max_wei=4 * GWEI)
+    for _ in range(24):
+        on.tree.mine_nothing()
+        on.rounds(seconds=40)
 
 
 def send_between_wallets(on: Rehearsal) -> None:
