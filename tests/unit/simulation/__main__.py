@@ -5,6 +5,7 @@
     python -m tests.unit.simulation crashes                 every workflow, crashed at every call to a port
     python -m tests.unit.simulation bugs                    every planted bug, and the story that sees it
     python -m tests.unit.simulation reach                   lines and branches of the core, and edges of its states
+    python -m tests.unit.simulation mutants                 small changes of the core, and who sees them
     python -m tests.unit.simulation long --write            far more of the first and third; the figures go into docs/reliability.md
 
 Exits with 0, or with the class of the first failure: 1 an invariant, 2 liveness, 3 a crash, 4 non-determinism.
@@ -17,7 +18,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.unit.simulation.commands import long, reach
+from tests.unit.simulation.commands import long, mutants, reach
 from tests.unit.simulation.commands.bugs import see_all
 from tests.unit.simulation.commands.crashes import crash_all
 from tests.unit.simulation.commands.stories import tell_many, tell_one
@@ -49,6 +50,12 @@ def _reach(asked: argparse.Namespace) -> int:
     return reach.tell(asked.told) if asked.told else reach.run(write=asked.write)
 
 
+def _mutants(asked: argparse.Namespace) -> int:
+    if asked.judge:
+        return mutants.judge(asked.judge)
+    return mutants.run(asked.workers, sample=asked.sample, seed=asked.seed, write=asked.write)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.unit.simulation", description="A simulated world.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -71,9 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     reached = commands.add_parser("reach", help="what the simulation reaches")
     reached.set_defaults(run=_reach)
     reached.add_argument("--told", type=Path, help=argparse.SUPPRESS)
-    for command in (bugs, much, reached):
+    mutations = commands.add_parser("mutants", help="a sample of small changes of the core, and whether anything sees them")
+    mutations.set_defaults(run=_mutants)
+    mutations.add_argument("--sample", type=int, default=mutants.SAMPLE)
+    mutations.add_argument("--seed", type=int, default=0, help="of the sample")
+    mutations.add_argument("--judge", type=Path, help=argparse.SUPPRESS)
+    for command in (bugs, much, reached, mutations):
         command.add_argument("--write", action="store_true", help="put the figures into docs/reliability.md")
-    for command in (stories, crashes, bugs, much):
+    for command in (stories, crashes, bugs, much, mutations):
         command.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     return parser
 
