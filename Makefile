@@ -97,7 +97,7 @@ sim-long: setup ## the same for half an hour: 2,500 stories, deep ones, all cras
 	@$(SIMULATION) long $(ARGS)
 
 .PHONY: sim-bugs
-sim-bugs: setup ## which stories see the planted bugs (ARGS=--keep writes the short ones that tests tell, --write the page)
+sim-bugs: setup ## which stories see the planted bugs (ARGS=--keep writes the short ones that tests tell)
 	@$(SIMULATION) bugs $(ARGS)
 
 .PHONY: coverage-of-stories
@@ -107,6 +107,14 @@ coverage-of-stories: setup ## what 100,000 steps of stories reach of the modules
 .PHONY: mutants
 mutants: setup ## small mistakes planted in those modules, one at a time: how many the tests notice (ARGS="--mutants 40 --seed 2")
 	@$(BIN)/python -m tests.gates.mutation $(ARGS)
+
+.PHONY: sim-reach
+sim-reach: setup ## lines, branches and edges of states of the core that stories and workflows reach (ARGS=--write)
+	@$(SIMULATION) reach $(ARGS)
+
+.PHONY: sim-mutants
+sim-mutants: setup ## a sample of small changes of the core, and whether stories or unit tests see them (ARGS="--sample 50 --write")
+	@$(SIMULATION) mutants $(ARGS)
 
 .PHONY: reconcile-million
 reconcile-million: setup ## how long reconciling a million wallets takes (WALLETS=10000 for fewer, ARGS=--postgres)

@@ -33,7 +33,8 @@ SCORE_MIN_PERCENT: Final = 85
 STORIES: Final = 8
 STORY_STEPS: Final = 1_500
 POINTS_EVERY: Final = 40
-TIMEOUT_S: Final = 90
+JUDGED_WITHIN_S: Final = 90
+TESTED_WITHIN_S: Final = 300
 CORE: Final = page.ROOT / "src" / "custody_core"
 
 
@@ -101,18 +102,18 @@ def _seen_by(mutant: Mutant, ends: Path) -> str | None:
         changed.write_text(mutated(changed.read_text(), mutant.mutation))
         paths = [folder, *(str(page.ROOT / "src" / each) for each in ("adapters", "entrypoints"))]
         simulated = [sys.executable, "-m", "tests.unit.simulation", "mutants", "--judge", str(ends)]
-        if not _passes(simulated, paths):
+        if not _passes(simulated, paths, JUDGED_WITHIN_S):
             return "the simulation"
         tested = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", "tests/unit/core"]
-        if not _passes([*tested, "-o", f"pythonpath={' '.join([*paths, str(page.ROOT)])}"], paths):
+        if not _passes([*tested, "-o", f"pythonpath={' '.join([*paths, str(page.ROOT)])}"], paths, TESTED_WITHIN_S):
             return "unit tests"
     return None
 
 
-def _passes(command: list[str], paths: list[str]) -> bool:
+def _passes(command: list[str], paths: list[str], within_s: float) -> bool:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        done = subprocess.run(command, cwd=page.ROOT, env=environment, capture_output=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(command, cwd=page.ROOT, env=environment, capture_output=True, timeout=within_s, check=False)
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0
