@@ -50,6 +50,7 @@ KINDS: Final[dict[str, float]] = {
     "pause": 0.5,
     "power-cut": 0.02,
     "clock-skew": 5,
+    "clock-jump": 0.5,
 }
 """Every kind of trouble, and how many times more often than others it strikes at a chance: some have few chances."""
 

@@ -66,13 +66,13 @@ class Parts:
             return GatedStore(self.store, gate)
         return InterleavedStore(self.store, gate, self.locks, self.yields)
 
-    def custody(self, gate: Gate, *, skew_us: int = 0, limits: Limits | None = None) -> Custody:
+    def custody(self, gate: Gate, *, clock: ProcessClock | None = None, limits: Limits | None = None) -> Custody:
         """A `Custody` for one thread, or for all threads that share `gate`."""
         return Custody(
             store=self.store_for(gate),
             chains={CHAIN_ID: GatedChain(self.chain, gate, self.watch, lambda: self.store.is_open)},
             keys=GatedKeys(self.keys, gate, self.watch),
-            clock=ProcessClock(self.time, sleep=gate.sleep, skew_us=skew_us),
+            clock=clock or ProcessClock(self.time, sleep=gate.sleep),
             entropy=self.entropy,
             observer=SilentObserver(),
             limits=limits or self.limits,
@@ -106,6 +106,8 @@ class Site:
         self._scheduler = scheduler
         self._desk = desk
         self._skew_us = skew_us
+        self.clocks: dict[str, ProcessClock] = {}
+        """Each machine's, by the name of its process."""
         scheduler.on_death(self._reborn)
 
     def start(self) -> None:
@@ -117,7 +119,9 @@ class Site:
         self._scheduler.after(after_s, f"{process.name} starts again", lambda: self._start(process.name))
 
     def _start(self, name: str) -> None:
-        custody = self._parts.custody(Switchboard(self._scheduler), skew_us=self._skew_us())
+        gate = Switchboard(self._scheduler)
+        self.clocks[name] = ProcessClock(self._parts.time, sleep=gate.sleep, skew_us=self._skew_us())
+        custody = self._parts.custody(gate, clock=self.clocks[name])
         jobs = self._web(custody) if name.startswith("web") else self._scanner(custody)
         self._scheduler.start(Process(name), jobs)
 

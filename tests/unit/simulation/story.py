@@ -128,6 +128,7 @@ class Story:
             self.desk,
             self._token,
             self._oracle,
+            site.clocks,
         )
         site.start()
         self._weather.start()

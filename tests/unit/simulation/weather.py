@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import Any, Final, TypeAlias
 
@@ -15,12 +16,14 @@ from tests.unit.simulation.faults import Faults
 from tests.unit.simulation.oracle import Oracle
 from tests.unit.simulation.processes import Scheduler
 from tests.unit.simulation.views import View
+from tests.unit.simulation.virtual_time import MICROSECONDS, ProcessClock
 
 BLOCK_TIME_S: Final = 6
 BASE_FEE_WEI: Final = GWEI
 PAYMENTS_PER_BLOCK_MAX: Final = 2
 NO_PAYMENT: Final = 0.5
 SPENT_ELSEWHERE_WEI: Final = 10**16
+CLOCK_JUMP_MAX_US: Final = 60 * MICROSECONDS
 
 Payment: TypeAlias = list[Any]
 """To which wallet, how, how much, as plain JSON."""
@@ -42,6 +45,7 @@ class Weather:
         desk: Desk,
         token: Address,
         oracle: Oracle,
+        clocks: Mapping[str, ProcessClock],
     ) -> None:
         self._chance = chance
         self._decisions = decisions
@@ -53,6 +57,7 @@ class Weather:
         self._token = token
         self._worthless = tree.deploy_token()
         self._oracle = oracle
+        self._clocks = clocks
         self._passing: dict[tuple[Address, Passing, int], Address] = {}
         self.is_generous = True
 
@@ -66,6 +71,8 @@ class Weather:
         self._tree.set_base_fee(BASE_FEE_WEI // 10)
         for view in self._views:
             view.late_by = 0
+        for clock in self._clocks.values():
+            clock.skew_us = 0
 
     def _block(self) -> None:
         self._scheduler.after(BLOCK_TIME_S, "block", self._block)
@@ -92,6 +99,8 @@ class Weather:
         for view in self._views:
             late_by = strike("node-late", lambda: chance.choice((0, 0, 1, 2, 5)))
             view.late_by = view.late_by if late_by is None else late_by
+        for clock in self._clocks.values():
+            clock.skew_us += strike("clock-jump", lambda: chance.randrange(-CLOCK_JUMP_MAX_US, CLOCK_JUMP_MAX_US)) or 0
         self._reorganise()
 
     def _reorganise(self) -> None:
