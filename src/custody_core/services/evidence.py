@@ -35,6 +35,8 @@ class EvidenceReader:
     def __init__(self, kit: Kit, chain: Chain) -> None:
         self._kit = kit
         self._chain = chain
+        self.why = ""
+        """What was answered about the first thing that was missing when blocks were read last. Empty where nothing was unknown."""
 
     def read(
         self, traced: Traced, tokens: Sequence[Asset], managed: ManagedAddresses
@@ -58,12 +60,13 @@ class EvidenceReader:
     def _read(
         self, source: Source, traced: Traced, tokens: Sequence[Asset], managed: ManagedAddresses
     ) -> tuple[list[BlockEvidence | None], ManagedAddresses]:
+        self.why = ""
         senders_and_paid = self._confirmed(managed, _addresses_in(traced))
         matches = [match_block(block, senders_and_paid, transfers) for block, transfers in traced]
         receipts = self._receipts(source, matches)
         whole = [each.block for each in matches if each.block.header.hash in receipts]
         emitters = [address_to_bytes(asset.contract) for asset in tokens if asset.contract]
-        logs = _transfer_logs(source, whole, emitters, receipts)
+        logs = self._transfer_logs(source, whole, emitters, receipts)
         ours = self._confirmed(managed, (each.addresses(topic) for each in logs.values() for topic in (1, 2)))
         return [_evidence(each, receipts, logs, ours, emitters) for each in matches], ours
 
@@ -89,8 +92,28 @@ class EvidenceReader:
         hashes = [hash_ for each in matches for hash_ in each.transaction_hashes]
         doubt = self._kit.read(lambda unit: receipts_doubted(unit, self._chain.chain_id, matches)) if hashes else no_doubt
         answers = dict(zip(hashes, source.receipts(hashes, doubt=doubt), strict=True)) if hashes else {}
+        self._note(answers.values())
         read = {each.block.header.hash: _receipts_of(each, answers) for each in matches}
         return {block_hash: receipts for block_hash, receipts in read.items() if receipts is not None}
+
+    def _transfer_logs(
+        self, source: Source, blocks: Sequence[Block], emitters: Sequence[bytes], receipts: Mapping[Hash, Mapping[Hash, Receipt]]
+    ) -> Mapping[Hash, Logs]:
+        """By block the `Transfer` logs of listed tokens in exactly that one, as far as the node tells them; it is not asked where
+        the block's bloom rules them out.
+        """
+        hashes = [each.header.hash for each in blocks]
+        asked = [
+            each.header.hash for each in blocks if bloom_admits(each.logs_bloom, topic=ERC20_TRANSFER_TOPIC, emitters=emitters)
+        ]
+        doubt = logs_doubted(receipts, emitters)
+        answers = source.logs(asked, topic=ERC20_TRANSFER_TOPIC, emitters=emitters, doubt=doubt) if asked else ()
+        self._note(answers)
+        told = {hash_: answer.value for hash_, answer in zip(asked, answers, strict=True) if isinstance(answer, Found)}
+        return {each: Logs(each) for each in hashes if each not in asked} | told
+
+    def _note(self, answers: Iterable[Answer[Receipt]] | Iterable[Answer[Logs]]) -> None:
+        self.why = self.why or next((each.reason for each in answers if isinstance(each, Unknown)), "")
 
     def _with_reasons(self, evidence: Sequence[BlockEvidence]) -> list[BlockEvidence]:
         """The same, with why those of our own transactions failed that did, as far as the node can say."""
@@ -121,20 +144,6 @@ def learn_addresses(kit: Kit, managed: ManagedAddresses) -> None:
         managed.add(rows)
         if len(rows) < _ADDRESSES_PER_READ:
             return
-
-
-def _transfer_logs(
-    source: Source, blocks: Sequence[Block], emitters: Sequence[bytes], receipts: Mapping[Hash, Mapping[Hash, Receipt]]
-) -> Mapping[Hash, Logs]:
-    """By block the `Transfer` logs of listed tokens in exactly that one, as far as the node tells them; it is not asked where the
-    block's bloom rules them out.
-    """
-    hashes = [each.header.hash for each in blocks]
-    asked = [each.header.hash for each in blocks if bloom_admits(each.logs_bloom, topic=ERC20_TRANSFER_TOPIC, emitters=emitters)]
-    doubt = logs_doubted(receipts, emitters)
-    answers = source.logs(asked, topic=ERC20_TRANSFER_TOPIC, emitters=emitters, doubt=doubt) if asked else ()
-    told = {hash_: answer.value for hash_, answer in zip(asked, answers, strict=True) if isinstance(answer, Found)}
-    return {each: Logs(each) for each in hashes if each not in asked} | told
 
 
 def _evidence(

@@ -28,6 +28,7 @@ class FinalityWatch:
     def look(self, state: ChainState) -> None:
         """Raises the alarm, or clears it, where that is due. `state` is what was saved last, at the chain's head."""
         if self._has_depth:
+            self._alarm.end("what is final is decided by CONFIRMATIONS now")
             return
         final, head = state.final, state.cursor
         if not _is_stalled(final, head):

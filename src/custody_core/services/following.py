@@ -199,7 +199,8 @@ class Follower:
             learn_addresses(self._kit, self._managed)
             evidence, managed = self._evidence.read(traced, tokens, self._managed)
             if blocks and not evidence:
-                return self._wait(f"block {blocks[0].header.number} cannot be read whole yet")
+                why = self._evidence.why or "what the node shows of it is not all there, or does not fit"
+                return self._wait(f"block {blocks[0].header.number} cannot be read whole yet: {why}")
             read = [each.matches.block for each in evidence]
             advanced = attrs.evolve(
                 state,

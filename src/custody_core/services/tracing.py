@@ -5,9 +5,11 @@ Rules of this file
 1. A block whose traces no node has is read without them where the setting allows it, and a person is told: from there on, internal
    transfers end in suspense, until blocks are told of again. Then the block after the last that was read without is named, too.
 2. A block whose traces are unknown is waited for, since a payment in it may be ours. But anybody can make a block take a node too
-   long, which must not hold up every deposit: a follower gives up on one that it has asked about for ten minutes.
+   long, which must not hold up every deposit: a follower's patience ends (`patience.py`).
 3. Once it has given up on a block, it asks about the next one alone. If that is told, all is as before. If not, that one is not
    waited for either; and after some such in a row, the node is taken for one that tells nothing for now.
+4. The alarm lasts until every block has been told of for an hour. Where blocks of which nothing comes stand between others, a
+   person is told once and not of each.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from custody_core.domain.resources import chain_text
 from custody_core.ports import Absent, Answer, Chain, Found, Unknown
 from custody_core.services.kit import Kit, Traces
 from custody_core.services.lasting_alarms import LastingAlarm
+from custody_core.services.patience import Patience
 
 MISSING = "traces-missing"
 """What the observer is told; and the alarm, where traces are missing that could be expected."""
 
-GIVEN_UP_AFTER: Final = timedelta(minutes=10)
-GIVEN_UP_AFTER_TIMES: Final = 5
-"""Both: while nobody asks, because a node does not answer at all, a block's time does not run out."""
+OVER_AFTER: Final = timedelta(hours=1)
+"""So long must every block have been told of before the alarm is cleared."""
 
 IN_A_ROW_MAX: Final = 3
 """After giving up on so many blocks in a row, others are read without traces that were not asked about."""
@@ -46,7 +48,9 @@ class TraceReader:
         self._is_told = False
         self._has_shown = False
         self._in_a_row = 0
-        self._awaited: tuple[Hash, datetime, int] | None = None
+        self._patience = Patience(kit.clock)
+        self._may_be_raised = True
+        self._told_since: tuple[int, datetime] | None = None
         self.why = ""
         """Why the last block that was not read was not."""
 
@@ -54,7 +58,10 @@ class TraceReader:
         """Each block with its internal transfers, up to the first of which the node should tell and does not. Nobody is asked about
         a block without transactions.
         """
-        asked = [block for block in blocks if block.transactions] if self._wanted is not Traces.OFF else []
+        if self._wanted is Traces.OFF:
+            self._end_alarm("nobody is asked what contracts pay any more (TRACES=off)")
+            return [(block, ()) for block in blocks]
+        asked = [block for block in blocks if block.transactions]
         answers = self._answers(asked)
         read: list[tuple[Block, Paid]] = []
         for block in blocks:
@@ -92,26 +99,32 @@ class TraceReader:
             return is_first or self._in_a_row >= IN_A_ROW_MAX
         if not is_first:
             return False
-        now, hash_ = self._kit.clock.now(), block.header.hash
-        _, since, times = self._awaited if self._awaited and self._awaited[0] == hash_ else (hash_, now, 0)
-        self._awaited = hash_, since, times + 1
-        return now - since >= GIVEN_UP_AFTER and times + 1 >= GIVEN_UP_AFTER_TIMES
+        return self._patience.is_over(block.header.hash)
 
     def forget(self) -> None:
         """Somebody else may have read blocks meanwhile."""
-        self._has_shown, self._in_a_row, self._awaited = False, 0, None
+        self._in_a_row, self._may_be_raised, self._told_since = 0, True, None
 
     def _shown(self, block: Block) -> None:
-        if not block.transactions or self._wanted is Traces.OFF:
+        if not block.transactions:
             return
-        may_be_raised = self._is_told or not self._has_shown
         self._has_shown, self._is_told, self._in_a_row = True, False, 0
-        if self._alarm is not None and may_be_raised:
-            self._alarm.end(f"block {block.header.number} is told of; those before it, from the one that the alarm named, are not")
+        self._patience.was_told(block.header.hash)
+        now = self._kit.clock.now()
+        self._told_since = first, since = self._told_since or (block.header.number, now)
+        if now - since >= OVER_AFTER:
+            self._end_alarm(f"all blocks from {first} on are told of; some before it, from the one that the alarm named, are not")
+
+    def _end_alarm(self, why: str) -> None:
+        if self._alarm is not None and self._may_be_raised:
+            self._alarm.end(why)
+        self._may_be_raised = False
 
     def _go_without(self, block: Block, *, is_expected: bool, why: str = "no node has them") -> None:
         number, chain = block.header.number, chain_text(self._chain.chain_id)
+        self._told_since = None
         if self._alarm is not None and is_expected:
+            self._may_be_raised = True
             self._alarm.begin(
                 f"what contracts paid in block {number} is not known ({why}), so it ends in suspense there; read the block again "
                 "from a node that tells it",

@@ -52,7 +52,9 @@ class Failing(MemoryChain):
     def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
         answers = super().receipts(transaction_hashes, doubt=doubt)
         return [
-            Unknown("silence") if isinstance(each, Found) and self._is_held("receipts", each.value.block_number) else each
+            Unknown("silence about a receipt")
+            if isinstance(each, Found) and self._is_held("receipts", each.value.block_number)
+            else each
             for each in answers
         ]
 
@@ -79,7 +81,7 @@ def detail(bench: Bench) -> str:
     [
         ("blocks", "the node does not show the next block: silence about a block"),
         ("traces", "what contracts paid in block 3: silence about a trace"),
-        ("receipts", "block 3 cannot be read whole"),
+        ("receipts", "block 3 cannot be read whole yet: silence about a receipt"),
     ],
 )
 @pytest.mark.parametrize("behind", [0, 200], ids=["at the head", "far behind"])

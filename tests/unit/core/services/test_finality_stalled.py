@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from custody_core import Limits, TransactionState, ether
+from custody_core.services.following import Follower
 from custody_memory.chain import MemoryChain
 from custody_memory.world import SECONDS_PER_BLOCK
 from tests.unit.core.services.bench import FINALITY, Bench, opened
@@ -49,6 +51,18 @@ def test_r_14_what_is_final_already_can_be_sent_meanwhile(bench: Bench) -> None:
     bench.rounds(2)
     bench.blocks(2)
     assert bench.transaction(sent.id).state is TransactionState.CONFIRMING
+
+
+def test_the_alarm_is_over_when_a_depth_is_set_because_of_it(bench: Bench) -> None:
+    bench.chain.stall_finality()
+    follow(bench, 2 * AN_HOUR)
+    assert told(bench) == ["alarm.raised"]
+    kit = bench.custody._kit
+    deep = attrs.evolve(kit, limits=attrs.evolve(kit.limits, confirmations={bench.chain.chain_id: 4}))
+    bench.clock.advance(60)
+    bench.chain.mine()
+    Follower(deep, bench.chain.chain_id, holder="with a depth").follow()
+    assert told(bench) == ["alarm.raised", "alarm.cleared"]
 
 
 @pytest.mark.parametrize(

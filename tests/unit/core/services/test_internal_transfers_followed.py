@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -14,9 +15,10 @@ from custody_core.domain.chain import Block, Hash, InternalTransfer, Receipt
 from custody_core.domain.deposit import DepositKind
 from custody_core.errors import NodeUnavailable
 from custody_core.ports import Answer, Found, Unknown
-from custody_core.services.following import Round
+from custody_core.services.following import Follower, Round
 from custody_memory.chain import MemoryChain
 from custody_memory.execution import Passing
+from custody_memory.world import SECONDS_PER_BLOCK
 from tests.unit.core.services.bench import FINALITY, Bench, opened
 
 ONE = ether("1")
@@ -250,17 +252,19 @@ def test_d12_a_block_whose_traces_never_come_is_read_without_them_and_no_other_o
         assert alarms(bench) == []
         follow_for(bench, 3)
         assert internal_blocks(bench, wallet) == [1, 2, 3, 5, 6, 7, 8]
+        follow_for(bench, 59)
+        paying_blocks(bench, wallet, 1)
+        follow_for(bench, 1)
         (raised, cleared) = alarms(bench)
         assert raised[0] == "alarm.raised"
         assert "in block 4 is not known (was silent for 15 s)" in raised[1]
         assert cleared[0] == "alarm.cleared"
-        assert "block 5 is told of" in cleared[1]
+        assert "all blocks from 5 on are told of" in cleared[1]
         assert [each for each, _ in alarms(bench, "chain-stalled")] == ["alarm.raised", "alarm.cleared"]
         chain.heavy = frozenset()
         found = bench.custody.scans.rescan(4)
         assert [each.block.number for each in found.missing.deposits] == [4]
         assert bench.balance(wallet).available == 8 * ONE
-        bench.require_sound()
 
 
 def test_d12_a_node_that_traces_nothing_any_more_holds_up_no_deposit_for_long() -> None:
@@ -283,6 +287,78 @@ def test_d12_a_node_that_traces_nothing_any_more_holds_up_no_deposit_for_long() 
         paying_blocks(bench, wallet, 3)
         follow_for(bench, 1)
         assert internal_blocks(bench, wallet) == [1, 2, 34, 35, 36]
+        bench.clock.advance(3600)
+        paying_blocks(bench, wallet, 1)
+        follow_for(bench, 1)
+        assert [each for each, _ in alarms(bench)] == ["alarm.raised", "alarm.cleared"]
+
+
+@pytest.mark.parametrize("every", [2, 10, 50])
+def test_r_08_blocks_whose_traces_never_come_among_others_hold_the_cursor_up_for_ten_minutes_once(every: int) -> None:
+    """Four hours of blocks, one a round. The cursor is at most sixty blocks behind, finality goes on, and a person is told once."""
+    chain = Heavy()
+    with opened(chain=chain) as bench:
+        wallet = bench.wallet()
+        behind = []
+        for number in range(1, 4 * 3600 // SECONDS_PER_BLOCK + 1):
+            chain.heavy = frozenset(range(every, number + 1, every))
+            chain.send_ether(wallet.address, 1)
+            chain.mine()
+            bench.custody.follow(chain.chain_id)
+            bench.clock.advance(SECONDS_PER_BLOCK)
+            behind.append(bench.custody.chains.list()[0].lag_blocks or 0)
+        assert max(behind) <= 60
+        assert behind[-1] <= 3
+        assert [each for each, _ in alarms(bench)] == ["alarm.raised"]
+        assert len([each for each, _ in alarms(bench, "chain-stalled")]) == 2
+        state = bench.custody.chains.list()[0].state
+        assert state.cursor.number - state.final.number == FINALITY
+
+
+class Slow(Heavy):
+    """A node that takes longer than a lease to fail. Meanwhile another process looks whether it may lead."""
+
+    others: list[Follower]
+    bench: Bench
+
+    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        if self.heavy & {block.header.number for block in blocks}:
+            self.bench.clock.advance(1)
+            assert [other.round() for other in self.others] == [Round.NOT_LEADING] * len(self.others)
+            self.bench.clock.advance(24)
+        return super().internal_transfers(blocks)
+
+
+def test_r_08_processes_that_take_turns_at_leading_give_up_on_a_block_all_the_same() -> None:
+    chain = Slow()
+    with opened(chain=chain) as bench:
+        wallet, (one, two) = bench.wallet(), [Follower(bench.custody._kit, chain.chain_id, holder=each) for each in "ab"]
+        paying_blocks(bench, wallet, 2)
+        bench.clock.advance(60)
+        chain.bench, chain.heavy = bench, frozenset({1})
+        outcomes = []
+        for leader, other in 15 * [(one, two), (two, one)]:
+            chain.others = [other]
+            outcomes.append(leader.round())
+            if outcomes[-1] is not Round.WAITING:
+                break
+        assert len(outcomes) * timedelta(seconds=25) <= timedelta(minutes=12)
+        assert outcomes[-1] is Round.ADVANCED
+        assert [each for each, _ in alarms(bench)] == ["alarm.raised"]
+
+
+def test_the_alarm_is_over_when_traces_are_switched_off_because_of_it() -> None:
+    chain = Heavy()
+    with opened(chain=chain) as bench:
+        chain.heavy = frozenset({1})
+        paying_blocks(bench, bench.wallet(), 1)
+        follow_for(bench, 12)
+        assert [each for each, _ in alarms(bench)] == ["alarm.raised"]
+        kit = bench.custody._kit
+        without = attrs.evolve(kit, limits=attrs.evolve(kit.limits, traces={chain.chain_id: Traces.OFF}))
+        bench.clock.advance(60)
+        chain.mine()
+        Follower(without, chain.chain_id, holder="without").follow()
         assert [each for each, _ in alarms(bench)] == ["alarm.raised", "alarm.cleared"]
 
 

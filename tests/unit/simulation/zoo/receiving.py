@@ -114,7 +114,7 @@ RECEIVING: Final = (
         "a trace that fails is passed over",
         tracing.TraceReader,
         "_is_given_up",
-        "now - since >= GIVEN_UP_AFTER and times + 1 >= GIVEN_UP_AFTER_TIMES",
+        "self._patience.is_over(block.header.hash)",
         "True",
         peer="Fystack: a failed trace is logged, the internal transfer missed",
     ),
