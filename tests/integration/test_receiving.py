@@ -195,4 +195,7 @@ def test_d_18_a_deposit_for_a_disabled_owner_is_quarantined_not_lost(service: Se
     service.finalize()
     (balance,) = service.custody.wallets.balances(wallet.id)
     assert (balance.available, balance.quarantined) == (0, ether("1"))
+    (deposit,) = service.deposits()
+    assert service.custody.transactions.release(deposit.id, note="the owner may have it").state is DepositState.COMPLETED
+    assert service.available(wallet) == ether("1")
     service.assert_reconciled()
