@@ -6,6 +6,8 @@ Rules of this file
    down to single calls; the next batches are as small (`pace.py`).
 2. A batch that only took too long may be too much, or the node may be dead. Its first call, asked alone, tells which: if that takes
    too long as well, the rest is not asked for. So a dead node costs one wait more than its own, and not one for each part.
+   Of heavy questions, each of which may be too much by itself, the second one is asked alone before that, and they have a pace of
+   their own.
 3. The node's health is judged by answers to what it can be expected to answer: a batch that is asked for in parts is none of them.
 """
 
@@ -44,6 +46,8 @@ class _Form(Generic[T]):
     repeatable: bool
     batch_max: int
     size_max: int
+    is_heavy: bool
+    pace: Pace
 
     def read(self, body: bytes | bytearray, ids: Sequence[int]) -> list[Reply[T]]:
         try:
@@ -55,9 +59,11 @@ class _Form(Generic[T]):
 class Node:
     """What `transport` reaches, as a thing that can be asked. A patient one waits out trouble that may pass soon."""
 
-    def __init__(self, transport: Transport, circuit: Circuit, *, is_patient: bool = True, pace: Pace | None = None) -> None:
+    def __init__(
+        self, transport: Transport, circuit: Circuit, *, is_patient: bool = True, paces: tuple[Pace, Pace] | None = None
+    ) -> None:
         self._transport = transport
-        self._pace = pace or Pace()
+        self._paces = paces or (Pace(), Pace())
         self._is_patient = is_patient
         self.circuit = circuit
 
@@ -69,7 +75,7 @@ class Node:
     @property
     def hasty(self) -> Node:
         """The same node, asked once: for where another one can be asked instead."""
-        return Node(self._transport, self.circuit, is_patient=False, pace=self._pace)
+        return Node(self._transport, self.circuit, is_patient=False, paces=self._paces)
 
     def ask(
         self,
@@ -79,15 +85,17 @@ class Node:
         batch_max: int = 100,
         repeatable: bool = True,
         reshape: Reshape | None = None,
+        is_heavy: bool = False,
     ) -> list[Reply[T]]:
         """A reply per request, in that order, asked in batches of at most `batch_max`. Of what is `repeatable` several batches may
         be on their way at once.
         """
-        size = self._pace.batch_max(batch_max)
-        form = _Form(result_type, reshape, repeatable, batch_max, size)
+        pace = self._paces[is_heavy]
+        size = pace.batch_max(batch_max)
+        form = _Form(result_type, reshape, repeatable, batch_max, size, is_heavy, pace)
         batches = [requests[start : start + size] for start in range(0, len(requests), size)]
         if repeatable:
-            answered = self._pace.each(lambda batch: self._batch(batch, form), batches)
+            answered = pace.each(lambda batch: self._batch(batch, form), batches)
         else:
             answered = [self._batch(batch, form) for batch in batches]
         return [reply for replies in answered for reply in replies]
@@ -119,7 +127,8 @@ class Node:
 
     def close(self) -> None:
         """Lets go of connections and threads."""
-        self._pace.close()
+        for pace in self._paces:
+            pace.close()
         self._transport.close()
 
     def _batch(self, requests: Sequence[Request], form: _Form[T]) -> list[Reply[T]]:
@@ -140,23 +149,27 @@ class Node:
         self._note(replies)
         if is_many and all(_is_too_much(reply) for reply in replies):
             return self._in_halves(requests, form)
-        self._pace.was_taken()
+        form.pace.was_taken()
         return replies
 
     def _in_halves(self, requests: Sequence[Request], form: _Form[T]) -> list[Reply[T]]:
         """Once all of them together were too much."""
-        self._pace.was_too_much(len(requests), of=form.batch_max)
+        form.pace.was_too_much(len(requests), of=form.batch_max)
         form.size_max = min(form.size_max, len(requests) // 2)
         return self._in_parts(requests, form, form.size_max)
 
     def _after_first(self, requests: Sequence[Request], form: _Form[T]) -> list[Reply[T]]:
-        """Once all of them together took too long: the first alone, and the others unless that takes too long, too."""
-        (first,) = self._batch(requests[:1], form)
-        if isinstance(first, NoReply) and first.is_too_slow:
-            return [first] * len(requests)
-        self._pace.was_too_slow(len(requests), of=form.batch_max)
+        """Once all of them together took too long: the first alone, and the others unless that takes too long, too; of
+        heavy questions, unless the second does as well.
+        """
+        alone = self._batch(requests[:1], form)
+        if form.is_heavy and _is_too_slow(alone[-1]):
+            alone += self._batch(requests[1:2], form)
+        if _is_too_slow(alone[-1]):
+            return alone[:1] * len(requests)
+        form.pace.was_too_slow(len(requests), of=form.batch_max)
         form.size_max = min(form.size_max, len(requests) // 2)
-        return [first, *self._in_parts(requests[1:], form, form.size_max)]
+        return alone + self._in_parts(requests[len(alone) :], form, form.size_max)
 
     def _in_parts(self, requests: Sequence[Request], form: _Form[T], size: int) -> list[Reply[T]]:
         replies: list[Reply[T]] = []
@@ -180,6 +193,10 @@ class Node:
             self.circuit.succeeded()
         elif none:
             self.circuit.failed(none[0].reason)
+
+
+def _is_too_slow(reply: Reply[T]) -> bool:
+    return isinstance(reply, NoReply) and reply.is_too_slow
 
 
 def _is_too_much(reply: Reply[T]) -> bool:

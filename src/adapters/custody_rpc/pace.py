@@ -2,8 +2,8 @@
 
 Rules of this file
 
-1. A node for which a batch was too much gets half as much in the next ones, of whatever kind. With every batch that it takes it
-   gets somewhat more again, up to what was asked for.
+1. A node for which a batch was too much gets half as much in the next ones, of whatever kind, but that heavy questions have a
+   pace of their own. With every batch that it takes it gets somewhat more again, up to what was asked for.
 2. To find out that a batch takes too long costs as long as is waited for an answer. It is not tried again before the node has taken
    a good many of those that it can take.
 3. Some batches of one question are on their way at the same time, so that a node's distance counts once. The first of them is asked

@@ -50,6 +50,9 @@ BELIEVED_AFTER_S: Final = 60.0
 TIMEOUTS_MAX: Final = 3
 """After so many in a row, of the block alone, it is not waited for."""
 
+TIMED_OUT_KEPT_MAX: Final = 100
+"""Of so many other blocks it is remembered that they timed out."""
+
 Traced = Sequence[InternalTransfer]
 
 
@@ -83,9 +86,12 @@ class Tracer:
         return [Absent() for _ in blocks]
 
     def _unless_hopeless(self, blocks: Sequence[Block], told: _Told) -> Sequence[Answer[Traced]]:
-        self._timeouts = timeouts = {each: self._timeouts.get(each, 0) + 1 for each in told.timed_out}
+        asked, before = {block.header.hash for block in blocks}, self._timeouts
+        now = {each: before.get(each, 0) + 1 for each in told.timed_out}
+        others = [(each, times) for each, times in before.items() if each not in asked]  # of others that ask, as witnesses do
+        self._timeouts = dict(others[-TIMED_OUT_KEPT_MAX:]) | now
         return [
-            Absent() if timeouts.get(block.header.hash, 0) >= TIMEOUTS_MAX else answer
+            Absent() if now.get(block.header.hash, 0) >= TIMEOUTS_MAX else answer
             for block, answer in zip(blocks, told.answers, strict=True)
         ]
 
@@ -138,7 +144,7 @@ class _Dialect(Generic[T]):
         return self._fault(self._replies(node, [self.no_work])[0]) is TraceFault.NO_TRACES
 
     def _replies(self, node: Node, requests: Sequence[Request]) -> list[Reply[T]]:
-        return node.ask(requests, self.form, batch_max=BLOCKS_PER_BATCH_MAX, reshape=self.reshape)
+        return node.ask(requests, self.form, batch_max=BLOCKS_PER_BATCH_MAX, reshape=self.reshape, is_heavy=True)
 
     def _answer(self, node: Node, block: Block, reply: Reply[T]) -> Answer[Traced]:
         answer = node.answer(reply, partial(self.read, block))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
 import pytest
 
-from custody_core.domain.chain import Hash
+from custody_core.domain.chain import Block, BlockTransaction, Hash, Header
 from custody_core.ports import Answer, BroadcastOutcome, Found, Unknown
 from custody_rpc import Limits, Resting, RpcChain, Waiting
 from custody_rpc.pace import STEADY_BATCHES, Pace
@@ -181,6 +182,42 @@ def test_what_is_wrong_with_the_first_alone_keeps_no_other_from_being_asked() ->
 
     def test(stage: Stage) -> None:
         assert [type(answer) for answer in stage.blocks(COUNT // 2)] == [Unknown] + [Found] * (COUNT // 2 - 1)
+
+    with RudeServer(behave, chain_id=1) as server:
+        with_chain(server.url, test=test)
+
+
+def traced(call: Any) -> dict[str, Any]:
+    number = int(call["params"][0], 16)
+    action = {"from": f"0x{1:040x}", "to": f"0x{2:040x}", "value": "0x0", "callType": "call"}
+    trace = {"type": "call", "action": action, "blockHash": hash_of(number), "transactionHash": hash_of(1000 + number)}
+    return {"jsonrpc": "2.0", "id": call["id"], "result": [trace]}
+
+
+def block_of(number: int) -> Block:
+    header = Header(number, hash_of(number), hash_of(number - 1), datetime(2025, 1, 1, tzinfo=UTC))
+    return Block(header, [BlockTransaction(hash_of(1000 + number), bytes(20), bytes(20), 0, 1)])
+
+
+@pytest.mark.parametrize("heavy", [1, 2, 3])
+def test_a_block_that_takes_too_long_to_trace_hides_no_other_ones_and_makes_no_other_batch_smaller(heavy: int) -> None:
+    sizes: list[int] = []
+
+    def behave(request: Any) -> Any:
+        calls = request if isinstance(request, list) else [request]
+        if calls[0]["method"] != "trace_block":
+            sizes.append(size_of(request))
+            return answered(request)
+        if heavy in [int(call["params"][0], 16) for call in calls]:
+            return Http(hang_up=True)
+        return [traced(call) for call in calls] if isinstance(request, list) else traced(request)
+
+    def test(stage: Stage) -> None:
+        told = stage.chain.internal_transfers([block_of(number) for number in (1, 2, 3)])
+        assert [type(each) for each in told] == [Unknown if number == heavy else Found for number in (1, 2, 3)]
+        sizes.clear()
+        assert is_read_whole(stage.blocks(COUNT))
+        assert sizes[0] == COUNT
 
     with RudeServer(behave, chain_id=1) as server:
         with_chain(server.url, test=test)

@@ -425,6 +425,17 @@ def test_a_block_that_times_out_now_and_then_is_waited_for(staged: Staged) -> No
         assert [type(stage.chain.internal_transfers([block()])[0]) for _ in range(2)] == [Unknown, Unknown]
 
 
+def test_other_blocks_that_are_asked_about_meanwhile_do_not_make_a_timeout_forgotten(staged: Staged) -> None:
+    told, late = tells_flat(Told(below=(PAID,))), error("request timed out", -32002)
+    stage = staged(lambda request: (late if request["params"][0] == hex(17) else told)(request))
+    answers = []
+    for _ in range(TIMEOUTS_MAX):
+        answers.append(stage.chain.internal_transfers([block(number=17, own=OTHER_HASH)])[0])
+        (witness,) = stage.chain.witnesses
+        assert [type(each) for each in witness.internal_transfers([block()])] == [Found]
+    assert answers[-1] == Absent()
+
+
 def test_of_blocks_that_time_out_together_each_is_asked_for_alone(staged: Staged) -> None:
     def behave(request: Any) -> Any:
         if isinstance(request, list):
