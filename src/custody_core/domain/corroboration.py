@@ -10,7 +10,9 @@ Rules of this file
 3. A node that does not have the block, or does not tell all of it, is late. Only one that shows something else contradicts.
 4. What contracts paid, only traces tell. Not every node has them, so they are compared where a large deposit rests on them, and
    nowhere else: what a contract paid and nobody told is found by comparing balances.
-5. A token's amounts say nothing about what it is worth, so every deposit of a token is large.
+5. What one block pays counts together, since whoever invents a payment may as well invent many small ones. The ether that
+   contracts pay in it is large, each part of it, when their sum is; what was sent is, when all ether that came in the block is.
+6. A token's amounts say nothing about what it is worth, so every deposit of a token is large.
 """
 
 from __future__ import annotations
@@ -78,9 +80,16 @@ class Verdict(Enum):
     """Too few nodes have said anything."""
 
 
-def needs_corroboration(deposit: Deposit, *, minimum_wei: int) -> bool:
-    """Whether nothing but two nodes' agreement makes a deposit the owner's."""
-    return not deposit.asset.is_native or deposit.key.amount >= minimum_wei
+def needing_corroboration(deposits: Sequence[Deposit], *, minimum_wei: int) -> list[Deposit]:
+    """Those of one block's `deposits` that nothing but two nodes' agreement makes their owners'."""
+    by_contracts = sum(each.key.amount for each in deposits if each.key.kind is DepositKind.INTERNAL)
+    sent = sum(each.key.amount for each in deposits if each.key.kind is DepositKind.NATIVE)
+    is_large = {
+        DepositKind.TOKEN: True,
+        DepositKind.INTERNAL: by_contracts >= minimum_wei,
+        DepositKind.NATIVE: sent + by_contracts >= minimum_wei,
+    }
+    return [each for each in deposits if is_large[each.key.kind]]
 
 
 def word(books: Sight, seen: Sight | Unseen) -> Word:

@@ -6,11 +6,11 @@ its block as well, and nothing that stands on that block may become irreversible
 leave our final block on a branch which an honest node contradicts.
 
 Where two nodes have that very block, and show it otherwise than our books, the books were misled: the blocks from there on are
-taken back and read again.
+taken back and read again, as soon as reading them comes out otherwise.
 
-Two kinds of silence do not last for ever. A block is done without a second word after some minutes when it holds nothing large.
-And a large payment by a contract which two nodes show except for its trace is put aside for an operator, so that it holds up nobody
-else.
+Two kinds of silence do not last for ever (`silence.py`). A block is done without a second word after some minutes when it holds
+nothing large. And a large payment by a contract which two nodes show except for its trace is put aside for an operator, so that it
+holds up nobody else.
 
 Whatever the minimum, a block is not final to us while a node shows another one in its place, or none, unless two nodes show ours.
 """
@@ -23,7 +23,7 @@ from typing import assert_never
 
 from custody_core.domain.addresses import address_to_bytes
 from custody_core.domain.chain import BlockRef, ChainState, Hash, Header
-from custody_core.domain.corroboration import NODES_NEEDED, Sight, Unseen, Verdict, is_shown_by_two, verdict, word
+from custody_core.domain.corroboration import NODES_NEEDED, Sight, Unseen, Verdict, Word, is_shown_by_two, verdict, word
 from custody_core.domain.deposit import Deposit
 from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.tokens import Asset
@@ -31,17 +31,15 @@ from custody_core.ports import Answer, BlockTag, Chain, Found, Unknown, Witness
 from custody_core.services.disagreement import Disagreement
 from custody_core.services.evidence import learn_addresses
 from custody_core.services.kit import Kit
-from custody_core.services.sights import Booked, SightReader, booked, large_only
+from custody_core.services.sights import Booked, SightReader, booked, deposits_only
+from custody_core.services.silence import Silence
 
 _TOLD_AFTER = timedelta(minutes=1)
 """How long a block waits until somebody is told: a second node may be a moment late."""
 
-WAITED_FOR = timedelta(minutes=10)
-"""How long a second node's word, or its trace, is waited for where something else can be done."""
-
-_READ_AGAIN_FIRST, _READ_AGAIN_MAX = timedelta(seconds=5), timedelta(minutes=1)
+_READ_AGAIN_FIRST, _READ_AGAIN_MAX = timedelta(seconds=5), timedelta(hours=1)
 """How long it takes until the same block is read again for the same reason; each time twice as long. A node that goes on misleading
-us does not make blocks go and come back all the time.
+us by turns does not make blocks go and come back all the time.
 """
 
 _KEEPS_UP_WITHIN = timedelta(minutes=5)
@@ -60,15 +58,14 @@ class CrossCheck:
         self._agreed: BlockRef | None = None
         self._has_advanced = True
         self._disputed: tuple[BlockRef, frozenset[Hash]] | None = None
-        self._silent_since: datetime | None = None
-        self._untraced_since: dict[Hash, datetime] = {}
-        self._put_aside: set[str] = set()
-        self._read_again: dict[Hash, tuple[datetime, timedelta]] = {}
+        self._silence = Silence()
+        self._put_aside: dict[str, BlockRef] = {}
+        self._read_again: dict[BlockRef, tuple[datetime, timedelta]] = {}
 
     @property
     def put_aside(self) -> Collection[str]:
         """The ids of deposits that no second node could trace for so long that their blocks may become final without it."""
-        return self._put_aside
+        return self._put_aside.keys()
 
     def look(self, state: ChainState) -> int | None:
         """Asks the nodes about stored blocks that they were not agreed about yet, some at a time. The lowest of them that is to be
@@ -76,7 +73,9 @@ class CrossCheck:
         """
         minimum_wei = self._kit.limits.cross_check_min_wei
         if minimum_wei is None:
+            self._disagreement.end_unchecked()
             return None
+        self._note(state)
         before = self._agreed = self._still_agreed(state)
         self._disputed = None
         blocks = self._next(before, state.cursor, minimum_wei)
@@ -103,7 +102,7 @@ class CrossCheck:
         by_block: dict[BlockRef, list[Deposit]] = {}
         for deposit in deposits:
             by_block.setdefault(deposit.block, []).append(deposit)
-        blocks = [large_only(ref, each, minimum_wei=minimum_wei) for ref, each in by_block.items()]
+        blocks = [deposits_only(ref, each, minimum_wei=minimum_wei) for ref, each in by_block.items()]
         blocks = [each for each in blocks if each.large]
         if not blocks:
             return True
@@ -117,6 +116,13 @@ class CrossCheck:
         )
 
     # Block by block
+
+    def _note(self, state: ChainState) -> None:
+        """Takes in how far the books have come. What is final is done with."""
+        self._silence.note(state, self._kit.clock.now())
+        final = state.final.number
+        self._put_aside = {id_: block for id_, block in self._put_aside.items() if block.number > final}
+        self._read_again = {block: again for block, again in self._read_again.items() if block.number > final}
 
     def _still_agreed(self, state: ChainState) -> BlockRef:
         """The newest block up to which the nodes agree, as far as it still is ours and was not taken back."""
@@ -152,18 +158,24 @@ class CrossCheck:
     def _judge(self, blocks: Sequence[Booked], seen: Mapping[Hash, list[Sight | Unseen]]) -> int | None:
         """Moves on over `blocks`, up to the first that has to wait; its number where it is to be read again now."""
         now = self._kit.clock.now()
-        for each in blocks:
+        verdicts = [_verdict(each, seen[each.block.hash]) for each in blocks]
+        for each, said in zip(blocks, verdicts, strict=True):  # those above the first that waits have begun to wait as well
+            self._silence.asked(each.block, now, is_lacking=said in {Verdict.OPEN, Verdict.UNTRACED})
+        for each, said in zip(blocks, verdicts, strict=True):
             sights = seen[each.block.hash]
-            said = _verdict(each, sights)
-            self._silent_since = (self._silent_since or now) if said is Verdict.OPEN else None
+            if said is Verdict.OPEN:
+                self._silence.goes_on(now)
+            else:
+                self._silence.ends()
             match said:
                 case Verdict.AGREED:
-                    self._put_aside -= {deposit.id for deposit in each.large}
-                    self._untraced_since.pop(each.block.hash, None)
-                case Verdict.OPEN if self._is_done_without(each, now):
+                    for deposit in each.large:
+                        self._put_aside.pop(deposit.id, None)
+                case Verdict.OPEN if not each.large and self._silence.is_waited_out(each.block, now):
                     self._trouble(each, "is compared with no second node; nothing large is in it, so it is done without")
-                case Verdict.UNTRACED if self._is_put_aside(each, now):
-                    pass
+                case Verdict.UNTRACED if self._silence.is_trace_waited_out(each.block, each.untraced, now):
+                    # From now on the block may become final, and its untraced deposits are quarantined in that commit.
+                    self._put_aside |= {deposit.id: each.block for deposit in each.untraced}
                 case Verdict.WRONG:
                     return self._wrong(each, sights, now)
                 case Verdict.CONTRADICTED:
@@ -177,32 +189,20 @@ class CrossCheck:
             self._agreed = each.block
         return None
 
-    def _is_done_without(self, block: Booked, now: datetime) -> bool:
-        """Whether too few have answered for long: since the first block about which it was so, with none between that was not."""
-        return not block.large and now - (self._silent_since or now) >= WAITED_FOR
-
-    def _is_put_aside(self, block: Booked, now: datetime) -> bool:
-        """Whether a trace was waited for long enough. From then on the block may become final, and its untraced deposits are
-        quarantined in that commit.
-        """
-        if now - self._untraced_since.setdefault(block.block.hash, now) < WAITED_FOR:
-            return False
-        self._put_aside |= {deposit.id for deposit in block.untraced}
-        return True
-
     def _wrong(self, block: Booked, sights: Sequence[Sight | Unseen], now: datetime) -> int | None:
-        due, waited = self._read_again.get(block.block.hash, (now, _READ_AGAIN_FIRST / 2))
-        if block.block.hash in self._read_again:  # it was read again, and came out wrong again
+        """Its number where it is to be read again. Nothing is taken back to be read as wrong as before."""
+        due, waited = self._read_again.get(block.block, (now, _READ_AGAIN_FIRST / 2))
+        is_otherwise = now >= due and word(block.sight, self._sights.seen_now(block, self._tokens(), self._managed)) is Word.DENIES
+        if block.block in self._read_again or not is_otherwise:
             self._disputed = block.block, _in_question(block, sights)
-        if now < due:
+        if not is_otherwise:
             return None
         wait = min(2 * waited, _READ_AGAIN_MAX)
-        self._read_again[block.block.hash] = now + wait, wait
+        self._read_again[block.block] = now + wait, wait
         return block.block.number
 
     def _tell_waiting(self, block: Booked, now: datetime) -> None:
-        since = self._untraced_since.get(block.block.hash, self._silent_since or now)
-        if now - since >= _TOLD_AFTER:
+        if self._silence.lasts(block.block, now) >= _TOLD_AFTER:
             self._trouble(block, "is not shown whole by a second node yet, so nothing is final from there on")
 
     def _trouble(self, block: Booked, what: str) -> None:

@@ -24,6 +24,7 @@ class Disagreement:
         self._kit = kit
         self._chain_id = chain_id
         self._alarm = LastingAlarm(kit, NODE_DISAGREEMENT, chain_id)
+        self._may_be_raised = True
 
     def tell(self, block: BlockRef, hashes: Iterable[Hash]) -> None:
         """Raises the alarm. `hashes`: the transactions in question, where they are known."""
@@ -41,3 +42,9 @@ class Disagreement:
         ours = self._kit.read(lambda unit: unit.canonical_hashes(self._chain_id, [number])).get(number, hash_)
         if number <= agreed.number or ours != hash_:
             self._alarm.end("the nodes agree about it again, or it is not ours any more")
+
+    def end_unchecked(self) -> None:
+        """Clears the alarm where nodes are not compared any more. It is looked for once: none is raised without a minimum."""
+        if self._may_be_raised:
+            self._alarm.end("nodes are not compared any more: CROSS_CHECK_MIN_WEI is not set")
+            self._may_be_raised = False

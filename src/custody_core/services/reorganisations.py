@@ -14,7 +14,8 @@ DEEP: Final = 8
 
 
 def record_reorganisation(kit: Kit, unit: Unit, reorganisation: Reorganisation) -> None:
-    """Its row and its audit row; where it is deep, an alarm."""
+    """Its row and its audit row; where it is deep, an alarm, unless the one before it was deep and went back to the same block."""
+    before = unit.reorganisations(reorganisation.chain_id, limit=1)
     unit.add_reorganisation(reorganisation)
     now, object_id = reorganisation.found_at, chain_text(reorganisation.chain_id)
     detail = {
@@ -26,7 +27,8 @@ def record_reorganisation(kit: Kit, unit: Unit, reorganisation: Reorganisation) 
         "transactions": str(len(reorganisation.transaction_ids)),
     }
     record_audit(kit, unit, now=now, actor=SYSTEM_ACTOR, action="chain.reorganised", object_id=object_id, detail=detail)
-    if reorganisation.depth >= DEEP:
+    is_told = any(each.depth >= DEEP and each.ancestor == reorganisation.ancestor for each in before)
+    if reorganisation.depth >= DEEP and not is_told:
         told = (
             f"{reorganisation.depth} blocks above block {reorganisation.ancestor.number} were replaced; "
             f"{len(reorganisation.deposit_ids)} deposits and {len(reorganisation.transaction_ids)} sends were taken back with them"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import attrs
 
 from custody_core.domain.chain import Block, BlockRef, Hash, InternalTransfer
-from custody_core.domain.corroboration import Sight, Unseen, needs_corroboration, transfers_of
+from custody_core.domain.corroboration import Sight, Unseen, needing_corroboration, transfers_of
 from custody_core.domain.deposit import Deposit, DepositKind
 from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.tokens import Asset
@@ -22,6 +23,9 @@ from custody_core.services.outgoing import movements_of, problem_of
 
 _Taken = tuple[Hash, str, str, int]
 """What left a wallet unasked: (transaction, wallet id, asset, amount)."""
+
+_Read = Callable[[Traced, Sequence[Asset], ManagedAddresses], tuple[Sequence[BlockEvidence | None], ManagedAddresses]]
+"""Reads the evidence for blocks, and which addresses in them are ours."""
 
 _MAY_BE_MINED = frozenset({State.BROADCASTING, State.CONFIRMING})
 
@@ -55,16 +59,15 @@ def booked(unit: Unit, chain_id: int, first: int, last: int, *, minimum_wei: int
     return [_booked(each, deposits[each.hash], sent[each.hash], taken[each.hash], minimum_wei=minimum_wei) for each in blocks]
 
 
-def large_only(block: BlockRef, deposits: Sequence[Deposit], *, minimum_wei: int) -> Booked:
-    """A block of which nothing but its large deposits is asked."""
-    large = [each for each in deposits if needs_corroboration(each, minimum_wei=minimum_wei)]
-    return _booked(block, large, (), (), minimum_wei=minimum_wei)
+def deposits_only(block: BlockRef, deposits: Sequence[Deposit], *, minimum_wei: int) -> Booked:
+    """A block of which nothing but these deposits is known."""
+    return _booked(block, deposits, (), (), minimum_wei=minimum_wei)
 
 
 def _booked(
     block: BlockRef, deposits: Sequence[Deposit], sent: Sequence[Transaction], taken: Sequence[_Taken], *, minimum_wei: int
 ) -> Booked:
-    large = tuple(each for each in deposits if needs_corroboration(each, minimum_wei=minimum_wei))
+    large = tuple(needing_corroboration(deposits, minimum_wei=minimum_wei))
     sight = Sight(
         payments=frozenset(each.key for each in deposits if each.key.kind is not DepositKind.INTERNAL),
         outcomes=frozenset(_outcome(each) for each in sent),
@@ -100,6 +103,21 @@ class SightReader:
         self, witness: Witness, blocks: Sequence[Booked], tokens: Sequence[Asset], managed: ManagedAddresses
     ) -> list[Sight | Unseen]:
         """What the node shows of each of `blocks`."""
+        return self._seen_by(witness, partial(self._evidence.read_from, witness), blocks, tokens, managed)
+
+    def seen_now(self, block: Booked, tokens: Sequence[Asset], managed: ManagedAddresses) -> Sight | Unseen:
+        """What would come into the books if the block were read again now, through whichever node."""
+        (sight,) = self._seen_by(self._chain, self._evidence.read, [block], tokens, managed)
+        return sight
+
+    def _seen_by(
+        self,
+        witness: Witness,
+        read: _Read,
+        blocks: Sequence[Booked],
+        tokens: Sequence[Asset],
+        managed: ManagedAddresses,
+    ) -> list[Sight | Unseen]:
         answers = witness.blocks([each.block.number for each in blocks])
         shown = {
             ours.block.hash: (ours, answer.value)
@@ -113,16 +131,16 @@ class SightReader:
         }
         told = _traces(witness, [block for ours, block in shown.values() if ours.untraced])
         traced = [(block, _transfers(ours, block, told)) for ours, block in shown.values()]
-        sights = self._sights(witness, traced, set(told), tokens, managed)
+        sights = self._sights(read, traced, set(told), tokens, managed)
         unseen = (Unseen.ELSEWHERE if each.block.hash in elsewhere else Unseen.SILENT for each in blocks)
         return [sights.get(each.block.hash, missing) for each, missing in zip(blocks, unseen, strict=True)]
 
     def _sights(
-        self, witness: Witness, traced: Traced, told: set[Hash], tokens: Sequence[Asset], managed: ManagedAddresses
+        self, read_of: _Read, traced: Traced, told: set[Hash], tokens: Sequence[Asset], managed: ManagedAddresses
     ) -> Mapping[Hash, Sight]:
         if not traced:
             return {}
-        read, ours = self._evidence.read_from(witness, traced, tokens, managed)
+        read, ours = read_of(traced, tokens, managed)
         whole = [each for each in read if each is not None]
         sent, taken = self._kit.read(lambda unit: self._sent_and_taken(unit, whole, ours))
         return {

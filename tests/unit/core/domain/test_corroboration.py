@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custody_core.domain.corroboration import Sight, Unseen, Verdict, Word, verdict, word
+from custody_core.domain.corroboration import Sight, Unseen, Verdict, Word, needing_corroboration, verdict, word
+from custody_core.domain.deposit import Deposit, DepositKind
 from tests.support import factories
 
 S, D, E, C, N = Word.SHOWS, Word.DENIES, Word.ELSEWHERE, Word.CANNOT_TELL, Word.SILENT
@@ -69,3 +71,37 @@ def test_traces_are_missed_only_where_something_large_rests_on_them() -> None:
     assert word(books, Sight(is_traced=False)) is D, "its transaction failed, or is not in the block"
     assert word(Sight(), Sight(is_traced=False)) is S
     assert word(Sight(), Sight(internal=paid)) is S
+
+
+@pytest.mark.parametrize(
+    ("sent", "by_contracts", "large"),
+    [
+        ([9], [], []),
+        ([10], [], [10]),
+        ([5, 5], [], [5, 5]),
+        ([], [9], []),
+        ([], [3, 3, 4], [3, 3, 4]),
+        ([1], [3, 3, 4], [1, 3, 3, 4]),
+        ([5], [5], [5]),
+        ([10], [9], [10]),
+    ],
+)
+def test_what_is_paid_in_one_block_counts_together(sent: list[int], by_contracts: list[int], large: list[int]) -> None:
+    """`large`: those sent first. A large payment that was sent asks for no trace."""
+    deposits = [_paid(each, DepositKind.NATIVE) for each in sent] + [_paid(each, DepositKind.INTERNAL) for each in by_contracts]
+    found = needing_corroboration(deposits, minimum_wei=10)
+    assert [each.key.amount for each in found] == large
+    if by_contracts == [9] or (sent, by_contracts) == ([5], [5]):
+        assert all(each.key.kind is DepositKind.NATIVE for each in found)
+
+
+def _paid(amount: int, kind: DepositKind) -> Deposit:
+    deposit = factories.deposit()
+    return attrs.evolve(deposit, key=attrs.evolve(deposit.key, amount=amount, kind=kind))
+
+
+@given(st.lists(st.tuples(st.sampled_from([DepositKind.NATIVE, DepositKind.INTERNAL]), st.integers(0, 20))), st.integers(1, 30))
+def test_less_than_the_minimum_of_each_block_rests_on_one_nodes_word(paid: list[tuple[DepositKind, int]], minimum: int) -> None:
+    deposits = [_paid(amount, kind) for kind, amount in paid]
+    large = needing_corroboration(deposits, minimum_wei=minimum)
+    assert sum(each.key.amount for each in deposits) - sum(each.key.amount for each in large) < minimum

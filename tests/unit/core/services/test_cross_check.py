@@ -201,6 +201,20 @@ def test_less_than_the_minimum_takes_one_nodes_word_when_no_second_one_is_heard_
         bench.require_sound()
 
 
+def test_what_adds_up_to_the_minimum_in_one_block_waits_for_a_second_node_as_long_as_it_takes() -> None:
+    with checked("nothing") as (bench, second):
+        wallet = bench.wallet()
+        for _ in range(4):
+            bench.chain.send_ether(wallet.address, MINIMUM // 4)
+        bench.blocks(2)
+        bench.clock.advance(6000)
+        bench.blocks(2 * FINALITY)
+        assert bench.balance(wallet).available == 0
+        second.says = "the same"
+        bench.rounds(2)
+        assert bench.balance(wallet).available == MINIMUM
+
+
 def test_r_13_a_deposit_that_one_node_made_up_is_taken_back_with_its_block() -> None:
     with checked("another block") as (bench, second):
         wallet = bench.wallet()
@@ -326,17 +340,49 @@ class ForgingTogether(ForgingChain):
         return [SecondNode(self), SecondNode(self)]
 
 
-def test_a_node_that_goes_on_adding_a_deposit_is_not_read_again_at_every_turn() -> None:
+def test_nothing_is_taken_back_before_reading_it_again_comes_out_otherwise() -> None:
     chain = ForgingTogether()
     chain.second = SecondNode(chain)
     with opened(chain=chain, limits=Limits(key_pool_size=3, cross_check_min_wei=MINIMUM)) as bench:
         wallet, victim, token = bench.wallet(), bench.wallet("bob"), bench.token()
         chain.paid = address_to_bytes(victim.address)
         bench.pay_in_token(wallet, token, 5)
-        bench.rounds(300)
+        for _ in range(600):
+            chain.mine()
+            bench.rounds(seconds=12)
         (deposit,) = bench.deposits(victim)
-        assert deposit.state is DepositState.CONFIRMING
-        assert 4 < bench.events(deposit.id).count("transaction.orphaned") < 10
+        assert bench.events(deposit.id) == ["transaction.confirming"]
+        assert bench.alarms() == ["node-disagreement", "finality-stalled"]
+        chain.paid = None
+        bench.rounds(4)
+        assert bench.deposits(victim)[0].state is DepositState.ORPHANED, "at once, however long it lasted"
+        assert bench.balance(wallet, token.alias).available == 5
+        bench.require_sound()
+
+
+class ForgingByTurns(ForgingTogether):
+    """Forges every other time that it is asked."""
+
+    asked = 0
+
+    def _forged(self, logs: Logs) -> Logs:
+        self.asked += 1
+        return super()._forged(logs) if self.asked % 2 else logs
+
+
+def test_a_node_that_misleads_by_turns_floods_nobody() -> None:
+    chain = ForgingByTurns()
+    chain.second = SecondNode(chain)
+    with opened(chain=chain, limits=Limits(key_pool_size=3, cross_check_min_wei=MINIMUM)) as bench:
+        wallet, victim, token = bench.wallet(), bench.wallet("bob"), bench.token()
+        chain.paid = address_to_bytes(victim.address)
+        bench.pay_in_token(wallet, token, 5)
+        for _ in range(600):
+            chain.mine()
+            bench.rounds(seconds=12)
+        (deposit,) = bench.deposits(victim)
+        assert 4 < bench.events(deposit.id).count("transaction.orphaned") < 12, "in two hours"
+        assert bench.alarms() == ["node-disagreement", "reorganisation-deep", "finality-stalled"]
 
 
 def test_a_balance_that_one_node_makes_up_disables_no_token_and_books_nothing() -> None:

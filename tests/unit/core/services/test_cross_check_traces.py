@@ -8,9 +8,10 @@ from contextlib import contextmanager
 import pytest
 
 from custody_core import DepositState, Limits
+from custody_core.domain.addresses import address_to_bytes
 from custody_core.domain.chain import Block, InternalTransfer
 from custody_core.ports import Absent, Answer, Found, Unknown
-from tests.unit.core.services.bench import FINALITY, Bench, opened
+from tests.unit.core.services.bench import FINALITY, FRIEND, Bench, opened
 from tests.unit.core.services.test_cross_check import MINIMUM, SecondNode, TwoNodes
 
 NOT_TRACED: list[Answer[Sequence[InternalTransfer]]] = [Absent(), Unknown("it takes too long")]
@@ -114,3 +115,62 @@ def test_a_node_that_traces_the_block_otherwise_is_not_waited_out() -> None:
         bench.rounds(2)
         assert [each.state for each in bench.deposits(wallet)] == [DepositState.CONFIRMING]
         assert bench.alarms() == ["node-disagreement"]
+
+
+class InventingChain(TwoNodes):
+    """Its first node traces a real transaction, and in it payments that nobody made."""
+
+    invented: Sequence[tuple[bytes, int]] = ()
+
+    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        honest = self.honest_transfers(blocks)
+        return [self._added(block) or answer for block, answer in zip(blocks, honest, strict=True)]
+
+    def honest_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        return super().internal_transfers(blocks)
+
+    def _added(self, block: Block) -> Answer[Sequence[InternalTransfer]] | None:
+        if not self.invented or not block.transactions:
+            return None
+        hash_, contract = block.transactions[0].hash, bytes(19) + b"\7"
+        return Found([InternalTransfer(hash_, contract, recipient, amount) for recipient, amount in self.invented])
+
+
+class HonestTracer(SecondNode):
+    """Traces what is in the chain, whatever the first node makes of it."""
+
+    chain: InventingChain
+
+    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        return self.chain.honest_transfers(blocks)
+
+
+def test_many_small_payments_that_one_node_invents_in_a_block_are_compared_as_one_large_one_is() -> None:
+    chain = InventingChain()
+    chain.second = HonestTracer(chain)
+    with opened(chain=chain, limits=Limits(key_pool_size=3, cross_check_min_wei=MINIMUM)) as bench:
+        mallory, bob = bench.wallet("mallory"), bench.wallet("bob")
+        chain.invented = [(address_to_bytes(wallet.address), MINIMUM // 4) for wallet in (mallory, bob)] * 3
+        chain.send_ether(FRIEND, 1)
+        bench.blocks(3 * FINALITY)
+        assert {each.state for wallet in (mallory, bob) for each in bench.deposits(wallet)} == {DepositState.CONFIRMING}
+        assert bench.alarms() == ["node-disagreement"]
+        chain.invented = ()
+        bench.blocks(FINALITY)
+        assert {each.state for wallet in (mallory, bob) for each in bench.deposits(wallet)} == {DepositState.ORPHANED}
+        bench.require_sound()
+
+
+def test_many_small_payments_by_contracts_are_quarantined_with_one_another_where_nobody_else_can_trace_them() -> None:
+    with untraced(Absent()) as (bench, _):
+        wallet, other = bench.wallet(), bench.wallet("bob")
+        contract = bench.chain.deploy_passing(wallet.address)
+        for _ in range(3):
+            bench.chain.send_ether(contract, MINIMUM // 3 + 1)
+        bench.chain.send_ether(other.address, 5)
+        bench.blocks(2)
+        bench.clock.advance(600)
+        bench.blocks(2 * FINALITY)
+        assert {each.state for each in bench.deposits(wallet)} == {DepositState.QUARANTINED}
+        assert bench.balance(other).available == 5
+        bench.require_sound()
