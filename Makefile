@@ -93,8 +93,8 @@ sim: setup ## seeded stories: the core over faulty ports, every promise checked 
 	@$(if $(SEED)$(ARGS),:,$(SIMULATION) crashes)
 
 .PHONY: sim-long
-sim-long: setup ## the same for half an hour: 2,500 stories, deep ones, all crash points and pairs (ARGS=--write into docs/reliability.md)
-	@$(SIMULATION) long $(ARGS)
+sim-long: setup ## the same for half an hour: 2,500 stories, deep ones, all crash points and pairs (SEEDS=500, ARGS=--write)
+	@$(SIMULATION) long $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 .PHONY: sim-bugs
 sim-bugs: setup ## which stories see the planted bugs (ARGS=--keep writes the short ones that tests tell)

@@ -43,7 +43,7 @@ def _bugs(asked: argparse.Namespace) -> int:
 
 
 def _long(asked: argparse.Namespace) -> int:
-    return long.run(asked.workers, write=asked.write)
+    return long.run(asked.workers, seeds=asked.seeds, write=asked.write)
 
 
 def _reach(asked: argparse.Namespace) -> int:
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     bugs.add_argument("--keep", action="store_true", help="write the traces again that tests tell")
     much = commands.add_parser("long", help="the long run")
     much.set_defaults(run=_long)
+    much.add_argument("--seeds", type=int, default=long.SEEDS, help="how many stories; others in proportion")
     reached = commands.add_parser("reach", help="what the simulation reaches")
     reached.set_defaults(run=_reach)
     reached.add_argument("--told", type=Path, help=argparse.SUPPRESS)
