@@ -20,7 +20,7 @@ BUDGET_S: Final = 1_500
 
 
 def run(workers: int, *, seeds: int, write: bool) -> int:
-    """Prints the figures, and with `write` puts them into the page. 0, or the class of the first failure. Fewer `seeds` take less."""
+    """Prints the figures, and with `write` puts them into the page. 0, or the class of the first failure."""
     many, many_s = tell_many(range(seeds), STEPS, budget_s=BUDGET_S, workers=workers)
     print(many.line(many_s))
     deep_seeds = -(-DEEP_SEEDS * seeds // SEEDS)
