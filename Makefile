@@ -100,14 +100,6 @@ sim-long: setup ## the same for half an hour: 2,500 stories, deep ones, all cras
 sim-bugs: setup ## which stories see the planted bugs (ARGS=--keep writes the short ones that tests tell)
 	@$(SIMULATION) bugs $(ARGS)
 
-.PHONY: coverage-of-stories
-coverage-of-stories: setup ## what 100,000 steps of stories reach of the modules that money hangs on
-	@$(BIN)/python -m tests.gates.coverage_of_stories $(ARGS)
-
-.PHONY: mutants
-mutants: setup ## small mistakes planted in those modules, one at a time: how many the tests notice (ARGS="--mutants 40 --seed 2")
-	@$(BIN)/python -m tests.gates.mutation $(ARGS)
-
 .PHONY: sim-reach
 sim-reach: setup ## lines, branches and edges of states of the core that stories and workflows reach (ARGS=--write)
 	@$(SIMULATION) reach $(ARGS)
