@@ -295,7 +295,7 @@ class MemoryChain(World):
     def _balance(self, holder: bytes, token: Address | None, height: int) -> Answer[int]:
         contract = None if token is None else address_to_bytes(token)
         if contract is not None and not isinstance(self._contracts.get(contract), TokenContract):
-            return Unknown("this contract has no balances")
+            return Absent()
         return Found(self._held.at((contract, holder), height))
 
     def _broadcast(self, raw: bytes) -> BroadcastAnswer:

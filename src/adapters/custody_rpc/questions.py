@@ -251,9 +251,15 @@ def _balance_answers(
     node: Node, holders: Sequence[tuple[Address, Address | None]], replies: Sequence[Reply[str]]
 ) -> list[Answer[int]]:
     return [
-        _present(node, node.answer(reply, wire.quantity if token is None else _uint256))
+        Absent()
+        if token and reply == _NOTHING
+        else _present(node, node.answer(reply, wire.quantity if token is None else _uint256))
         for (_, token), reply in zip(holders, replies, strict=True)
     ]
+
+
+_NOTHING: Final = Result("0x")
+"""What a call of an address without code returns."""
 
 
 def _uint256(text: str) -> int:

@@ -235,7 +235,9 @@ class Chain(Protocol):
         ...
 
     def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
-        """For each (holder, token contract or None for ether) the balance at exactly that block; `Unknown` where it is pruned."""
+        """For each (holder, token contract or None for ether) the balance at exactly that block; `Absent` where the contract was
+        not there, `Unknown` where it is pruned.
+        """
         ...
 
     def fee_history(self) -> Answer[FeeHistory]:

@@ -67,6 +67,8 @@ class Rescanner:
         self._evidence = EvidenceReader(kit, chain)
         self._managed = ManagedAddresses()
         self._cross_check = CrossCheck(kit, chain, self._managed)
+        self.untraced_blocks = 0
+        """Of how many blocks no node told what contracts paid."""
         self._holder = kit.entropy.random_bytes(ENTROPY_BYTES).hex()
 
     def run(self, first: int, last: int) -> Missing:
@@ -127,6 +129,7 @@ class Rescanner:
                 raise NodeUnavailable("the node says of a send of ours what cannot be") from None
             else:
                 commit.wake_overlooked()
+                self.untraced_blocks += self._traces.without if is_saved else 0
                 return commit.missing if is_saved else None
 
     def _known(self, unit: Unit, first: int, last: int) -> tuple[ChainState, list[Asset], Mapping[int, Hash]]:

@@ -21,12 +21,15 @@ _HASH = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 
 @attrs.frozen
 class Scan:
-    """Blocks that were read again, the first and the last included, and what was missing of them."""
+    """Blocks that were read again, the first and the last included, and what was missing of them. Of `untraced_blocks` no node told
+    what contracts paid, so that may be missing still.
+    """
 
     chain_id: int
     first: int
     last: int
     missing: Missing
+    untraced_blocks: int = 0
 
 
 @attrs.frozen
@@ -66,7 +69,9 @@ class Scans:
             record_audit(self._kit, unit, now=now, actor=actor, action="chain.rescanned", object_id=object_id, detail=detail)
 
         self._kit.write(begin)
-        return Scan(chain.chain_id, first, last, Rescanner(self._kit, chain).run(first, last))
+        rescanner = Rescanner(self._kit, chain)
+        missing = rescanner.run(first, last)
+        return Scan(chain.chain_id, first, last, missing, rescanner.untraced_blocks)
 
     def rescan_hash(self, hash_: str, *, chain_id: int | None = None, actor: str = SYSTEM_ACTOR) -> Scan:
         """As `rescan`, for the block with that hash, or the one that holds the transaction with that hash. Raises what `rescan`
@@ -131,4 +136,5 @@ def scan_resource(scan: Scan) -> dict[str, Any]:
         "deposits": [{"id": each.id, "wallet_id": each.wallet_id, "state": str(each.state)} for each in scan.missing.deposits],
         "transactions": list(scan.missing.transaction_ids),
         "outflows": scan.missing.outflows,
+        "untraced_blocks": scan.untraced_blocks,
     }

@@ -53,12 +53,16 @@ class TraceReader:
         self._told_since: tuple[int, datetime] | None = None
         self.why = ""
         """Why the last block that was not read was not."""
+        self.without = 0
+        """How many blocks with transactions were last read without traces."""
 
     def read(self, blocks: Sequence[Block]) -> list[tuple[Block, Paid]]:
         """Each block with its internal transfers, up to the first of which the node should tell and does not. Nobody is asked about
         a block without transactions.
         """
+        self.without = 0
         if self._wanted is Traces.OFF:
+            self.without = sum(len(block.transactions) > 0 for block in blocks)
             self._end_alarm("nobody is asked what contracts pay any more (TRACES=off)")
             return [(block, ()) for block in blocks]
         asked = [block for block in blocks if block.transactions]
@@ -123,6 +127,7 @@ class TraceReader:
     def _go_without(self, block: Block, *, is_expected: bool, why: str = "no node has them") -> None:
         number, chain = block.header.number, chain_text(self._chain.chain_id)
         self._told_since = None
+        self.without += 1
         if self._alarm is not None and is_expected:
             self._may_be_raised = True
             self._alarm.begin(

@@ -233,7 +233,7 @@ class ChainContract:
         driver.mine()
         at = found(chain.header(BlockTag.LATEST)).ref
         (answer,) = chain.balances([(STRANGER, STRANGER)], at)
-        assert isinstance(answer, Unknown)
+        assert isinstance(answer, Absent)
 
     def test_an_account_at_a_height_and_at_a_tag(self, driver: Driver, chain: Chain, spender: Spender) -> None:
         before = found(chain.header(BlockTag.LATEST)).number

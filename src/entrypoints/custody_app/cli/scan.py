@@ -120,9 +120,13 @@ def _text(scan: dict[str, Any]) -> str:
         "sends": scan["transactions"],
         "outflows": scan["outflows"] or None,
     }
+    text = fields({name: ", ".join(value) or None if isinstance(value, list) else value for name, value in found.items()})
     if not any(found[name] for name in ("deposits", "sends", "outflows")):
-        return f"{fields(found)}\n\nnothing was missing"
-    return fields({name: ", ".join(value) if isinstance(value, list) else value for name, value in found.items()})
+        text += "\n\nnothing was missing"
+    if scan["untraced_blocks"]:
+        text += f"\n\nwhat contracts paid in {scan['untraced_blocks']} of these blocks is not known: no node tells it. "
+        text += "Set RPC_URL to one with trace_block or debug_traceBlockByHash, and read them again"
+    return text
 
 
 def _chains(custody: Custody) -> list[dict[str, Any]]:

@@ -274,6 +274,15 @@ class TestTracesOfferedLater:
         assert bench.balance(wallet).available == wei
         bench.require_sound()
 
+    def test_while_nobody_tells_what_contracts_paid_it_is_said_of_how_many_blocks(self, late_traces: Bench) -> None:
+        bench = late_traces
+        wallet = bench.wallet()
+        bench.chain.send_ether(bench.chain.deploy_passing(wallet.address, Passing.CALL), ether("1"))
+        bench.blocks(FINALITY + 1)
+        assert bench.custody.scans.rescan(1, cursor(bench)).untraced_blocks == 1, "of the only one with transactions"
+        bench.chain._offers_traces = True
+        assert bench.custody.scans.rescan(1, cursor(bench)).untraced_blocks == 0
+
     def test_a_block_is_found_by_its_hash(self, late_traces: Bench) -> None:
         bench = late_traces
         wallet = bench.wallet()
