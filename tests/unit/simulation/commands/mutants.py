@@ -33,8 +33,8 @@ SCORE_MIN_PERCENT: Final = 85
 STORIES: Final = 8
 STORY_STEPS: Final = 1_500
 POINTS_EVERY: Final = 40
-JUDGED_WITHIN_S: Final = 90
-TESTED_WITHIN_S: Final = 300
+JUDGED_WITHIN_S: Final = 60
+TESTED_WITHIN_S: Final = 150
 CORE: Final = page.ROOT / "src" / "custody_core"
 
 
