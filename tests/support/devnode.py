@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import weakref
@@ -98,6 +99,10 @@ class DevNode:
             command += ["--block-time", str(block_time_s)]
         if not mining:
             command += ["--no-mining"]
+        # Else it leaves gigabytes of old states in the developer's home, and becomes slower with each run.
+        states = tempfile.mkdtemp(prefix="devnode-states-")
+        self._end_states = weakref.finalize(self, shutil.rmtree, states, ignore_errors=True)
+        command += ["--cache-path", states]
         self._start([*command, *arguments], chain_id=chain_id, listening=LISTENING)
 
     def _start(
@@ -147,6 +152,8 @@ class DevNode:
         """Ends the node; may be called again."""
         self._end()
         self._end_log()
+        if hasattr(self, "_end_states"):
+            self._end_states()
         if hasattr(self, "_session"):
             self._session.close()
 

@@ -6,8 +6,8 @@ owner's by itself: it is quarantined when it is final, and the comparison with t
 
 A balance that the node does not tell is waited for, as a part of the block, for as long as the block is young: a node that is busy
 tells it a moment later. Where it does not keep the balances of so old a block, or never tells those of a token, the event is
-believed, and the comparison alone is left to find it. What one node has shown to be short is not believed because a second one is
-silent.
+believed, and the comparison alone is left to find it. What one node has shown to be short is not believed because a second one
+is silent, or shows something else: a young block waits for that, too, and an old one's deposit is doubted.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def with_shortfalls(
     before, after = chain.balances(paid, _parent(first)), chain.balances(paid, last.block)
     untold = {held for held, *told in zip(paid, before, after, strict=True) if any(isinstance(each, Unknown) for each in told)}
     for index, (each, of_it) in enumerate(zip(evidence, moved, strict=True)):
-        if of_it.paid & untold and each.block.timestamp > now - _YOUNG:
+        if of_it.paid & untold and _is_young(each, now):
             return with_shortfalls(chain, evidence[:index], managed, now=now)
     change: Counter[Held] = Counter()
     for of_it in moved:
@@ -68,17 +68,27 @@ def with_shortfalls(
         for held, had, has in zip(paid, before, after, strict=True)
         if isinstance(has, Found) and not _is_covered(change[held], had.value if isinstance(had, Found) else None, has.value)
     }
-    return [_marked(chain, each, of_it, sorted(suspects & of_it.paid)) for each, of_it in zip(evidence, moved, strict=True)]
+    marked: list[BlockEvidence] = []
+    for each, of_it in zip(evidence, moved, strict=True):
+        judged = _judged(chain, each, of_it, sorted(suspects & of_it.paid))
+        if None in judged.values() and _is_young(each, now):
+            break
+        marked.append(attrs.evolve(each, short=frozenset(held for held, is_covered in judged.items() if not is_covered)))
+    return marked
 
 
-def _marked(chain: Chain, evidence: BlockEvidence, moved: _Moved, suspects: Sequence[Held]) -> BlockEvidence:
-    """What one node said of all the blocks is looked at again in this one, by two where there are several."""
+def _judged(chain: Chain, evidence: BlockEvidence, moved: _Moved, suspects: Sequence[Held]) -> dict[Held, bool | None]:
+    """Whether each got what the events say, None where that is not told: what one node said of all the blocks is looked at again in
+    this one, by two where there are several.
+    """
     if not suspects:
-        return evidence
+        return {}
     before = balances_vouched(chain, suspects, _parent(evidence))
     after = balances_vouched(chain, suspects, evidence.block)
-    short = {held for held, *told in zip(suspects, before, after, strict=True) if not _is_covered(moved.change[held], *told)}
-    return attrs.evolve(evidence, short=frozenset(short))
+    return {
+        held: None if has is None else _is_covered(moved.change[held], had, has)
+        for held, had, has in zip(suspects, before, after, strict=True)
+    }
 
 
 def _moved(chain_id: int, evidence: BlockEvidence, managed: ManagedAddresses) -> _Moved:
@@ -94,9 +104,13 @@ def _moved(chain_id: int, evidence: BlockEvidence, managed: ManagedAddresses) ->
     return _Moved(change, frozenset(paid))
 
 
-def _is_covered(change: int, before: int | None, after: int | None) -> bool:
+def _is_covered(change: int, before: int | None, after: int) -> bool:
     """Nothing said of before may mean that there was no contract yet. Nothing is what it was at least, so nobody is wronged."""
-    return after is not None and after - (before or 0) >= change
+    return after - (before or 0) >= change
+
+
+def _is_young(evidence: BlockEvidence, now: datetime) -> bool:
+    return evidence.block.timestamp > now - _YOUNG
 
 
 def _parent(evidence: BlockEvidence) -> BlockRef:

@@ -47,6 +47,8 @@ class EvidenceReader:
         read, ours = self._read(self._chain, traced, tokens, managed)
         missing = next((index for index, each in enumerate(read) if each is None), len(read))
         evidence = with_shortfalls(self._chain, [each for each in read[:missing] if each], ours, now=self._kit.clock.now())
+        if len(evidence) < missing:
+            self.why = "no node tells now what wallets held of a token there"
         return self._with_reasons(evidence), ours
 
     def read_from(

@@ -56,6 +56,7 @@ class Question:
 SEND_RAW = Question("eth_sendRawTransaction", Phase.SENT)
 RECEIPT = Question("eth_getTransactionReceipt", Phase.SEEN)
 LOGS = Question("eth_getLogs", Phase.SEEN)
+BLOCK_RECEIPTS = Question("eth_getBlockReceipts", Phase.SEEN)
 FEES = Question("eth_feeHistory", Phase.QUEUED)
 
 OF_ETHER = frozenset(
@@ -75,10 +76,13 @@ OF_ETHER = frozenset(
         Question("latest-header", Phase.SEEN),
         Question("finalized-header", Phase.SEEN),
         Question("block", Phase.SEEN),
+        LOGS,
+        BLOCK_RECEIPTS,
     }
 )
+"""A block without any log has a bloom of zeros, which is no proof that it has none: logs and receipts are asked for."""
 
-OF_A_TOKEN = OF_ETHER | {LOGS}
+OF_A_TOKEN = OF_ETHER - {BLOCK_RECEIPTS}
 
 TOKEN_KILLS = (SEND_RAW, RECEIPT, LOGS)
 """Where a token's send is killed too: elsewhere it differs from ether's by nothing but its bytes."""

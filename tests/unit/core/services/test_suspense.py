@@ -306,6 +306,7 @@ class TestAFeeOnTransfer:
         wallet, token = bench.wallet(), fee_token(bench)
         bench.chain.send_token(contract_of(token), wallet.address, 100)
         bench.chain.mine()
+        bench.clock.advance(LONG_AGO_S)
         told, asked = bench.chain.balances, []
 
         def silent_later(holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
