@@ -88,7 +88,9 @@ class Deposit:
 
 @attrs.frozen
 class SeenAgain:
-    """A canonical block holds it again. `doubt` says why it will be quarantined; without one, an earlier doubt stays."""
+    """A canonical block holds it again. `doubt` says why it will be quarantined, None where it is believed, whatever was doubted in
+    another reading: that may have been a lie.
+    """
 
     block: BlockRef
     doubt: str | None = None
@@ -165,7 +167,7 @@ def decide(deposit: Deposit, fact: DepositFact, now: datetime) -> DepositChange:
         raise IllegalTransition(f"{deposit.id} is {deposit.state}: {type(fact).__name__} has no edge there")
     match fact:
         case SeenAgain(block=block, doubt=doubt):
-            return _changed(attrs.evolve(deposit, block=block, reason=doubt or deposit.reason), DepositState.CONFIRMING, now)
+            return _changed(attrs.evolve(deposit, block=block, reason=doubt), DepositState.CONFIRMING, now)
         case Orphaned():
             return _changed(deposit, DepositState.ORPHANED, now)
         case Finalised(quarantine_reason=None):
