@@ -79,14 +79,14 @@ def with_shortfalls(
 
 def _judged(chain: Chain, evidence: BlockEvidence, moved: _Moved, suspects: Sequence[Held]) -> dict[Held, bool | None]:
     """Whether each got what the events say, None where that is not told: what one node said of all the blocks is looked at again in
-    this one, by two where there are several.
+    this one, by two where there are several. Nothing told of before is no zero here: it would excuse what is suspected.
     """
     if not suspects:
         return {}
     before = balances_vouched(chain, suspects, _parent(evidence))
     after = balances_vouched(chain, suspects, evidence.block)
     return {
-        held: None if has is None else _is_covered(moved.change[held], had, has)
+        held: None if had is None or has is None else _is_covered(moved.change[held], had, has)
         for held, had, has in zip(suspects, before, after, strict=True)
     }
 
