@@ -17,6 +17,7 @@ from custody_core.domain.ledger import WalletAccounts
 from custody_core.errors import BrokenInvariant, Conflict, DatabaseUnavailable, InsufficientFunds, OutcomeUnknown
 from custody_core.ports import Unit
 from custody_sql import SqlStore, engine
+from custody_sql.copying import ROWS_MIN
 from tests.support import factories as make
 from tests.support.pgproxy import Fault, PgProxy
 from tests.support.postgres import PostgresServer, Server
@@ -84,6 +85,21 @@ class TestLostAnswers:
         with direct.reading() as unit:
             assert (unit.setting("name"), unit.user_by_subject("local", "lost")) == (None, None)
         given.write(store, work)
+
+    def test_a_connection_lost_while_many_rows_are_copied_keeps_nothing(
+        self, store: SqlStore, direct: SqlStore, pgproxy: PgProxy
+    ) -> None:
+        wallet = given.wallet(direct)
+        many = [make.deposit(wallet) for _ in range(ROWS_MIN)]
+        rule = pgproxy.cut_at('COPY "deposits"')
+        with pytest.raises(DatabaseUnavailable, match="nothing of this was kept; try again"):
+            given.write(store, lambda unit: unit.add_deposits(many))
+        assert rule.struck == 1
+        with direct.reading() as unit:
+            assert not unit.deposits_by_key([each.key for each in many])
+        given.write(store, lambda unit: unit.add_deposits(many))
+        with direct.reading() as unit:
+            assert len(unit.deposits_by_key([each.key for each in many])) == ROWS_MIN
 
     @pytest.mark.parametrize("fault", [Fault.SERIALISATION_FAILURE, Fault.DEADLOCK])
     def test_a_commit_that_the_server_refuses_is_a_conflict(self, store: SqlStore, pgproxy: PgProxy, fault: Fault) -> None:

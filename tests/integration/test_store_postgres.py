@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from custody_core.domain.money import UINT256_MAX
 from custody_core.errors import BrokenInvariant
-from custody_sql import SqlStore
+from custody_sql import SqlStore, session
 from custody_sql.tables import metadata
 from tests.support import factories as make
 from tests.support.postgres import Server
@@ -38,6 +38,14 @@ class TestPostgresStore(StoreContract):
         opened = SqlStore(postgres.database_url(reused))
         yield opened
         opened.close()
+
+
+class TestPostgresStoreThatCopies(TestPostgresStore):
+    """The contract once more, with the way of many rows taken for every row."""
+
+    @pytest.fixture(autouse=True)
+    def _copies_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(session, "ROWS_MIN", 1)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from custody_core.errors import BrokenInvariant, Conflict
 from custody_sql import sets
+from custody_sql.copying import ROWS_MIN, copy_rows
 from custody_sql.errors import translate
 from custody_sql.sets import Rows, SetStatement
 
@@ -91,7 +92,9 @@ class Session:
     def add(self, table: Table, rows: Rows) -> None:
         """Inserts rows, all with the same columns."""
         self.require_writable()
-        if rows:
+        if not self.is_sqlite and len(rows) >= ROWS_MIN:
+            self._copy(table, rows)
+        elif rows:
             self.write_set(sets.adding(table, tuple(rows[0])), rows)
 
     def write_set(self, statement: SetStatement, rows: Rows) -> None:
@@ -110,6 +113,13 @@ class Session:
         self.require_writable()
         self.refused = True
         raise Conflict("somebody else changed this first")
+
+    def _copy(self, table: Table, rows: Rows) -> None:
+        try:
+            copy_rows(self.connection, table, rows)
+        except DBAPIError as error:
+            self.refused = True
+            raise translate(error) from error
 
     def _run(self, statement: Executable, values: Values | None) -> CursorResult[Any]:
         try:
