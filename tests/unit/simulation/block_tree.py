@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from copy import deepcopy
 
 import attrs
 
@@ -12,8 +13,9 @@ from custody_core.domain.encoding import FeeMarketTransaction, keccak256, signin
 from custody_core.domain.fees import FEE_PER_GAS_SANE_MAX_WEI, GWEI
 from custody_memory.blocks import MinedBlock, as_hash
 from custody_memory.chain import MemoryChain, Recover
-from custody_memory.execution import Effect, RevertingContract
+from custody_memory.execution import Effect, Holding, RevertingContract
 from custody_memory.mempool import Pooled
+from custody_memory.versioned import Versioned
 from custody_memory.world import OUTSIDER
 
 
@@ -25,6 +27,30 @@ class Tip:
     final: int
 
 
+@attrs.frozen
+class Past:
+    """The chain as it was until a final block of it changed."""
+
+    blocks: tuple[MinedBlock, ...]
+    final: int
+    balances: Versioned[Holding]
+    nonces: Versioned[bytes]
+    base_fee_next_wei: int
+    heights: dict[Hash, int]
+
+    def block(self, height: int) -> MinedBlock:
+        """Its block at a height."""
+        return self.blocks[height]
+
+    def height_of(self, block_hash: Hash) -> int | None:
+        """The height of one of its blocks."""
+        return self.heights.get(block_hash)
+
+    def held(self, token: bytes | None, holder: bytes, height: int) -> int:
+        """The balance at the end of one of its blocks."""
+        return self.balances.at((token, holder), height)
+
+
 class BlockTree(MemoryChain):
     """A `MemoryChain` that forgets no branch."""
 
@@ -33,11 +59,13 @@ class BlockTree(MemoryChain):
         self._mined_in: dict[Hash, list[Hash]] = {}
         self._twice: set[Hash] = set()
         self.tips: list[Tip] = []
+        self.pasts: list[Past] = []
+        """What was final once and is not any more, oldest first."""
         super().__init__(chain_id, finality_lag=finality_lag, recover=recover)
 
     @property
     def final(self) -> int:
-        """The height that can never change again."""
+        """The height that can never change again, unless finality is breached."""
         return self._final
 
     def block(self, height: int) -> MinedBlock:
@@ -110,6 +138,28 @@ class BlockTree(MemoryChain):
         """A block without transactions, whatever waits."""
         self._append(())
 
+    def breach(self, depth: int, *, keep: Collection[Hash] = (), pooled: bool = True) -> None:
+        """Replaces the newest blocks although some of them are final; compare `reorg`."""
+        self._remember()
+        self.reorg(depth, keep=keep, pooled=pooled)
+
+    def return_to(self, past: Past) -> None:
+        """What was the chain once is the chain again, and longer than the one in between. What only that one held waits again."""
+        self._remember()
+        ended = self.head.number
+        waiting = [pooled for mined in self._blocks for pooled in mined.included if mined.block.header.hash not in past.heights]
+        self._blocks, self._numbers = list(past.blocks), dict(past.heights)
+        self._held, self._nonces = deepcopy(past.balances), deepcopy(past.nonces)
+        self._receipts = {receipt.transaction_hash: receipt for mined in past.blocks for receipt in mined.receipts}
+        self._base_fee_next_wei = past.base_fee_next_wei
+        self._forks += 1
+        for pooled in waiting:
+            self._pool.put(pooled)
+        for sender in self._pool.senders():
+            self._pool.drop_below(sender, self._nonces.at(sender, self.head.number))
+        while self.head.number <= ended:
+            self._append(())
+
     def is_pooled(self, sender: bytes, nonce: int) -> bool:
         """Whether one of the sender with that nonce waits for a block."""
         return self._pool.of(sender, nonce) is not None
@@ -133,4 +183,8 @@ class BlockTree(MemoryChain):
         self._every[mined.block.header.hash] = mined
         for pooled in mined.included:
             self._mined_in.setdefault(pooled.hash, []).append(mined.block.header.hash)
-        self.tips.append(Tip(mined, self._final))
+        self.tips.append(Tip(mined, min(self._final, mined.block.header.number)))
+
+    def _remember(self) -> None:
+        balances, nonces = deepcopy(self._held), deepcopy(self._nonces)
+        self.pasts.append(Past(tuple(self._blocks), self._final, balances, nonces, self._base_fee_next_wei, dict(self._numbers)))

@@ -23,6 +23,7 @@ KINDS: Final[dict[str, float]] = {
     # the chain, once a block
     "reorg": 5,
     "reorg-forgets": 100,
+    "finality-breach": 0.5,
     "pool-drops": 2,
     "fee-spike": 2,
     "empty-blocks": 2,

@@ -48,7 +48,7 @@ class Invariants:
         self._managed: dict[bytes, str] = {}
         self._holders: dict[str, bytes] = {}
         self._mined: dict[str, str] = {}
-        self._final = 0
+        self._final, self._final_hash = 0, ""
         self._later: list[Callable[[], None]] = []
         self._tables: Tables | None = None
         self.checked = 0
@@ -68,6 +68,8 @@ class Invariants:
         """A unit is about to be committed."""
         self._tables = tables
         self.checked += 1
+        if self._final:
+            self._oracle.follow(self._final, self._final_hash)
         before: dict[tuple[str, Any], Any] = {}
         latest: dict[str, Transaction | None] = {}
         for table, key, old in changed:
@@ -116,7 +118,7 @@ class Invariants:
 
     def marks(self) -> dict[str, Any]:
         """What it remembers, for `go_back`."""
-        return {name: copy(value) for name, value in vars(self).items() if isinstance(value, (dict, set, int))}
+        return {name: copy(value) for name, value in vars(self).items() if isinstance(value, (dict, set, int, str))}
 
     def go_back(self, marks: dict[str, Any]) -> None:
         """Remembers what it did then: the books were restored from a backup."""
@@ -176,14 +178,17 @@ class Invariants:
     def _settled(self, new: Transaction) -> None:
         require(self._reserved[new.id] == 0, "INV-4", f"{new.id} is {new.state} and still holds {self._reserved[new.id]}")
         signed = {attempt.hash for attempt in new.attempts if attempt.hash}
-        mined = self._oracle.mined([str(hash_) for hash_ in signed])
-        require(len(mined) <= 1, "INV-7", f"{new.id} was mined {len(mined)} times: {sorted(mined)}")
+        self._later.append(lambda: self._require_mined_once(new.id, [str(hash_) for hash_ in signed]))
         if new.nonce is None:
             require(not signed, "INV-11", f"{new.id} is {new.state} without a nonce and was signed")
         elif str(new.state) == "failed":
             self._later.append(lambda: self._require_taken(new))
         else:
             self._later.append(lambda: self._require_mined(new, str(new.state)))
+
+    def _require_mined_once(self, id_: str, hashes: Sequence[str]) -> None:
+        mined = self._oracle.mined(hashes)
+        require(len(mined) <= 1, "INV-7", f"{id_} was mined {len(mined)} times: {sorted(mined)}")
 
     def _require_mined(self, new: Transaction, state: str) -> None:
         assert new.inclusion is not None
@@ -228,13 +233,16 @@ class Invariants:
         """The chain's row changed: what became final with it was paid, and nothing else was credited."""
         (state,) = list(tables.chains)
         if old is None:
-            self._final = state.final.number
+            self._final, self._final_hash = state.final.number, state.final.hash
             return set()
         first, last = old.final.number + 1, state.final.number
-        require(self._oracle.is_final(last, state.final.hash), "INV-20", f"block {last} {state.final.hash} is not final")
+        self._halted(old, state)
+        require(self._oracle.follow(last, state.final.hash), "INV-20", f"block {last} {state.final.hash} is not final")
         require(last >= old.final.number, "INV-23", f"the final block goes back to {last}")
+        stands = self._oracle.is_final(old.final.number, old.final.hash)
+        require(stands, "INV-23", f"{last} {state.final.hash} is final, and does not stand on {old.final.number} {old.final.hash}")
         require(last <= state.cursor.number, "INV-20", "the final block is above the newest one")
-        self._final = last
+        self._final, self._final_hash = last, state.final.hash
         owed = self._oracle.owed(first, last, self._managed)
         credited = Counter(self._arrived(tables, before))
         require(owed == credited, "INV-3", f"blocks {first} to {last}: owed {owed - credited}, credited {credited - owed}")
@@ -243,6 +251,16 @@ class Invariants:
         assets = ["eth", *("0x" + token.hex() for token in self._oracle.tokens)]
         keys = {account.asset.lower(): account.asset for account in self._balances}
         return {(keys.get(asset, asset), wallet_id) for wallet_id in touched for asset in assets}
+
+    def _halted(self, old: ChainState, new: ChainState) -> None:
+        """While the chain is halted nothing about it changes; it is halted where a final block did, and somebody is told."""
+        assert self._tables is not None
+        if old.halted_reason is not None:
+            require((old.cursor, old.final) == (new.cursor, new.final), "INV-23", "the chain is halted and goes on")
+        elif new.halted_reason is not None:
+            require(self._oracle.was_breached, "INV-23", f"halted, and every final block stands: {new.halted_reason}")
+            told = {event.data.get("code") for event in self._tables.unnumbered_events if event.type == "alarm.raised"}
+            require("finality-breached" in told, "INV-23", "halted without an alarm")
 
     def _arrived(self, tables: Tables, before: dict[tuple[str, Any], Any]) -> list[tuple[int, Movement]]:
         arrived: list[tuple[int, Movement]] = []

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TypeAlias
 
 from custody_memory.blocks import MinedBlock
-from tests.unit.simulation.block_tree import BlockTree
+from tests.unit.simulation.block_tree import BlockTree, Past
 
 TRANSFER_TOPIC = bytes.fromhex("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef")
 
@@ -20,23 +20,41 @@ Movement: TypeAlias = tuple[str, str, str, bytes, bytes, int]
 
 
 class Oracle:
-    """The truth about `tree`. `tokens` are the contracts whose transfers count."""
+    """The truth about `tree`. `tokens` are the contracts whose transfers count.
+
+    Where finality was breached there are several truths. The books' own is the branch on which their final block is final.
+    """
 
     def __init__(self, tree: BlockTree) -> None:
         self._tree = tree
+        self._chain: BlockTree | Past = tree
         self.tokens: set[bytes] = set()
         self.foreign: dict[str, tuple[bytes, int]] = {}
         """What somebody else signed with managed keys: hash → sender, nonce."""
 
+    @property
+    def was_breached(self) -> bool:
+        """Whether a final block ever changed."""
+        return bool(self._tree.pasts)
+
+    def follow(self, height: int, block_hash: str) -> bool:
+        """From here on the truth is the branch on which that block is final, or was; the newest such. False where there is none."""
+        chains: list[BlockTree | Past] = [self._tree, *reversed(self._tree.pasts)]
+        for chain in chains:
+            if 0 <= height <= chain.final and chain.block(height).block.header.hash == block_hash:
+                self._chain = chain
+                return True
+        return False
+
     def is_final(self, height: int, block_hash: str) -> bool:
-        """Whether that is the block which is final at that height for ever."""
-        return 0 <= height <= self._tree.final and self._tree.block(height).block.header.hash == block_hash
+        """Whether that is the block which is final at that height, on the books' branch."""
+        return 0 <= height <= self._chain.final and self._chain.block(height).block.header.hash == block_hash
 
     def owed(self, first: int, last: int, managed: Collection[bytes]) -> Counter[tuple[int, Movement]]:
         """What blocks `first` to `last` paid to managed addresses, each with its height."""
         owed: Counter[tuple[int, Movement]] = Counter()
         for height in range(first, last + 1):
-            for movement in self._movements(self._tree.block(height)):
+            for movement in self._movements(self._chain.block(height)):
                 if movement[4] in managed:
                     owed[height, movement] += 1
         return owed
@@ -44,7 +62,7 @@ class Oracle:
     def sent(self, first: int, last: int, managed: Collection[bytes]) -> Iterator[tuple[int, str, int]]:
         """What managed addresses signed in blocks `first` to `last`: height, hash, nonce."""
         for height in range(first, last + 1):
-            for pooled in self._tree.block(height).included:
+            for pooled in self._chain.block(height).included:
                 if pooled.sender in managed:
                     yield height, pooled.hash, pooled.transaction.nonce
 
@@ -52,7 +70,7 @@ class Oracle:
         """Every address that had a part in blocks `first` to `last`."""
         found: set[bytes] = set()
         for height in range(first, last + 1):
-            mined = self._tree.block(height)
+            mined = self._chain.block(height)
             found.update(pooled.sender for pooled in mined.included)
             for movement in self._movements(mined):
                 found.update(movement[3:5])
@@ -60,27 +78,27 @@ class Oracle:
 
     def held(self, asset: str, holder: bytes, height: int) -> int:
         """What an address holds at the end of a canonical block."""
-        return self._tree.held(None if asset == "eth" else bytes.fromhex(asset[2:]), holder, height)
+        return self._chain.held(None if asset == "eth" else bytes.fromhex(asset[2:]), holder, height)
 
     def mined(self, hashes: Collection[str]) -> Mapping[str, int]:
-        """Of these transactions those in the true chain, with their heights."""
+        """Of these transactions those in the books' branch, with their heights."""
         found: dict[str, int] = {}
         for hash_ in hashes:
             for mined in self._tree.blocks_with(hash_):  # type: ignore[arg-type]
-                height = self._tree.height_of(mined.block.header.hash)
+                height = self._chain.height_of(mined.block.header.hash)
                 if height is not None:
                     found[hash_] = height
         return found
 
     def fee(self, transaction_hash: str, height: int) -> tuple[bool, int]:
         """Whether a mined transaction succeeded, and what its gas cost."""
-        receipt = next(each for each in self._tree.block(height).receipts if each.transaction_hash == transaction_hash)
+        receipt = next(each for each in self._chain.block(height).receipts if each.transaction_hash == transaction_hash)
         return receipt.succeeded, receipt.gas_used * receipt.effective_gas_price_wei
 
     def who_used(self, sender: bytes, nonce: int, up_to: int) -> str | None:
         """The hash of the canonical transaction with that nonce, up to a height."""
         for height in range(up_to, -1, -1):
-            for pooled in self._tree.block(height).included:
+            for pooled in self._chain.block(height).included:
                 if pooled.sender == sender and pooled.transaction.nonce == nonce:
                     return pooled.hash
         return None

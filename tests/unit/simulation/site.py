@@ -35,13 +35,17 @@ class Watch:
 
     def __init__(self, invariants: Invariants) -> None:
         self._invariants = invariants
+        self.acts = 0
+        """How many signatures were made and how often bytes left."""
 
     def signed(self, authorised: Authorised, key: SealedKey, signed: SignedTransaction) -> None:
         """A signature."""
+        self.acts += 1
         self._invariants.signed(authorised, key, signed)
 
     def broadcasting(self, raws: Sequence[bytes]) -> None:
         """Bytes."""
+        self.acts += 1
         self._invariants.broadcasting(raws, lambda raw: "0x" + keccak256(raw).hex())
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import attrs
 
+from custody_core.domain.chain import ChainState
 from custody_core.domain.wallet import WalletState
 from custody_core.errors import InvalidStateTransition
 from custody_memory.chain import recover_address
@@ -19,7 +20,7 @@ from tests.unit.simulation.chance import StreamEntropy, Streams
 from tests.unit.simulation.decisions import WORLD, Decisions
 from tests.unit.simulation.desk import FROZEN_BECAUSE, Desk
 from tests.unit.simulation.ending import require_the_end, what_is_left
-from tests.unit.simulation.failures import NotLive
+from tests.unit.simulation.failures import NotLive, require
 from tests.unit.simulation.faults import Faults
 from tests.unit.simulation.gate import OpenGate
 from tests.unit.simulation.invariants import Invariants
@@ -38,6 +39,12 @@ FINALITY_LAG: Final = 4
 STEPS: Final = 2_000
 LIVENESS_S: Final = 4 * 3_600
 LIVENESS_STEPS: Final = 20_000
+OPERATOR_LOOKS_S: Final = 50
+HALTED_WITHIN_S: Final = 600
+"""By then a chain is halted of which a final block has changed, and another time after somebody let it go on."""
+SETTLES_WITHIN_S: Final = 120
+"""What was under way when it was halted comes to its end by then."""
+STANDS_STILL_S: Final = 600
 INTERLEAVED: Final = 0.5
 """The share of stories whose units are interleaved statement by statement."""
 CROSS_CHECKED: Final = 0.5
@@ -87,7 +94,7 @@ class Story:
         minimum_wei = script.cross_check_min_wei if script else _drawn_minimum(streams.stream("cross-check"))
         self._cross_check_min_wei = minimum_wei if self._views > 1 else None
         self._until_us = script.until_us if script else None
-        self.is_calm, self._patience = False, patience
+        self.is_calm, self._patience, self._stands_still = False, patience, False
         self.trace, self.time = Trace(), VirtualTime()
         self.decisions = Decisions(self.time, script.decisions if script else None)
         self.faults = Faults(streams, self.decisions, only=only)
@@ -101,6 +108,7 @@ class Story:
         self._oracle = Oracle(self.tree)
         self._invariants = Invariants(self._oracle)
         self.store = JournalStore(self._invariants.committed)
+        self._watch = Watch(self._invariants)
         signer = MemoryKeys(entropy) if is_real else keys.FakeCurveKeys(entropy)
         self._parts = Parts(
             self.store,
@@ -108,7 +116,7 @@ class Story:
             signer,
             entropy,
             self.time,
-            Watch(self._invariants),
+            self._watch,
             limits=attrs.evolve(LIMITS, cross_check_min_wei=self._cross_check_min_wei),
             yields=(lambda: self.decisions.take("yields", lambda: statements.random() < 0.5, False))
             if self._is_interleaved
@@ -132,6 +140,7 @@ class Story:
         )
         site.start()
         self._weather.start()
+        self.scheduler.after(OPERATOR_LOOKS_S, "an operator looks", self._look)
 
     def tell(self) -> Told:
         """Tells it to its end. Raises a `Failure`."""
@@ -189,6 +198,9 @@ class Story:
         began_us, steps_max = self.time.us, self.scheduler.steps + int(LIVENESS_STEPS * self._patience)
         until_us = self.time.us + int(LIVENESS_S * self._patience) * MICROSECONDS
         while left := what_is_left(self.store, self.desk, self.tree):
+            if self._is_cut_off:
+                self._stand_still()
+                return
             if self.time.us > until_us or self.scheduler.steps > steps_max:
                 raise NotLive(f"{(self.time.us - began_us) / 3_600e6:.1f} hours after the trouble ended: {left}")
             for _ in range(100):
@@ -196,6 +208,52 @@ class Story:
             self._adopt()
         with self._parts.custody(OpenGate()) as custody:
             require_the_end(custody, self.desk, self.tree, is_whole=not self._oracle.foreign)
+
+    @property
+    def _is_cut_off(self) -> bool:
+        """Whether the books' final block is not the chain's, and will not be."""
+        return not self._weather.is_torn and self.tree.height_of(self._chain_state.final.hash) is None
+
+    def _look(self) -> None:
+        """An operator lets a halted chain go on, whatever its node shows."""
+        if not self._stands_still:
+            self.scheduler.after(OPERATOR_LOOKS_S, "an operator looks", self._look)
+            self._resume()
+
+    def _resume(self) -> None:
+        if self._chain_state.halted_reason is not None:
+            with self._parts.custody(OpenGate()) as custody:
+                custody.chains.resume(CHAIN_ID)
+
+    def _stand_still(self) -> None:
+        """What was credited cannot be taken back: the chain is halted, and again after each time that it is let go on. Nothing is
+        credited, signed or sent, and nothing is reversed.
+        """
+        self._stands_still = True
+        for _ in range(2):
+            self._resume()
+            began_us = self.time.us
+            while self._chain_state.halted_reason is None:
+                if self.time.us > began_us + HALTED_WITHIN_S * MICROSECONDS:
+                    raise NotLive("a final block has changed, and the chain is not halted")
+                self.scheduler.step()
+            self._run_for(SETTLES_WITHIN_S)
+        before, acts = self._chain_state, self._watch.acts
+        self._run_for(STANDS_STILL_S)
+        require(self._chain_state == before, "INV-23", "the chain is halted and goes on")
+        require(self._watch.acts == acts, "INV-23", "the chain is halted, and something is signed or sent")
+        with self._parts.custody(OpenGate()) as custody:
+            require(custody.audit.verify().first_broken is None, "INV-18", "the audit chain is broken")
+
+    def _run_for(self, seconds: float) -> None:
+        until_us = self.time.us + int(seconds * MICROSECONDS)
+        while self.time.us < until_us:
+            self.scheduler.step()
+
+    @property
+    def _chain_state(self) -> ChainState:
+        (state,) = list(self.store.tables.chains)
+        return state
 
     def _adopt(self) -> None:
         """An operator looks at wallets that were used elsewhere, and lets them go on once that is final; then at the others."""

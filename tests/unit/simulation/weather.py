@@ -7,6 +7,7 @@ from random import Random
 from typing import Any, Final, TypeAlias
 
 from custody_core.domain.addresses import Address, address_from_bytes, address_to_bytes
+from custody_core.domain.chain import Hash
 from custody_core.domain.fees import GWEI
 from custody_memory.execution import Passing
 from tests.unit.simulation.block_tree import BlockTree
@@ -24,6 +25,10 @@ PAYMENTS_PER_BLOCK_MAX: Final = 2
 NO_PAYMENT: Final = 0.5
 SPENT_ELSEWHERE_WEI: Final = 10**16
 CLOCK_JUMP_MAX_US: Final = 60 * MICROSECONDS
+BREACH_DEPTH_MAX: Final = 3
+"""How many final blocks change at most, when finality is breached."""
+RETURNS_AFTER: Final = (None, 2, 10, 30)
+"""After how many blocks what was the chain then is the chain again."""
 
 Payment: TypeAlias = list[Any]
 """To which wallet, how, how much, as plain JSON."""
@@ -60,6 +65,8 @@ class Weather:
         self._clocks = clocks
         self._passing: dict[tuple[Address, Passing, int], Address] = {}
         self.is_generous = True
+        self.is_torn = False
+        """Whether another chain than now is going to be the chain again."""
 
     def start(self) -> None:
         """From here on a block every few seconds."""
@@ -102,6 +109,8 @@ class Weather:
         for clock in self._clocks.values():
             clock.skew_us += strike("clock-jump", lambda: chance.randrange(-CLOCK_JUMP_MAX_US, CLOCK_JUMP_MAX_US)) or 0
         self._reorganise()
+        if not tree.pasts:
+            self._breach()
 
     def _reorganise(self) -> None:
         """Replaces blocks that are not final. What stays is told by its place among what was in them."""
@@ -116,11 +125,38 @@ class Weather:
         struck = self._faults.strike("reorg", draw)
         if struck is None:
             return
-        depth, places = min(struck[0], depth_max), struck[1]
-        heights = range(tree.head.number - depth + 1, tree.head.number + 1)
-        recent = [pooled.hash for height in heights for pooled in tree.block(height).included]
-        keep = [hash_ for place, hash_ in enumerate(recent) if place in places]
-        tree.reorg(depth, keep=keep, pooled=not self._faults.roll("reorg-forgets"))
+        depth = min(struck[0], depth_max)
+        tree.reorg(depth, keep=self._kept(depth, struck[1]), pooled=not self._faults.roll("reorg-forgets"))
+
+    def _kept(self, depth: int, places: list[int]) -> list[Hash]:
+        """Of what is in the newest blocks what has one of these places."""
+        heights = range(self._tree.head.number - depth + 1, self._tree.head.number + 1)
+        recent = [pooled.hash for height in heights for pooled in self._tree.block(height).included]
+        return [hash_ for place, hash_ in enumerate(recent) if place in places]
+
+    def _breach(self) -> None:
+        """Replaces final blocks, too: how many, what stays, and after how many blocks they are back."""
+        tree, chance = self._tree, self._chance
+        if tree.final <= BREACH_DEPTH_MAX:
+            return
+
+        def draw() -> list[Any]:
+            places = [place for place in range(20) if chance.random() < 0.3]
+            return [chance.randrange(BREACH_DEPTH_MAX) + 1, places, chance.choice(RETURNS_AFTER)]
+
+        struck = self._faults.strike("finality-breach", draw)
+        if struck is None:
+            return
+        finals, places, returns_after = struck
+        depth = tree.head.number - tree.final + finals
+        tree.breach(depth, keep=self._kept(depth, places), pooled=not self._faults.roll("reorg-forgets"))
+        if returns_after is not None:
+            self.is_torn = True
+            self._scheduler.after(returns_after * BLOCK_TIME_S, "what was final before is the chain again", self._return)
+
+    def _return(self) -> None:
+        self._tree.return_to(self._tree.pasts[0])
+        self.is_torn = False
 
     def _use_elsewhere(self, key: str) -> None:
         """Somebody else has a key of ours."""

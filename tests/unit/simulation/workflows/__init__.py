@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tests.unit.simulation.rehearsal import Rehearsal
-from tests.unit.simulation.workflows import operating, receiving, replacing, sending
+from tests.unit.simulation.workflows import halting, operating, receiving, replacing, sending
 
 Workflow = Callable[[Rehearsal], None]
 
 WORKFLOWS: Final[Mapping[str, Workflow]] = {
     workflow.__name__: workflow
-    for module in (sending, replacing, receiving, operating)
+    for module in (sending, replacing, receiving, operating, halting)
     for workflow in vars(module).values()
     if callable(workflow) and getattr(workflow, "__module__", "") == module.__name__ and not workflow.__name__.startswith("_")
 }

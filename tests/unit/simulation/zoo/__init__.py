@@ -12,6 +12,7 @@ from tests.unit.simulation.script import FOLDER, read
 from tests.unit.simulation.shrinking import replay
 from tests.unit.simulation.story import Story
 from tests.unit.simulation.zoo.bug import Bug, planted
+from tests.unit.simulation.zoo.halting import HALTING
 from tests.unit.simulation.zoo.keeping import KEEPING
 from tests.unit.simulation.zoo.receiving import RECEIVING
 from tests.unit.simulation.zoo.replacing import REPLACING
@@ -19,7 +20,7 @@ from tests.unit.simulation.zoo.sending import SENDING
 
 __all__ = ["ZOO", "Bug", "crash_fails", "planted", "seen", "story_fails", "trace_fails", "trace_of"]
 
-ZOO: Final = (*RECEIVING, *SENDING, *REPLACING, *KEEPING)
+ZOO: Final = (*RECEIVING, *SENDING, *REPLACING, *KEEPING, *HALTING)
 
 
 def seen(bug: Bug, *, seeds: range, steps: int) -> str | None:

@@ -1,0 +1,49 @@
+"""Workflows of a chain of which a final block changes."""
+
+from __future__ import annotations
+
+from custody_core import Custody
+from custody_core.errors import InvalidStateTransition
+from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal
+
+
+def breached_and_back(on: Rehearsal) -> None:
+    """The chain halts, with a deposit and a send on their way; its final block is the chain's again, and an operator has looked."""
+    on.fund()
+    on.send()
+    on.rounds(2)
+    on.tree.send_ether(on.wallet.address, 10**18)
+    on.blocks(1)
+    on.arm()
+    on.tree.breach(FINALITY_LAG + 1)
+    on.until(lambda: _is_halted(on))
+    on.tree.return_to(on.tree.pasts[0])
+    on.rounds(2)
+    on.ask(_resume)
+
+
+def let_go_on_too_early(on: Rehearsal) -> None:
+    """It is halted again."""
+    on.fund()
+    on.send()
+    on.rounds(2)
+    on.arm()
+    on.tree.breach(FINALITY_LAG + 1)
+    on.until(lambda: _is_halted(on))
+    on.ask(_resume)
+    on.until(lambda: _is_halted(on))
+    on.tree.return_to(on.tree.pasts[0])
+    on.ask(_resume)
+
+
+def _is_halted(on: Rehearsal) -> bool:
+    (state,) = list(on.store.tables.chains)
+    return state.halted_reason is not None
+
+
+def _resume(custody: Custody) -> None:
+    try:
+        (state,) = custody.chains.states()
+        custody.chains.resume(state.chain_id)
+    except InvalidStateTransition:
+        return  # it was, and the answer was lost
