@@ -13,6 +13,7 @@ from tests.unit.simulation.decisions import Decision
 from tests.unit.simulation.virtual_time import MICROSECONDS
 
 FOLDER: Final = Path(__file__).parent / "traces"
+_MAY_BE_LEFT_OUT: Final = ("cross_check_min_wei", "confirmations")
 
 
 @attrs.frozen
@@ -25,13 +26,15 @@ class Script:
     until_us: int
     decisions: tuple[Decision, ...]
     cross_check_min_wei: int | None = None
+    confirmations: int | None = None
 
     def told(self) -> Iterator[str]:
         """In words."""
         units = "units interleave" if self.is_interleaved else "units are serial"
         minimum = self.cross_check_min_wei
         nodes = f"{self.views} nodes" if minimum is None else f"{self.views} nodes, two of which agree from {minimum} wei on"
-        yield f"keys of seed {self.seed}, {nodes}, {units}; the trouble ends after {self.until_us / MICROSECONDS:.6f}s"
+        final = "" if self.confirmations is None else f", final is what is {self.confirmations} deep"
+        yield f"keys of seed {self.seed}, {nodes}, {units}{final}; the trouble ends after {self.until_us / MICROSECONDS:.6f}s"
         yield from (decision.told() for decision in self.decisions)
 
 
@@ -49,8 +52,9 @@ def written(kept: Kept) -> str:
     head = {"failure": kept.failure, "bug": kept.bug} | {
         name: getattr(kept.script, name) for name in ("seed", "views", "is_interleaved", "until_us")
     }
-    if kept.script.cross_check_min_wei is not None:
-        head["cross_check_min_wei"] = kept.script.cross_check_min_wei
+    for name in _MAY_BE_LEFT_OUT:
+        if getattr(kept.script, name) is not None:
+            head[name] = getattr(kept.script, name)
     lines = [json.dumps([each.us, each.nth, each.who, each.what, each.value]) for each in kept.script.decisions]
     return json.dumps(head | {"decisions": []}, indent=1).replace("[]", "[\n  " + ",\n  ".join(lines) + "\n ]") + "\n"
 
@@ -59,6 +63,6 @@ def read(path: Path) -> Kept:
     """What a file holds."""
     found = json.loads(path.read_text())
     decisions = tuple(Decision(*fields) for fields in found["decisions"])
-    minimum_wei = found.get("cross_check_min_wei")
-    script = Script(found["seed"], found["views"], found["is_interleaved"], found["until_us"], decisions, minimum_wei)
+    rest = {name: found.get(name) for name in _MAY_BE_LEFT_OUT}
+    script = Script(found["seed"], found["views"], found["is_interleaved"], found["until_us"], decisions, **rest)
     return Kept(found["failure"], found["bug"], script)

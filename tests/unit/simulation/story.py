@@ -49,6 +49,9 @@ INTERLEAVED: Final = 0.5
 """The share of stories whose units are interleaved statement by statement."""
 CROSS_CHECKED: Final = 0.5
 """The share of stories with several nodes in which two of them have to agree about every block."""
+BY_DEPTH: Final = 0.25
+"""The share of stories in which a depth says what is final, and no tag."""
+DEPTHS: Final = (3, 5, 12)
 REAL_CURVE_EVERY: Final = 1_000
 POLICY: Final[dict[str, Any]] = {
     "version": 1,
@@ -93,6 +96,7 @@ class Story:
         self._is_interleaved = script.is_interleaved if script else shape.random() < INTERLEAVED
         minimum_wei = script.cross_check_min_wei if script else _drawn_minimum(streams.stream("cross-check"))
         self._cross_check_min_wei = minimum_wei if self._views > 1 else None
+        self._depth = script.confirmations if script else _drawn_depth(streams.stream("finality"))
         self._until_us = script.until_us if script else None
         self.is_calm, self._patience, self._stands_still = False, patience, False
         self.trace, self.time = Trace(), VirtualTime()
@@ -100,7 +104,8 @@ class Story:
         self.faults = Faults(streams, self.decisions, only=only)
         is_real = seed % REAL_CURVE_EVERY == REAL_CURVE_EVERY - 1
         entropy = StreamEntropy(streams.stream("entropy"))
-        self.tree = BlockTree(CHAIN_ID, finality_lag=FINALITY_LAG, recover=recover_address if is_real else keys.recover)
+        lag = FINALITY_LAG if self._depth is None else self._depth - 1
+        self.tree = BlockTree(CHAIN_ID, finality_lag=lag, recover=recover_address if is_real else keys.recover)
         views_chance, statements = streams.stream("views"), streams.stream("statements")
         views = [View(self.tree, self.faults, views_chance) for _ in range(self._views)]
         views[0].may_lie = len(views) > 1
@@ -117,7 +122,11 @@ class Story:
             entropy,
             self.time,
             self._watch,
-            limits=attrs.evolve(LIMITS, cross_check_min_wei=self._cross_check_min_wei),
+            limits=attrs.evolve(
+                LIMITS,
+                cross_check_min_wei=self._cross_check_min_wei,
+                confirmations={} if self._depth is None else {CHAIN_ID: self._depth},
+            ),
             yields=(lambda: self.decisions.take("yields", lambda: statements.random() < 0.5, False))
             if self._is_interleaved
             else None,
@@ -137,6 +146,7 @@ class Story:
             self._token,
             self._oracle,
             site.clocks,
+            has_tags=self._depth is None,
         )
         site.start()
         self._weather.start()
@@ -169,7 +179,7 @@ class Story:
         """What was decided so far."""
         until_us = min(self.time.us, self.time.us if self._until_us is None else self._until_us)
         taken = tuple(self.decisions.taken)
-        return Script(self.seed, self._views, self._is_interleaved, until_us, taken, self._cross_check_min_wei)
+        return Script(self.seed, self._views, self._is_interleaved, until_us, taken, self._cross_check_min_wei, self._depth)
 
     def _step(self) -> None:
         self.decisions.who = WORLD
@@ -266,6 +276,10 @@ class Story:
 
     def _skew_us(self) -> int:
         return self.faults.strike("clock-skew", lambda: self._shape.randrange(-2 * MICROSECONDS, 2 * MICROSECONDS)) or 0
+
+
+def _drawn_depth(chance: Random) -> int | None:
+    return chance.choice(DEPTHS) if chance.random() < BY_DEPTH else None
 
 
 def _drawn_minimum(chance: Random) -> int | None:

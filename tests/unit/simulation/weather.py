@@ -51,6 +51,8 @@ class Weather:
         token: Address,
         oracle: Oracle,
         clocks: Mapping[str, ProcessClock],
+        *,
+        has_tags: bool,
     ) -> None:
         self._chance = chance
         self._decisions = decisions
@@ -63,6 +65,7 @@ class Weather:
         self._worthless = tree.deploy_token()
         self._oracle = oracle
         self._clocks = clocks
+        self._has_tags = has_tags
         self._passing: dict[tuple[Address, Passing, int], Address] = {}
         self.is_generous = True
         self.is_torn = False
@@ -94,7 +97,7 @@ class Weather:
         base_fee_wei = strike("fee-spike", lambda: chance.choice((GWEI // 100, GWEI, 3 * GWEI, 40 * GWEI, 400 * GWEI)))
         if base_fee_wei is not None:
             tree.set_base_fee(base_fee_wei)
-        is_stalled = strike("finality-stalls", lambda: chance.random() < 0.5)
+        is_stalled = strike("finality-stalls", lambda: chance.random() < 0.5) if self._has_tags else None
         if is_stalled is not None:
             tree.stall_finality(is_stalled)
         if tree.pool and (dropped := strike("pool-drops", lambda: chance.randrange(len(tree.pool)))) is not None:

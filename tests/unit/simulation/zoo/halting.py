@@ -1,13 +1,22 @@
-"""Bugs in what is done when a final block changes."""
+"""Bugs in what is taken for final, and in what is done when a final block changes."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from custody_core.domain import chain
 from custody_core.services import chains, following, sending
 from tests.unit.simulation.zoo.bug import Bug
 
 HALTING: Final = (
+    Bug(
+        "a depth is one block less deep",
+        chain,
+        "final_number",
+        "head - confirmations + 1",
+        "head - confirmations + 2",
+        peer="OpenZeppelin, peatio: done after a few blocks",
+    ),
     Bug(
         "a final block is taken back like any other",
         following.Follower,
