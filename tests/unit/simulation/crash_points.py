@@ -11,7 +11,7 @@ import attrs
 from tests.unit.simulation.failures import Crashed, Failure, InvariantBroken
 from tests.unit.simulation.gate import Fate
 from tests.unit.simulation.rehearsal import BusinessState, Rehearsal
-from tests.unit.simulation.workflows import WORKFLOWS
+from tests.unit.simulation.workflows import STAGES, WORKFLOWS
 
 FATES: Final = (Fate.KILLED_BEFORE, Fate.KILLED_AFTER, Fate.LOST_AFTER)
 ACTS: Final = frozenset({"commit", "broadcast", "sign", "create"})
@@ -31,7 +31,7 @@ class CrashPoint:
 
 def clean_run(workflow: str) -> tuple[list[str], BusinessState]:
     """The calls to ports, and the end, of a run that nothing disturbs."""
-    on = _run(workflow, Rehearsal())
+    on = _run(workflow, Rehearsal(stage=STAGES.get(workflow)))
     calls = list(on.calls)
     state = on.business_state()
     on.require_sound()
@@ -56,7 +56,7 @@ def crash_pairs(workflow: str, calls: Sequence[str]) -> Iterator[CrashPoint]:
 
 def require_the_same_end(point: CrashPoint, expected: BusinessState) -> None:
     """Runs the workflow with that crash. Raises a `Failure` unless it ends as the clean run."""
-    on = Rehearsal(point.strikes)
+    on = Rehearsal(point.strikes, STAGES.get(point.workflow))
     try:
         _run(point.workflow, on)
         state = on.business_state()

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import attrs
 
-from custody_core import Custody, Limits, Transaction, Wallet
-from custody_core.domain.addresses import Address, address_from_bytes
+from custody_core import Custody, DepositState, Limits, Transaction, Wallet
+from custody_core.domain.addresses import Address, address_from_bytes, address_to_bytes
+from custody_core.domain.authorisation import Authorised
+from custody_core.domain.chain import Block, Hash, InternalTransfer, Receipt
+from custody_core.domain.encoding import FeeMarketTransaction, keccak256, signing_payload
 from custody_core.domain.fees import GWEI
-from custody_core.errors import Conflict, FeeUnavailable, NodeUnavailable, OutcomeUnknown, SignerUnavailable
+from custody_core.domain.wallet import SealedKey, WalletState
+from custody_core.errors import Conflict, FeeUnavailable, InvalidStateTransition, NodeUnavailable, OutcomeUnknown, SignerUnavailable
+from custody_core.ports import Absent, Answer, Chain, Doubt, Found, SignedTransaction, no_doubt
+from custody_memory.blocks import MinedBlock, as_hash
+from custody_memory.mempool import Pooled
 from tests.unit.simulation import keys
 from tests.unit.simulation.block_tree import BlockTree
 from tests.unit.simulation.chance import StreamEntropy, Streams
 from tests.unit.simulation.failures import NotLive, require
-from tests.unit.simulation.faults import NoTrouble
-from tests.unit.simulation.gate import Fate, Killed
+from tests.unit.simulation.gate import Fate, Killed, OpenGate
 from tests.unit.simulation.invariants import Invariants
 from tests.unit.simulation.journal import JournalStore, Snapshot
 from tests.unit.simulation.nodes import Nodes
@@ -33,7 +40,7 @@ FRIEND: Final = address_from_bytes(b"\xee" * 20)
 FINALITY_LAG: Final = 2
 ROUNDS_MAX: Final = 60
 ASKED_AGAIN: Final = (Conflict, OutcomeUnknown, NodeUnavailable, FeeUnavailable, SignerUnavailable)
-LIMITS: Final = Limits(key_pool_size=1, reconcile_requests_per_minute=1, dust_wei=10)
+LIMITS: Final = Limits(key_pool_size=1, reconcile_requests_per_minute=1, dust_wei=10, gas_limit_max=1_000_000)
 
 BusinessState = dict[str, object]
 
@@ -46,6 +53,63 @@ class Backup:
     marks: dict[str, Any]
 
 
+@attrs.frozen
+class Stage:
+    """What a workflow plays on: how many nodes, and what else is set."""
+
+    views: int = 1
+    limits: Limits = LIMITS
+
+
+@attrs.define
+class PlannedView(View):
+    """A node that says of blocks and receipts what it is told to say, as long as that is set, and may have no traces."""
+
+    says_of_block: Callable[[Block], Block] | None = None
+    says_of_receipt: Callable[[Receipt], Receipt] | None = None
+    has_traces: bool = True
+
+    def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
+        """Of its own branch."""
+        answers, say = super().receipts(transaction_hashes, doubt=doubt), self.says_of_receipt
+        return [Found(say(each.value)) if say and isinstance(each, Found) else each for each in answers]
+
+    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        """Of exactly these blocks."""
+        return super().internal_transfers(blocks) if self.has_traces else [Absent()] * len(blocks)
+
+    def _shown(self, mined: MinedBlock) -> Block:
+        block = super()._shown(mined)
+        return self.says_of_block(block) if self.says_of_block else block
+
+
+class PlannedTrouble:
+    """What goes wrong with the nodes: for each kind, what its next chances come to, None where nothing does."""
+
+    def __init__(self) -> None:
+        self.plan: defaultdict[str, list[Any]] = defaultdict(list)
+
+    def roll(self, kind: str) -> bool:
+        """Whether that kind strikes now."""
+        return self.strike(kind, lambda: True) is not None
+
+    def strike(self, kind: str, draw: Callable[[], T]) -> T | None:  # noqa: ARG002  it is planned
+        """How that kind strikes now."""
+        return self.plan[kind].pop(0) if self.plan[kind] else None
+
+
+class FickleSigner(keys.FakeCurveKeys):
+    """Keys whose machine may be away."""
+
+    is_away = False
+
+    def sign(self, authorised: Authorised, key: SealedKey) -> SignedTransaction:
+        """As long as it is there."""
+        if self.is_away:
+            raise SignerUnavailable("the signer does not answer")
+        return super().sign(authorised, key)
+
+
 class StrikingGate:
     """Counts the calls that pass once it is armed, and strikes at some of them."""
 
@@ -55,11 +119,15 @@ class StrikingGate:
         self._is_dead = False
         self.is_armed = False
         self.calls: list[str] = []
+        self.meanwhile: dict[str, Callable[[], None]] = {}
+        """What somebody else does just before the next call of that name."""
 
     def enter(self, call: str) -> Fate:
         """The call's fate."""
         if self._is_dead:
             raise Killed
+        if call in self.meanwhile:
+            self.meanwhile.pop(call)()
         if not self.is_armed:
             return Fate.DONE
         self.calls.append(call)
@@ -87,7 +155,8 @@ class StrikingGate:
 class Rehearsal:
     """A workflow's stage. `strikes` says what happens at which call, from 1; nothing in the clean run."""
 
-    def __init__(self, strikes: Mapping[int, Fate] | None = None) -> None:
+    def __init__(self, strikes: Mapping[int, Fate] | None = None, stage: Stage | None = None) -> None:
+        self._stage = stage or Stage()
         streams = Streams(0)
         entropy = StreamEntropy(streams.stream("entropy"))
         self.time = VirtualTime()
@@ -95,9 +164,10 @@ class Rehearsal:
         self._oracle = Oracle(self.tree)
         self.invariants = Invariants(self._oracle)
         self.store = JournalStore(self.invariants.committed)
-        chain = Nodes(CHAIN_ID, [View(self.tree, NoTrouble(), streams.stream("views"))])
-        signer, watch = keys.FakeCurveKeys(entropy), Watch(self.invariants)
-        self._parts = Parts(self.store, chain, signer, entropy, self.time, watch)
+        self.trouble = PlannedTrouble()
+        self.views = [PlannedView(self.tree, self.trouble, streams.stream("views")) for _ in range(self._stage.views)]
+        self.signer, watch = FickleSigner(entropy), Watch(self.invariants)
+        self._parts = Parts(self.store, Nodes(CHAIN_ID, self.views), self.signer, entropy, self.time, watch)
         self._gate = StrikingGate(self.time, strikes or {})
         self.crashes = 0
         self.sends: dict[str, str] = {}
@@ -149,6 +219,24 @@ class Rehearsal:
             self.ask(lambda custody: custody.tick())
             self.time.us += int(seconds * MICROSECONDS)
 
+    def unfreeze(self) -> None:
+        """An operator lets the wallet go on, once."""
+
+        def act(custody: Custody) -> None:
+            if custody.wallets.get(self.wallet.id).state is WalletState.FROZEN:
+                custody.wallets.unfreeze(self.wallet.id)
+
+        self.ask(act)
+
+    def release(self, deposit_id: str) -> None:
+        """An operator gives what is quarantined to its owner, once."""
+
+        def act(custody: Custody) -> None:
+            if self.store.tables.deposits.rows[deposit_id].state is DepositState.QUARANTINED:
+                custody.transactions.release(deposit_id, note="looked at")
+
+        self.ask(act)
+
     def blocks(self, count: int = 1) -> None:
         """Blocks, each followed by a round."""
         for _ in range(count):
@@ -162,6 +250,62 @@ class Rehearsal:
                 return
             self.rounds(seconds=seconds)
         raise NotLive("it does not come about")
+
+    def meanwhile(self, call: str, act: Callable[[Custody], object]) -> None:
+        """Just before the next call of that name another process does something."""
+
+        def run() -> None:
+            act(self._parts.custody(OpenGate(), limits=self._stage.limits))
+
+        self._gate.meanwhile[call] = run
+
+    def tamper(self, table: str, key: str, row: object) -> None:
+        """Somebody who can write to the database changes a row behind the service's back; None takes it away."""
+        rows = getattr(self.store.tables, table).rows
+        if row is None:
+            dict.pop(rows, key)
+        else:
+            dict.__setitem__(rows, key, row)
+
+    def signed_elsewhere(self, to: Address, wei: int, *, data: bytes = b"", gas_limit: int = 21_000) -> Hash:
+        """Somebody else has the wallet's key, and signs at the nonce that is next on the chain; it waits for a block."""
+        raw = address_to_bytes(self.wallet.address)
+        nonce = self.tree.nonce(raw, self.tree.head.number)
+        unsigned = FeeMarketTransaction(CHAIN_ID, nonce, 9 * GWEI, 90 * GWEI, gas_limit, address_to_bytes(to), wei, data)
+        pooled = Pooled(as_hash(keccak256(signing_payload(unsigned) + b"elsewhere")), raw, unsigned)
+        self.is_not_ours(pooled.hash, nonce)
+        self.tree.put_back(pooled)
+        return pooled.hash
+
+    def counts(self, token: Address) -> None:
+        """What the judges have to know: transfers of this token count, too."""
+        self._oracle.tokens.add(address_to_bytes(token))
+
+    def is_not_ours(self, hash_: Hash, nonce: int) -> None:
+        """What the judges have to know: the books cannot have this transaction of the wallet's."""
+        self._oracle.foreign[hash_] = address_to_bytes(self.wallet.address), nonce
+
+    def waits_for_a_block(self) -> Pooled:
+        """What is first in the pool."""
+        return next(iter(self.tree._pool))
+
+    def service_for(self, chain: Chain) -> Custody:
+        """A service on the same books that was just configured for another chain as well."""
+        kit = self._parts.custody(OpenGate())._kit
+        chains = {**kit.chains, chain.chain_id: chain}
+        return Custody(store=self.store, chains=chains, keys=None, clock=kit.clock, entropy=kit.entropy, observer=kit.observer)
+
+    def adopt(self) -> None:
+        """What somebody else signed becomes final; then an operator lets the wallet go on that was stopped for it."""
+        self.blocks(FINALITY_LAG + 1)
+
+        def is_adopted() -> bool:
+            if self.ask(lambda custody: custody.chains.stopped_wallets()):
+                with suppress(InvalidStateTransition):
+                    self.ask(lambda custody: custody.chains.adopt(CHAIN_ID))
+            return self.store.tables.wallets.rows[self.wallet.id].state is WalletState.OPEN
+
+        self.until(is_adopted)
 
     def transaction(self, id_: str) -> Transaction:
         """A send, as it is now."""
@@ -191,6 +335,10 @@ class Rehearsal:
         for sent in tables.transactions:
             owner = names[tables.wallets.rows[sent.wallet_id].owner_id]
             balances[owner, "eth", "available"] += sent.inclusion.fee_wei if sent.inclusion else 0
+        for hash_, (sender, _) in self._oracle.foreign.items():
+            owner = names[tables.wallets.rows[tables.wallet_by_address.rows[address_from_bytes(sender)]].owner_id]
+            for used, height in self._oracle.mined([hash_]).items():
+                balances[owner, "eth", "available"] += self._oracle.fee(used, height)[1]
         for account, amount in tables.balances.rows.items():
             if account.wallet_id is not None and amount:
                 balances[names[tables.wallets.rows[account.wallet_id].owner_id], account.asset, str(account.kind)] += amount
@@ -238,7 +386,19 @@ class Rehearsal:
         """A new process. The old one's leases have run out by then."""
         self._gate.live_again()
         self.time.us += 25 * MICROSECONDS
-        self.custody = self._parts.custody(self._gate, limits=LIMITS)
+        self.custody = self._parts.custody(self._gate, limits=self._stage.limits)
+
+
+def in_turn(act: Callable[[Custody], object]) -> Callable[[Custody], None]:
+    """`act`, asked again while somebody who died in the middle of it still has the lease."""
+
+    def run(custody: Custody) -> None:
+        try:
+            act(custody)
+        except InvalidStateTransition:
+            raise Conflict("the operator tries again later") from None
+
+    return run
 
 
 FRIEND_RAW: Final = bytes.fromhex(FRIEND[2:])

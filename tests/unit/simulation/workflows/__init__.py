@@ -5,17 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.unit.simulation.rehearsal import Rehearsal
-from tests.unit.simulation.workflows import halting, operating, receiving, replacing, sending
+from tests.unit.simulation.rehearsal import Rehearsal, Stage
+from tests.unit.simulation.workflows import (
+    doubting,
+    halting,
+    operating,
+    receiving,
+    refusing,
+    replacing,
+    restoring,
+    sending,
+    tampering,
+)
 
 Workflow = Callable[[Rehearsal], None]
 
 WORKFLOWS: Final[Mapping[str, Workflow]] = {
     workflow.__name__: workflow
-    for module in (sending, replacing, receiving, operating, halting)
+    for module in (sending, replacing, receiving, operating, halting, refusing, restoring, doubting, tampering)
     for workflow in vars(module).values()
     if callable(workflow) and getattr(workflow, "__module__", "") == module.__name__ and not workflow.__name__.startswith("_")
 }
+
+STAGES: Final[Mapping[str, Stage]] = doubting.STAGES
+"""Where a workflow needs more than one node, or other limits."""
 
 PAIRED: Final = ("send_ether", "deposit", "cancel_before_nonce", "send_token", "internal_deposit")
 """Short ones that move money: crashed twice, at pairs of calls, too."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from custody_core import Custody, InvalidStateTransition
-from custody_core.domain.wallet import WalletState
-from custody_core.errors import Conflict
+from custody_core import Custody
 from custody_memory.execution import Passing
-from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal
+from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal, in_turn
 from tests.unit.simulation.story import POLICY
 
 
@@ -25,7 +21,7 @@ def frozen_and_unfrozen(on: Rehearsal) -> None:
     on.send()
     on.ask(lambda custody: custody.wallets.freeze(on.wallet.id, reason="looked at"))
     on.rounds(3)
-    on.ask(lambda custody: _unfreeze(custody, on.wallet.id))
+    on.unfreeze()
 
 
 def policy_withdrawn(on: Rehearsal) -> None:
@@ -56,7 +52,8 @@ def handed_over(on: Rehearsal) -> None:
     on.arm()
     on.send()
     on.rounds()
-    on.ask(lambda custody: custody.step_down())
+    for _ in range(2):
+        on.ask(lambda custody: custody.step_down())
     on.hand_over()
 
 
@@ -90,7 +87,7 @@ def token_listed_late(on: Rehearsal) -> None:
     on.blocks(FINALITY_LAG + 1)
     on.arm()
     on.ask(lambda custody: custody.tokens.add(chain_id=on.tree.chain_id, address=other, alias="late", decimals=6))
-    on.ask(_in_turn(lambda custody: custody.scans.rescan(1, on.tree.final)))
+    on.ask(in_turn(lambda custody: custody.scans.rescan(1, on.tree.final)))
 
 
 def transaction_looked_at_again(on: Rehearsal) -> None:
@@ -99,7 +96,7 @@ def transaction_looked_at_again(on: Rehearsal) -> None:
     on.blocks(FINALITY_LAG + 1)
     on.custody.tokens.add(chain_id=on.tree.chain_id, address=other, alias="late", decimals=6)
     on.arm()
-    on.ask(_in_turn(lambda custody: custody.scans.rescan_hash(hash_)))
+    on.ask(in_turn(lambda custody: custody.scans.rescan_hash(hash_)))
 
 
 def forced_ether_booked(on: Rehearsal) -> None:
@@ -112,22 +109,6 @@ def forced_ether_booked(on: Rehearsal) -> None:
     on.ask(_book)
 
 
-def _unfreeze(custody: Custody, wallet_id: str) -> None:
-    if custody.wallets.get(wallet_id).state is WalletState.FROZEN:
-        custody.wallets.unfreeze(wallet_id)
-
-
 def _book(custody: Custody) -> None:
     for each in custody.suspense.list():
         custody.suspense.book(each.wallet.id, asset=each.asset.key, amount=each.amount, note="looked at")
-
-
-def _in_turn(act: Callable[[Custody], object]) -> Callable[[Custody], None]:
-    def run(custody: Custody) -> None:
-        try:
-            act(custody)
-        except InvalidStateTransition:
-            # Whoever died while it read blocks again still has the lease.
-            raise Conflict("the operator tries again later") from None
-
-    return run

@@ -117,13 +117,20 @@ def deposit_of_a_token_no_longer_listed(on: Rehearsal) -> None:
     _release(on)
 
 
+def token_listed_while_a_block_is_read(on: Rehearsal) -> None:
+    """It was matched against the tokens of before, so it is matched again."""
+    other = on.tree.deploy_token()
+    on.counts(other)
+    on.tree.send_token(other, on.wallet.address, 33)
+    on.tree.send_token(on.token, on.wallet.address, 44)
+    on.tree.mine()
+    on.arm()
+    on.meanwhile("logs", lambda custody: custody.tokens.add(chain_id=on.tree.chain_id, address=other, alias="new", decimals=6))
+    on.rounds()
+
+
 def _release(on: Rehearsal) -> None:
     on.blocks(FINALITY_LAG + 1)
     on.until(lambda: any(str(each.state) == "quarantined" for each in on.store.tables.deposits))
     (quarantined,) = list(on.store.tables.deposits)
-
-    def release() -> None:
-        if str(on.store.tables.deposits.rows[quarantined.id].state) == "quarantined":
-            on.custody.transactions.release(quarantined.id, note="looked at")
-
-    on.ask(lambda _: release())
+    on.release(quarantined.id)

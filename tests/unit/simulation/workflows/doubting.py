@@ -1,0 +1,116 @@
+"""Workflows with nodes that say what cannot be, contradict themselves or each other, or do not say why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+import attrs
+
+from custody_core import DepositState, TransactionState
+from custody_core.domain.addresses import address_from_bytes, address_to_bytes
+from custody_core.domain.chain import Block
+from custody_core.ports import BroadcastOutcome, SignedBytes
+from custody_memory.world import OUTSIDER
+from tests.unit.simulation.rehearsal import FINALITY_LAG, FRIEND, LIMITS, Rehearsal, Stage
+from tests.unit.simulation.views import REFUSALS
+
+ETHER: Final = 10**18
+FEE_CAPPED: Final = REFUSALS.index(BroadcastOutcome.FEE_CAPPED)
+A_MINUTE: Final = timedelta(minutes=1).total_seconds()
+
+STAGES: Final[Mapping[str, Stage]] = {
+    "traced_by_one_node": Stage(views=2, limits=attrs.evolve(LIMITS, cross_check_min_wei=0)),
+    "shown_by_one_node_alone": Stage(views=2),
+}
+
+
+def revert_without_a_reason(on: Rehearsal) -> None:
+    """Why a send reverted is not told; that it did is."""
+    fickle = on.contract(FRIEND)
+    on.fund()
+    on.send(to=fickle)
+    on.tree.turn_away(fickle)
+    on.until(lambda: bool(on.tree.pool))
+    on.tree.fail_next("try_call", 1)
+    on.tree.mine()
+    on.arm()
+    on.rounds()
+
+
+def head_of_a_branch_that_is_gone(on: Rehearsal) -> None:
+    """The node tells of a head that is not on the branch which it then shows."""
+    on.tree.send_ether(on.wallet.address, ETHER)
+    on.blocks(1)
+    on.tree.reorg(1)
+    on.rounds(1)
+    on.arm()
+    on.trouble.plan["node-stale"] = [1]
+    on.rounds(2)
+
+
+def fees_above_what_a_node_passes_on(on: Rehearsal) -> None:
+    """It says so again and again, and somebody is told once."""
+    on.fund()
+    on.trouble.plan["node-refuses"] = [FEE_CAPPED] * 3
+    on.arm()
+    on.send()
+    on.rounds(4, seconds=20)
+
+
+def costs_more_than_it_may(on: Rehearsal) -> None:
+    """A receipt that contradicts the transaction is not believed: the block is waited for until the node says otherwise."""
+    on.fund()
+    sent = on.send()
+    on.until(lambda: bool(on.tree.pool))
+    on.tree.mine()
+    on.views[0].says_of_receipt = lambda receipt: attrs.evolve(receipt, effective_gas_price_wei=10**15)
+    on.arm()
+    on.rounds(2)
+    assert on.transaction(sent).state is TransactionState.BROADCASTING
+    on.views[0].says_of_receipt = None
+
+
+def said_to_be_ours(on: Rehearsal) -> None:
+    """A node names a managed address as the sender of what somebody else signed."""
+    on.fund()
+    hash_ = on.tree.send_ether(FRIEND, 5)
+    on.tree._signed[hash_] = SignedBytes(b"", address_from_bytes(OUTSIDER))
+    on.tree.mine()
+    own = address_to_bytes(on.wallet.address)
+
+    def say(block: Block) -> Block:
+        named = [attrs.evolve(each, sender=own) if each.hash == hash_ else each for each in block.transactions]
+        return attrs.evolve(block, transactions=named)
+
+    on.views[0].says_of_block = say
+    on.arm()
+    on.rounds(2)
+    on.views[0].says_of_block = None
+    on.send()
+
+
+def shown_by_one_node_alone(on: Rehearsal) -> None:
+    """One of two nodes still shows a block that holds a foreign transaction of the wallet's; the other one, none."""
+    on.fund()
+    on.signed_elsewhere(FRIEND, 10**16)
+    on.tree.mine()
+    on.tree.reorg(1, pooled=False)
+    on.views[0].late_by = 1
+    on.arm()
+    on.rounds(2)
+    on.views[0].late_by = 0
+    on.adopt()  # where nobody heard the other node, the wallet was stopped
+
+
+def traced_by_one_node(on: Rehearsal) -> None:
+    """What a contract paid is held back for a while, and then for an operator to give."""
+    on.views[1].has_traces = False
+    on.tree.send_ether(on.contract(on.wallet.address), ETHER)
+    on.blocks(FINALITY_LAG + 1)
+    on.rounds(10, seconds=A_MINUTE)
+    on.arm()
+    on.until(lambda: any(each.state is DepositState.QUARANTINED for each in on.store.tables.deposits), seconds=A_MINUTE)
+    (quarantined,) = list(on.store.tables.deposits)
+    on.release(quarantined.id)
