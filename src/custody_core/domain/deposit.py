@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import assert_never
 
 import attrs
 
@@ -176,6 +177,8 @@ def decide(deposit: Deposit, fact: DepositFact, now: datetime) -> DepositChange:
             return _changed(attrs.evolve(deposit, reason=reason), DepositState.QUARANTINED, now, Reason.DEPOSIT_QUARANTINED)
         case Released():
             return _changed(deposit, DepositState.COMPLETED, now, Reason.DEPOSIT_RELEASED)
+        case _:
+            assert_never(fact)
 
 
 def _changed(deposit: Deposit, state: DepositState, now: datetime, reason: Reason | None = None) -> DepositChange:

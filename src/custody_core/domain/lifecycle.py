@@ -133,15 +133,8 @@ class Change:
     event: str | None
 
 
-def due(transaction: Transaction, now: datetime) -> Act | None:
-    """What should be done next, from the state and the newest attempt alone; None while nothing is due."""
-    if transaction.due_at is None or transaction.due_at > now:
-        return None
-    return next_act(transaction, now)
-
-
 def next_act(transaction: Transaction, now: datetime) -> Act | None:
-    """What is due of a transaction that is claimed, whose `due_at` is the end of the claim."""
+    """What is to be done next of a transaction that is due, from the state and the newest attempt alone; None where nothing is."""
     match transaction.state, transaction.newest_attempt:
         case State.QUEUED, _:
             return Act.RESERVE

@@ -72,13 +72,10 @@ class Follower:
         self._last_ends: tuple[Header | None, Header | None] = None, None
         self._has_led = False
 
-    def follow(self, *, rounds_max: int = 1_000_000) -> Round:
+    def follow(self) -> Round:
         """Rounds until the head is reached or nothing can be done; what the last one came to."""
-        outcome = Round.IDLE
-        for _ in range(rounds_max):
-            outcome = self.round()
-            if outcome not in {Round.ADVANCED, Round.REWOUND}:
-                break
+        while (outcome := self.round()) in {Round.ADVANCED, Round.REWOUND}:
+            pass
         return outcome
 
     def round(self) -> Round:

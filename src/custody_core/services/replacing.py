@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-import attrs
-
 from custody_core.domain.facts import FoundMoving, FoundStuck, ReplacementPlanned
 from custody_core.domain.fees import FeeQuote, Fees, FeeTier, can_replace, meets_market, payment_cap, replacement_fees
 from custody_core.domain.ids import IdPrefix
@@ -26,14 +24,8 @@ PROVIDER_FEE_CAP = "provider-fee-cap"
 """What a transaction waits for that every node refuses for its fee: a node with a higher limit of its own."""
 
 
-@attrs.frozen
-class _Plan:
-    """What comes next for one: a dearer attempt, word that it is stuck or is not any more, or none of these, and the same bytes are
-    sent again.
-    """
-
-    attempt: Attempt | None = None
-    found: FoundStuck | FoundMoving | None = None
+_Plan = ReplacementPlanned | FoundStuck | FoundMoving
+"""What comes next for one: a dearer attempt, or word that it is stuck or is not any more."""
 
 
 def replace_waiting(kit: Kit, chain: Chain, waiting: Sequence[Transaction]) -> tuple[list[Transaction], list[Transaction]]:
@@ -48,14 +40,14 @@ def replace_waiting(kit: Kit, chain: Chain, waiting: Sequence[Transaction]) -> t
     except FeeUnavailable:
         return [], list(waiting)
     next_nonces = kit.read(lambda unit: unit.next_unmined(chain.chain_id, {each.wallet_id for each in waiting}))
-    plans = {each.id: _plan(kit, each, market, next_nonces) for each in waiting}
+    plans = {each.id: plan for each in waiting if (plan := _plan(kit, each, market, next_nonces)) is not None}
 
     def step(unit: Unit, fresh: Sequence[Transaction], now: datetime) -> list[Outcome]:
-        return [outcome for each in fresh for outcome in _outcomes(kit, unit, each, plans[each.id], now)]
+        return [_outcome(kit, unit, each, plans[each.id], now) for each in fresh]
 
-    changed = save_step(kit, [each for each in waiting if plans[each.id] != _Plan()], step)
+    changed = save_step(kit, [each for each in waiting if each.id in plans], step)
     planned = [each for each in changed if _is_planned(each)]
-    unchanged = [each for each in waiting if plans[each.id] == _Plan()]
+    unchanged = [each for each in waiting if each.id not in plans]
     return planned, [*unchanged, *(each for each in changed if not _is_planned(each))]
 
 
@@ -74,18 +66,19 @@ def _cap_wei(transaction: Transaction) -> int:
     return payment_cap(cap_wei) if kind is AttemptKind.PAYMENT else cap_wei
 
 
-def _plan(kit: Kit, transaction: Transaction, market: FeeQuote, next_nonces: Mapping[str, int]) -> _Plan:
+def _plan(kit: Kit, transaction: Transaction, market: FeeQuote, next_nonces: Mapping[str, int]) -> _Plan | None:
+    """None where the same bytes are sent again."""
     now = kit.clock.now()
     asked = _wants_cancellation(transaction) or _wants_speed(transaction)
     if not asked and (next_nonces.get(transaction.wallet_id) != transaction.nonce or transaction.parked_reason == PROVIDER_FEE_CAP):
-        return _Plan()
+        return None
     fees = _fees(transaction, market)
     why = _stuck(transaction, market, at_cap=fees is None, now=now)
     if why is not None and why is not transaction.stuck:
-        return _Plan(found=FoundStuck(why))
+        return FoundStuck(why)
     if fees is not None:
-        return _Plan(Attempt(kit.new_id(IdPrefix.ATTEMPT, now), _kind(transaction), fees, now))
-    return _Plan(found=None if why is transaction.stuck else FoundMoving())
+        return ReplacementPlanned(Attempt(kit.new_id(IdPrefix.ATTEMPT, now), _kind(transaction), fees, now))
+    return None if why is transaction.stuck else FoundMoving()
 
 
 def _fees(transaction: Transaction, market: FeeQuote) -> Fees | None:
@@ -103,15 +96,11 @@ def _stuck(transaction: Transaction, market: FeeQuote, *, at_cap: bool, now: dat
     return Stuck.PASSED_OVER if now >= first.first_sent_at + PASSED_OVER_AFTER else None
 
 
-def _outcomes(kit: Kit, unit: Unit, transaction: Transaction, plan: _Plan, now: datetime) -> list[Outcome]:
-    if plan.attempt is not None:
-        return [decide(transaction, ReplacementPlanned(plan.attempt), now)]
-    if plan.found is None:
-        return []
-    if plan.found == FoundStuck(Stuck.FEE_AT_CAP):
+def _outcome(kit: Kit, unit: Unit, transaction: Transaction, plan: _Plan, now: datetime) -> Outcome:
+    if plan == FoundStuck(Stuck.FEE_AT_CAP):
         detail = f"{transaction.id} pays at most {_cap_wei(transaction)} wei per gas, and the market asks more"
         raise_alarm(kit, unit, now=now, code="fee-at-cap", object_id=transaction.id, detail=detail)
-    return [decide(transaction, plan.found, now)]
+    return decide(transaction, plan, now)
 
 
 def _kind(transaction: Transaction) -> AttemptKind:

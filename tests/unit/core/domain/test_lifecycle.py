@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from custody_core.domain import facts
 from custody_core.domain.fees import Fees
 from custody_core.domain.ledger import Account, PostingGroup, Reason, WalletAccounts, net_by_account
-from custody_core.domain.lifecycle import REPLACE_AFTER, RESEND_AFTER, TRANSITIONS, Act, accept, decide, due, park
+from custody_core.domain.lifecycle import REPLACE_AFTER, RESEND_AFTER, TRANSITIONS, Act, accept, decide, next_act, park
 from custody_core.domain.money import UINT256_MAX
 from custody_core.domain.tokens import NATIVE_ALIAS, Asset
 from custody_core.domain.transaction import FINAL_STATES, Attempt, AttemptKind, AttemptState, Inclusion, State, Stuck, Transaction
@@ -33,6 +33,12 @@ FAR_AWAY = timedelta(days=365)
 
 HOLDING = frozenset({State.PENDING_APPROVAL, State.QUEUED})
 """States before a nonce is reserved."""
+
+
+def due(transaction: Transaction, now: datetime) -> Act | None:
+    """What a worker that claims what is due would do about it."""
+    is_due = transaction.due_at is not None and transaction.due_at <= now
+    return next_act(transaction, now) if is_due else None
 
 
 def transaction_in(state: State, **changes: Any) -> Transaction:

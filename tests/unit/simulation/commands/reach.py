@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -24,11 +25,12 @@ from tests.unit.simulation.crash_points import clean_run
 from tests.unit.simulation.faults import KINDS
 from tests.unit.simulation.modules import MONEY
 from tests.unit.simulation.story import Story
+from tests.unit.simulation.unreached import UNREACHED, Why, line_of
 from tests.unit.simulation.workflows import WORKFLOWS
 
 STEPS: Final = 100_000
-BRANCHES_MIN_PERCENT: Final = 80
-"""What it may not fall below; 95 is the aim. Most of what is left refuses what cannot happen, or waits for approvals."""
+BRANCHES_MIN_PERCENT: Final = 95
+"""Of the branches that are not listed in `unreached.py`."""
 NOT_YET: Final = frozenset({State.PENDING_APPROVAL})
 """States that nothing leads to before there are approvals."""
 
@@ -46,6 +48,10 @@ class Reached:
     branches: int
     branches_missed: int
     missing: str
+    listed: int
+    """Of the branches that were missed, those that lead to a line which `unreached.py` names."""
+    found_out: tuple[str, ...]
+    """Lines that it names although they were reached."""
 
     @property
     def percent(self) -> float:
@@ -80,17 +86,25 @@ def run(*, write: bool) -> int:
     }
     unseen, silent = every - seen, set(KINDS) - set(told["struck"])
     branches, missed = sum(each.branches for each in modules), sum(each.branches_missed for each in modules)
-    percent = 100 * (1 - missed / branches)
+    listed = sum(each.listed for each in modules)
+    percent, percent_of_others = 100 * (1 - missed / branches), 100 * (1 - (missed - listed) / (branches - listed))
     for each in modules:
         print(f"{each.module}: {each.percent:.0f} %{', not reached: ' if each.missing else ''}{each.missing}")
-    print(f"{percent:.1f} % of {branches} branches by {told['steps']:,} steps")
+    print(
+        f"{percent:.1f} % of {branches} branches by {told['steps']:,} steps; {percent_of_others:.1f} % without the {listed} listed"
+    )
+    for each in modules:
+        for text in each.found_out:
+            print(f"listed as never reached, and reached: {each.module}: {text}")
     print(f"edges never taken: {sorted(unseen)}; kinds of trouble that never struck: {sorted(silent)}")
     if write:
         edges = f"{len(every - unseen)} of {len(every)} edges of a send's states"
         rows = [(f"`{each.module}`", f"{each.percent:.0f} %", each.missing) for each in modules]
         total = ("all of them", f"{percent:.1f} % of {branches} branches", edges)
-        page.write("make sim-reach", ("Module", "Lines and branches", "Lines not reached"), [*rows, total])
-    return 0 if percent >= BRANCHES_MIN_PERCENT and not unseen and not silent else 1
+        without = ("without what is listed", f"{percent_of_others:.1f} % of {branches - listed} branches", _reasons())
+        page.write("make sim-reach", ("Module", "Lines and branches", "Lines not reached"), [*rows, total, without])
+    is_honest = not any(each.found_out for each in modules)
+    return 0 if percent_of_others >= BRANCHES_MIN_PERCENT and is_honest and not unseen and not silent else 1
 
 
 def tell(told: Path) -> int:
@@ -139,8 +153,27 @@ def _tell(steps: int) -> Sum:
     return found
 
 
+def _reasons() -> str:
+    """How many lines are listed for which reason."""
+    counts = Counter(each.why for each in UNREACHED)
+    return "; ".join(f"{counts[why]}: {why}" for why in Why)
+
+
 def _reached(measured: coverage.Coverage, module: str) -> Reached:
-    numbers = measured._analyze(str(page.ROOT / "src" / "custody_core" / f"{module}.py")).numbers
+    path = str(page.ROOT / "src" / "custody_core" / f"{module}.py")
+    analysis = measured._analyze(path)
+    numbers, missed = analysis.numbers, analysis.missing_branch_arcs()
+    listed = {line_of(each): each.text for each in UNREACHED if each.module == module}
+    into = Counter(target for targets in missed.values() for target in targets)
     with redirect_stdout(io.StringIO()):
-        *_, missing = measured.analysis2(str(page.ROOT / "src" / "custody_core" / f"{module}.py"))
-    return Reached(module, numbers.n_statements, numbers.n_missing, numbers.n_branches, numbers.n_missing_branches, missing)
+        *_, missing = measured.analysis2(path)
+    return Reached(
+        module,
+        numbers.n_statements,
+        numbers.n_missing,
+        numbers.n_branches,
+        numbers.n_missing_branches,
+        missing,
+        listed=sum(into[number] for number in listed),
+        found_out=tuple(text for number, text in listed.items() if not into[number] or number not in analysis.missing),
+    )
