@@ -215,7 +215,7 @@ class MemoryChain(World):
 
     @synchronised
     def try_call(self, call: Call, *, on_top_of: int) -> Answer[bytes | Reverted]:
-        """Whether `call` would have reverted. Of what contracts return there is only a token's balance."""
+        """Whether `call` would have reverted. Of what contracts return there is a token's balance, and that it says no."""
         if failure := self._failure("try_call"):
             return failure
         if call.data[:4] == ERC20_BALANCE_OF_SELECTOR:
@@ -225,7 +225,7 @@ class MemoryChain(World):
         effect = self._effect(call, on_top_of)
         if isinstance(effect, Unknown):
             return effect
-        return Found(Reverted(effect.reason) if effect.reverted else b"")
+        return Found(Reverted(effect.reason) if effect.reverted else effect.returned)
 
     @synchronised
     def broadcast(self, raws: Sequence[bytes]) -> Sequence[BroadcastAnswer]:

@@ -16,6 +16,7 @@ from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC, AccessList, decod
 CONTRACT_WORK_GAS: Final = 30_000
 BLOOM_LENGTH: Final = 256
 
+_FALSE: Final = bytes(32)
 _APPROVE_SELECTOR: Final = bytes.fromhex("095ea7b3")  # approve(address,uint256)
 
 Holding: TypeAlias = tuple[bytes | None, bytes]
@@ -25,10 +26,12 @@ Holding: TypeAlias = tuple[bytes | None, bytes]
 @attrs.frozen
 class TokenContract:
     """An EIP-20 contract that does what it says; approvals are taken, and nobody makes use of them. With a fee it does not: it
-    keeps so many hundredths of what it moves, and its event does not say so.
+    keeps so many hundredths of what it moves, and its event does not say so. Where it `says_no`, a transfer moves nothing and
+    returns false, without reverting.
     """
 
     fee_percent: int = 0
+    says_no: bool = False
 
 
 @attrs.frozen
@@ -82,6 +85,7 @@ class Effect:
     moves: tuple[tuple[Holding, Holding, int], ...] = ()
     events: tuple[Event, ...] = ()
     internal: tuple[tuple[bytes, bytes, int], ...] = ()
+    returned: bytes = b""
 
 
 def intrinsic_gas(data: bytes, access_list: AccessList = ()) -> int:
@@ -110,7 +114,7 @@ def run(
             return Effect(gas + CONTRACT_WORK_GAS, reverted=True, reason=reason)
         case TokenContract() as token:
             effect = _run_token(held, gas + CONTRACT_WORK_GAS, token=to, sender=sender, value=value, data=data)
-            return _keep_fee(token, effect, contract=to)
+            return _say_no(effect) if token.says_no else _keep_fee(token, effect, contract=to)
         case PassingContract() as passing:
             return _pass_on(passing, gas + CONTRACT_WORK_GAS, contract=to, sender=sender, value=value)
 
@@ -136,6 +140,10 @@ def _run_token(held: Callable[[Holding], int], gas: int, *, token: bytes, sender
     topics = (ERC20_TRANSFER_TOPIC, bytes(12) + sender, bytes(12) + recipient)
     event = Event(token, topics, amount.to_bytes(32, "big"))
     return Effect(gas, moves=(((token, sender), (token, recipient), amount),), events=(event,))
+
+
+def _say_no(effect: Effect) -> Effect:
+    return attrs.evolve(effect, moves=(), events=(), returned=_FALSE) if effect.moves else effect
 
 
 def _keep_fee(token: TokenContract, effect: Effect, *, contract: bytes) -> Effect:

@@ -23,6 +23,10 @@ class Versioned(Generic[K]):
         index = bisect_right(heights, height) if heights else 0
         return self._values[key][index - 1] if index else 0
 
+    def ever_set(self) -> list[K]:
+        """Every key that was ever set, in the order in which they were first."""
+        return list(self._heights)
+
     def set(self, key: K, height: int, value: int) -> None:
         """The value from `height` on, which is not below any height set before."""
         heights, values = self._heights.setdefault(key, []), self._values.setdefault(key, [])

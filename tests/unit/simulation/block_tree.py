@@ -13,7 +13,7 @@ from custody_core.domain.encoding import FeeMarketTransaction, keccak256, signin
 from custody_core.domain.fees import FEE_PER_GAS_SANE_MAX_WEI, GWEI
 from custody_memory.blocks import MinedBlock, as_hash
 from custody_memory.chain import MemoryChain, Recover
-from custody_memory.execution import Effect, Holding, RevertingContract
+from custody_memory.execution import Effect, Holding, RevertingContract, TokenContract
 from custody_memory.mempool import Pooled
 from custody_memory.versioned import Versioned
 from custody_memory.world import OUTSIDER
@@ -61,6 +61,9 @@ class BlockTree(MemoryChain):
         self.tips: list[Tip] = []
         self.pasts: list[Past] = []
         """What was final once and is not any more, oldest first."""
+        self._rebases: list[tuple[bytes, int]] = []
+        self.rebased: set[bytes] = set()
+        """Tokens whose balances changed by themselves."""
         super().__init__(chain_id, finality_lag=finality_lag, recover=recover)
 
     @property
@@ -134,6 +137,14 @@ class BlockTree(MemoryChain):
         """From here on that contract refuses everything."""
         self._contracts[address_to_bytes(contract)] = RevertingContract()
 
+    def behave(self, token: Address, contract: TokenContract) -> None:
+        """How that token behaves from here on."""
+        self._contracts[address_to_bytes(token)] = contract
+
+    def rebase(self, token: Address, permille: int) -> None:
+        """At the beginning of the next block everybody holds so much of what they held of it."""
+        self._rebases.append((address_to_bytes(token), permille))
+
     def mine_nothing(self) -> None:
         """A block without transactions, whatever waits."""
         self._append(())
@@ -178,12 +189,21 @@ class BlockTree(MemoryChain):
         return attrs.evolve(effect, moves=2 * effect.moves, events=2 * effect.events)
 
     def _append(self, transactions: Sequence[Pooled]) -> None:
+        while self._rebases:
+            self._rebase(*self._rebases.pop())
         super()._append(transactions)
         mined = self._blocks[-1]
         self._every[mined.block.header.hash] = mined
         for pooled in mined.included:
             self._mined_in.setdefault(pooled.hash, []).append(mined.block.header.hash)
         self.tips.append(Tip(mined, min(self._final, mined.block.header.number)))
+
+    def _rebase(self, token: bytes, permille: int) -> None:
+        height = len(self._blocks)
+        self.rebased.add(token)
+        for holding in [holding for holding in self._held.ever_set() if holding[0] == token]:
+            had = self._held.at(holding, height)
+            self._change(holding, had * permille // 1_000 - had, height)
 
     def _remember(self) -> None:
         balances, nonces = deepcopy(self._held), deepcopy(self._nonces)

@@ -30,6 +30,9 @@ KINDS: Final[dict[str, float]] = {
     "finality-stalls": 2,
     "node-late": 5,
     "foreign-use": 3,
+    "token-says-no": 2,
+    "token-keeps-fee": 3,
+    "token-rebases": 2,
     # its nodes, at every question
     "node-silent": 1,
     "node-stale": 1,

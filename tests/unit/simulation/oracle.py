@@ -29,6 +29,8 @@ class Oracle:
         self._tree = tree
         self._chain: BlockTree | Past = tree
         self.tokens: set[bytes] = set()
+        self.odd: set[str] = set()
+        """Those of them, in lower case, whose events do not say what is moved."""
         self.foreign: dict[str, tuple[bytes, int]] = {}
         """What somebody else signed with managed keys: hash → sender, nonce."""
 
@@ -94,6 +96,23 @@ class Oracle:
         """Whether a mined transaction succeeded, and what its gas cost."""
         receipt = next(each for each in self._chain.block(height).receipts if each.transaction_hash == transaction_hash)
         return receipt.succeeded, receipt.gas_used * receipt.effective_gas_price_wei
+
+    def moved(self, transaction_hash: str, height: int, token: str, sender: bytes, to: bytes) -> bool:
+        """Whether a mined transaction moved any of that token from one to the other."""
+        of_it = [each for each in self._movements(self._chain.block(height)) if each[0] == transaction_hash]
+        return any(each[1:5] == ("token", token, sender, to) for each in of_it)
+
+    def came_short(self, height: int, token: str, holder: bytes) -> bool:
+        """Whether an address got less of a token in that block than the block's events say."""
+        said = 0
+        for movement in self._movements(self._chain.block(height)):
+            if movement[2] == token:
+                said += movement[5] * ((movement[4] == holder) - (movement[3] == holder))
+        return self.held(token, holder, height) - self.held(token, holder, height - 1) < said
+
+    def was_rebased(self, token: str) -> bool:
+        """Whether its balances ever changed by themselves."""
+        return bytes.fromhex(token[2:]) in self._tree.rebased
 
     def who_used(self, sender: bytes, nonce: int, up_to: int) -> str | None:
         """The hash of the canonical transaction with that nonce, up to a height."""

@@ -13,7 +13,7 @@ from tests.unit.simulation.decisions import Decision
 from tests.unit.simulation.virtual_time import MICROSECONDS
 
 FOLDER: Final = Path(__file__).parent / "traces"
-_MAY_BE_LEFT_OUT: Final = ("cross_check_min_wei", "confirmations")
+_MAY_BE_LEFT_OUT: Final = {"cross_check_min_wei": None, "confirmations": None, "has_odd_token": False}
 
 
 @attrs.frozen
@@ -27,6 +27,7 @@ class Script:
     decisions: tuple[Decision, ...]
     cross_check_min_wei: int | None = None
     confirmations: int | None = None
+    has_odd_token: bool = False
 
     def told(self) -> Iterator[str]:
         """In words."""
@@ -34,7 +35,8 @@ class Script:
         minimum = self.cross_check_min_wei
         nodes = f"{self.views} nodes" if minimum is None else f"{self.views} nodes, two of which agree from {minimum} wei on"
         final = "" if self.confirmations is None else f", final is what is {self.confirmations} deep"
-        yield f"keys of seed {self.seed}, {nodes}, {units}{final}; the trouble ends after {self.until_us / MICROSECONDS:.6f}s"
+        odd = ", a token is not what its events say" if self.has_odd_token else ""
+        yield f"keys of seed {self.seed}, {nodes}, {units}{final}{odd}; the trouble ends after {self.until_us / MICROSECONDS:.6f}s"
         yield from (decision.told() for decision in self.decisions)
 
 
@@ -52,8 +54,8 @@ def written(kept: Kept) -> str:
     head = {"failure": kept.failure, "bug": kept.bug} | {
         name: getattr(kept.script, name) for name in ("seed", "views", "is_interleaved", "until_us")
     }
-    for name in _MAY_BE_LEFT_OUT:
-        if getattr(kept.script, name) is not None:
+    for name, plain in _MAY_BE_LEFT_OUT.items():
+        if getattr(kept.script, name) != plain:
             head[name] = getattr(kept.script, name)
     lines = [json.dumps([each.us, each.nth, each.who, each.what, each.value]) for each in kept.script.decisions]
     return json.dumps(head | {"decisions": []}, indent=1).replace("[]", "[\n  " + ",\n  ".join(lines) + "\n ]") + "\n"
@@ -63,6 +65,6 @@ def read(path: Path) -> Kept:
     """What a file holds."""
     found = json.loads(path.read_text())
     decisions = tuple(Decision(*fields) for fields in found["decisions"])
-    rest = {name: found.get(name) for name in _MAY_BE_LEFT_OUT}
+    rest = {name: found.get(name, plain) for name, plain in _MAY_BE_LEFT_OUT.items()}
     script = Script(found["seed"], found["views"], found["is_interleaved"], found["until_us"], decisions, **rest)
     return Kept(found["failure"], found["bug"], script)

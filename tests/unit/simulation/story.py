@@ -52,6 +52,8 @@ CROSS_CHECKED: Final = 0.5
 BY_DEPTH: Final = 0.25
 """The share of stories in which a depth says what is final, and no tag."""
 DEPTHS: Final = (3, 5, 12)
+ODD_TOKEN: Final = 0.35
+"""The share of stories with a token whose balances are not always what its events say."""
 REAL_CURVE_EVERY: Final = 1_000
 POLICY: Final[dict[str, Any]] = {
     "version": 1,
@@ -97,6 +99,7 @@ class Story:
         minimum_wei = script.cross_check_min_wei if script else _drawn_minimum(streams.stream("cross-check"))
         self._cross_check_min_wei = minimum_wei if self._views > 1 else None
         self._depth = script.confirmations if script else _drawn_depth(streams.stream("finality"))
+        self._has_odd_token = script.has_odd_token if script else streams.stream("tokens").random() < ODD_TOKEN
         self._until_us = script.until_us if script else None
         self.is_calm, self._patience, self._stands_still = False, patience, False
         self.trace, self.time = Trace(), VirtualTime()
@@ -111,7 +114,7 @@ class Story:
         views[0].may_lie = len(views) > 1
         views[0].may_omit = self._cross_check_min_wei is not None
         self._oracle = Oracle(self.tree)
-        self._invariants = Invariants(self._oracle)
+        self._invariants = Invariants(self._oracle, is_lied_to=lambda: self.faults.struck["node-lies"] > 0)
         self.store = JournalStore(self._invariants.committed)
         self._watch = Watch(self._invariants)
         signer = MemoryKeys(entropy) if is_real else keys.FakeCurveKeys(entropy)
@@ -144,6 +147,7 @@ class Story:
             self.faults,
             self.desk,
             self._token,
+            self._odd_token,
             self._oracle,
             site.clocks,
             has_tags=self._depth is None,
@@ -179,7 +183,12 @@ class Story:
         """What was decided so far."""
         until_us = min(self.time.us, self.time.us if self._until_us is None else self._until_us)
         taken = tuple(self.decisions.taken)
-        return Script(self.seed, self._views, self._is_interleaved, until_us, taken, self._cross_check_min_wei, self._depth)
+        shape = {
+            "cross_check_min_wei": self._cross_check_min_wei,
+            "confirmations": self._depth,
+            "has_odd_token": self._has_odd_token,
+        }
+        return Script(self.seed, self._views, self._is_interleaved, until_us, taken, **shape)
 
     def _step(self) -> None:
         self.decisions.who = WORLD
@@ -192,11 +201,17 @@ class Story:
         token = self.tree.deploy_token()
         self._oracle.tokens.add(bytes.fromhex(token[2:]))
         self._token = token
+        self._odd_token = self.tree.deploy_token() if self._has_odd_token else None
+        if self._odd_token is not None:
+            self._oracle.tokens.add(bytes.fromhex(self._odd_token[2:]))
+            self._oracle.odd.add(self._odd_token.lower())
         self.faults.pause()
         with self._parts.custody(OpenGate()) as custody:
             custody.make_ready()
             custody.policies.publish(POLICY)
             custody.tokens.add(chain_id=CHAIN_ID, address=token, alias="usdc", decimals=6)
+            if self._odd_token is not None:
+                custody.tokens.add(chain_id=CHAIN_ID, address=self._odd_token, alias="odd", decimals=18)
         self.faults.resume()
 
     def _live(self) -> None:
@@ -217,7 +232,8 @@ class Story:
                 self.scheduler.step()
             self._adopt()
         with self._parts.custody(OpenGate()) as custody:
-            require_the_end(custody, self.desk, self.tree, is_whole=not self._oracle.foreign)
+            require_the_end(custody, self.desk, self.tree, is_whole=not self._oracle.foreign, odd=self._oracle.odd)
+        self._invariants.require_odd_books()
 
     @property
     def _is_cut_off(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from custody_core.domain.addresses import Address, address_from_bytes, address_to_bytes
 from custody_core.domain.chain import Hash
 from custody_core.domain.fees import GWEI
-from custody_memory.execution import Passing
+from custody_memory.execution import Passing, TokenContract
 from tests.unit.simulation.block_tree import BlockTree
 from tests.unit.simulation.decisions import Decisions
 from tests.unit.simulation.desk import Desk
@@ -27,6 +27,8 @@ SPENT_ELSEWHERE_WEI: Final = 10**16
 CLOCK_JUMP_MAX_US: Final = 60 * MICROSECONDS
 BREACH_DEPTH_MAX: Final = 3
 """How many final blocks change at most, when finality is breached."""
+FEES_PERCENT: Final = (0, 1, 50, 100)
+REBASES_PERMILLE: Final = (0, 500, 990, 1_010, 3_000)
 RETURNS_AFTER: Final = (None, 2, 10, 30)
 """After how many blocks what was the chain then is the chain again."""
 
@@ -49,6 +51,7 @@ class Weather:
         faults: Faults,
         desk: Desk,
         token: Address,
+        odd_token: Address | None,
         oracle: Oracle,
         clocks: Mapping[str, ProcessClock],
         *,
@@ -62,6 +65,7 @@ class Weather:
         self._faults = faults
         self._desk = desk
         self._token = token
+        self._odd_token = odd_token
         self._worthless = tree.deploy_token()
         self._oracle = oracle
         self._clocks = clocks
@@ -79,6 +83,7 @@ class Weather:
         """No more trouble: finality moves, fees are low, nodes are in time."""
         self._tree.stall_finality(False)
         self._tree.set_base_fee(BASE_FEE_WEI // 10)
+        self._tree.behave(self._token, TokenContract())
         for view in self._views:
             view.late_by = 0
         for clock in self._clocks.values():
@@ -106,6 +111,7 @@ class Weather:
             tree.mine_nothing()
         if self._desk.wallets and (key := strike("foreign-use", lambda: chance.choice(list(self._desk.wallets)))):
             self._use_elsewhere(key)
+        self._change_tokens()
         for view in self._views:
             late_by = strike("node-late", lambda: chance.choice((0, 0, 1, 2, 5)))
             view.late_by = view.late_by if late_by is None else late_by
@@ -114,6 +120,21 @@ class Weather:
         self._reorganise()
         if not tree.pasts:
             self._breach()
+
+    def _change_tokens(self) -> None:
+        """A token says no for a while; the odd one keeps a share of what it moves, or changes all balances at once."""
+        strike, chance = self._faults.strike, self._chance
+        says_no = strike("token-says-no", lambda: chance.random() < 0.5)
+        if says_no is not None:
+            self._tree.behave(self._token, TokenContract(says_no=says_no))
+        if self._odd_token is None:
+            return
+        fee_percent = strike("token-keeps-fee", lambda: chance.choice(FEES_PERCENT))
+        if fee_percent is not None:
+            self._tree.behave(self._odd_token, TokenContract(fee_percent))
+        permille = strike("token-rebases", lambda: chance.choice(REBASES_PERMILLE))
+        if permille is not None:
+            self._tree.rebase(self._odd_token, permille)
 
     def _reorganise(self) -> None:
         """Replaces blocks that are not final. What stays is told by its place among what was in them."""
@@ -178,7 +199,8 @@ class Weather:
         amount = chance.choice((1, 10**18, 3 * 10**18, chance.randrange(10**17, 10**19)))
         match chance.randrange(5):
             case 0:
-                kind = chance.choice(("tokens", "tokens", "tokens", "tokens twice", "worthless tokens", "no tokens"))
+                odd = ("odd tokens",) * 3 if self._odd_token else ()
+                kind = chance.choice(("tokens", "tokens", "tokens", "tokens twice", "worthless tokens", "no tokens", *odd))
                 return [key, kind, 0 if kind == "no tokens" else chance.randrange(1, 10_000)]
             case 1:
                 how = chance.choice((Passing.CALL, Passing.CALL, Passing.REVERTED))
@@ -196,6 +218,8 @@ class Weather:
         match how:
             case "tokens" | "no tokens":
                 self._tree.send_token(self._token, to, amount)
+            case "odd tokens" if self._odd_token:
+                self._tree.send_token(self._odd_token, to, amount)
             case "tokens twice":
                 self._tree.send_tokens_twice(self._token, to, amount)
             case "worthless tokens":

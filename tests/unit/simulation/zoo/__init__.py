@@ -17,10 +17,11 @@ from tests.unit.simulation.zoo.keeping import KEEPING
 from tests.unit.simulation.zoo.receiving import RECEIVING
 from tests.unit.simulation.zoo.replacing import REPLACING
 from tests.unit.simulation.zoo.sending import SENDING
+from tests.unit.simulation.zoo.tokens import TOKENS
 
 __all__ = ["ZOO", "Bug", "crash_fails", "planted", "seen", "story_fails", "trace_fails", "trace_of"]
 
-ZOO: Final = (*RECEIVING, *SENDING, *REPLACING, *KEEPING, *HALTING)
+ZOO: Final = (*RECEIVING, *SENDING, *REPLACING, *KEEPING, *HALTING, *TOKENS)
 
 
 def seen(bug: Bug, *, seeds: range, steps: int) -> str | None:
