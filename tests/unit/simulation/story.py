@@ -183,12 +183,16 @@ class Story:
         """What was decided so far."""
         until_us = min(self.time.us, self.time.us if self._until_us is None else self._until_us)
         taken = tuple(self.decisions.taken)
-        shape = {
-            "cross_check_min_wei": self._cross_check_min_wei,
-            "confirmations": self._depth,
-            "has_odd_token": self._has_odd_token,
-        }
-        return Script(self.seed, self._views, self._is_interleaved, until_us, taken, **shape)
+        return Script(
+            self.seed,
+            self._views,
+            self._is_interleaved,
+            until_us,
+            taken,
+            cross_check_min_wei=self._cross_check_min_wei,
+            confirmations=self._depth,
+            has_odd_token=self._has_odd_token,
+        )
 
     def _step(self) -> None:
         self.decisions.who = WORLD
