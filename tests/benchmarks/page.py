@@ -13,6 +13,7 @@ from typing import Any
 from tests.benchmarks import accepting, asking, depositing, holding, latency, reading, scanning, sends, signing, starting
 from tests.benchmarks.environments import ROOT
 from tests.benchmarks.harness import Result
+from tests.benchmarks.shortfalls import SHORTFALLS
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 GOALS = {
@@ -66,10 +67,18 @@ def with_record(page: str, record: Mapping[str, Any]) -> str:
     found = _DATA.search(page)
     kept = [json.loads(line) for line in found[1].splitlines()] if found else []
     records = sorted([*(each for each in kept if each["id"] != record["id"]), record], key=lambda each: int(each["id"][1:]))
-    explained = [f"## {each['id']}\n\n{_after_its_id(EXPLAINED.get(each['id']))}\n" for each in records]
+    explained = [_section(each["id"]) for each in records]
     lines = "\n".join(json.dumps(each, ensure_ascii=False) for each in records)
     data = f"## All figures\n\n```json\n{lines}\n```\n"
     return _HEAD + "".join(_row(each) for each in records) + "\n" + "\n".join([*explained, data])
+
+
+def _section(id_: str) -> str:
+    """What a benchmark measures, and where it falls short of its goal why."""
+    told = [f"## {id_}", _after_its_id(EXPLAINED.get(id_))]
+    if id_ in SHORTFALLS:
+        told.append(f"**Short of the goal.** {SHORTFALLS[id_]}")
+    return "\n\n".join(told) + "\n"
 
 
 def _row(record: Mapping[str, Any]) -> str:
