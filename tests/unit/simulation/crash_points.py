@@ -11,6 +11,7 @@ import attrs
 from tests.unit.simulation.failures import Crashed, Failure, InvariantBroken
 from tests.unit.simulation.gate import Fate
 from tests.unit.simulation.rehearsal import BusinessState, Rehearsal
+from tests.unit.simulation.tiny import tiny
 from tests.unit.simulation.workflows import STAGES, WORKFLOWS
 
 FATES: Final = (Fate.KILLED_BEFORE, Fate.KILLED_AFTER, Fate.LOST_AFTER)
@@ -71,6 +72,7 @@ def require_the_same_end(point: CrashPoint, expected: BusinessState) -> None:
 
 
 def _run(workflow: str, on: Rehearsal) -> Rehearsal:
-    WORKFLOWS[workflow](on)
-    on.settle()
+    with tiny(on.stage.is_tiny):
+        WORKFLOWS[workflow](on)
+        on.settle()
     return on

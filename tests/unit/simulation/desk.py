@@ -5,71 +5,45 @@ They live outside of every process, so what they were answered survives any cras
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Final, TypeAlias
-
-import attrs
 
 from custody_core import Custody, Transaction, TransactionState, Wallet
 from custody_core.domain.addresses import Address, address_from_bytes
 from custody_core.domain.fees import GWEI
-from custody_core.errors import (
-    CustodyError,
-    DatabaseUnavailable,
-    FeeUnavailable,
-    IdempotencyKeyReused,
-    InvalidStateTransition,
-    KeyPoolEmpty,
-    NodeUnavailable,
-    OutcomeUnknown,
-    SignerUnavailable,
-)
+from custody_core.errors import CustodyError, InvalidStateTransition
 from tests.unit.simulation.decisions import Decisions
 from tests.unit.simulation.failures import require
+from tests.unit.simulation.mistakes import MISTAKES, ask_wrongly
+from tests.unit.simulation.operators import Operators
+from tests.unit.simulation.requests import (
+    ANSWERS_THAT_MAY_PASS,
+    Intent,
+    Payouts,
+    Request,
+    ask,
+    ask_for_all,
+    ask_otherwise,
+    ask_together,
+)
 
 OWNERS: Final = ("alice", "bob", "carol")
 WALLETS_MAX: Final = 5
 INTENTS_MAX: Final = 400
 FREEZES: Final = 0.02
+OPERATED: Final = 0.02
 CAPPED: Final = 0.2
 """The share of payments that name a cap of their own, which may be near the market."""
+NAMED: Final = 0.15
+"""The share of payments that have an external id, which may be another one's."""
+TOGETHER_MAX: Final = 4
 FROZEN_BECAUSE: Final = "its owner wants it"
-ANSWERS_THAT_MAY_PASS: Final = (
-    OutcomeUnknown,
-    NodeUnavailable,
-    FeeUnavailable,
-    SignerUnavailable,
-    DatabaseUnavailable,
-    KeyPoolEmpty,
-)
 APPROVE: Final = bytes.fromhex("095ea7b3")  # approve(address,uint256)
 
 
 Wish: TypeAlias = list[Any]
 """What is asked for, as plain JSON: its name, then the keys and numbers that it needs."""
-
-
-@attrs.define
-class Intent:
-    """One payment that somebody wants once, under one key. Each has a recipient of its own, unless it stays inside."""
-
-    key: str
-    wallet: Wallet
-    to: Address
-    amount: int
-    asset: str
-    data: bytes | None = None
-    id: str | None = None
-    cap_wei: int | None = None
-
-
-@attrs.frozen
-class Request:
-    """Something that is asked of the service, and again until it is answered."""
-
-    name: str
-    act: Callable[[Custody], None]
 
 
 class Desk:
@@ -83,6 +57,7 @@ class Desk:
         self._waiting: list[Request] = []
         self.wallets: dict[str, Wallet] = {}
         self.intents: dict[str, Intent] = {}
+        self._operators = Operators(self.again)
         self._asked = 0
         self.is_open = True
         self._wishes: dict[str, Callable[..., Request | None]] = {
@@ -93,6 +68,11 @@ class Desk:
             "cancel": self._cancel,
             "speed up": self._speed_up,
             "freeze": self._freeze,
+            "call": self._call,
+            "together": self._together,
+            "payouts": self._payouts,
+            "wrong": self._wrong,
+            "operator": self._operators.request,
         }
 
     @property
@@ -131,9 +111,13 @@ class Desk:
             return ["wallet", f"wallet-{self._asked}", chance.choice(OWNERS)]
         if chance.random() < FREEZES:
             return ["freeze", chance.choice(list(self.wallets))]
-        kind = chance.choice(("send", "send", "send", "again", "other body", "cancel", "cancel", "speed up"))
-        if kind == "send" or not self.intents:
-            return self._draw_send() if len(self.intents) < INTENTS_MAX else None
+        if chance.random() < OPERATED:
+            return self._operators.draw(chance, sorted({wallet.owner_id or "" for wallet in self.wallets.values()}))
+        kind = chance.choice(KINDS)
+        if kind == "wrong":
+            return [kind, f"wrong-{len(self.intents)}", chance.choice(list(self.wallets)), chance.choice(MISTAKES)]
+        if kind in DRAWN or not self.intents:
+            return DRAWN.get(kind, Desk._draw_send)(self) if len(self.intents) < INTENTS_MAX else None
         if kind == "cancel":
             return [kind, chance.choice(list(self.intents)[-5:]), chance.choice((None, None, 20 * 10**9))]
         return [kind, chance.choice(list(self.intents)[-5 if kind == "speed up" else 0 :])]
@@ -150,7 +134,25 @@ class Desk:
         elif kind < 0.4:
             asset, amount = "approval", 0
         cap_wei = chance.choice((3, 6, 60)) * GWEI if chance.random() < CAPPED else None
-        return ["send", f"send-{number}", key, to, asset, amount, cap_wei]
+        name = f"name-{chance.randrange(number + 1)}" if chance.random() < NAMED else None
+        return ["send", f"send-{number}", key, to, asset, amount, cap_wei, name]
+
+    def _draw_call(self) -> Wish:
+        chance = self._chance
+        listed = [[chance.randrange(1, 9), chance.randrange(3)] for _ in range(chance.randrange(3))]
+        return ["call", f"send-{len(self.intents)}", chance.choice(list(self.wallets)), chance.choice((7, 10**6, 10**7)), listed]
+
+    def _draw_several(self, kind: str) -> Wish:
+        """Payments from one wallet, or from any, each as in the wish for one."""
+        chance, number = self._chance, len(self.intents)
+        wallet = chance.choice(list(self.wallets))
+        drawn = [self._draw_send()[1:6] for _ in range(chance.randrange(1, TOGETHER_MAX + 1))]
+        sends = [send for send in drawn if send[3] != "approval"]
+        for index, send in enumerate(sends):
+            send[0] = f"send-{number + index}"
+            send[1] = wallet if kind == "payouts" else send[1]
+            send[2] = number + index if isinstance(send[2], int) or send[2] == send[1] else send[2]
+        return [kind, f"{kind}-{number}", sends]
 
     # What that comes to. What it speaks of may not be there, where a script leaves things out.
 
@@ -163,20 +165,75 @@ class Desk:
         return Request(f"{key} for {owner}", create)
 
     def _send(
-        self, key: str, wallet_key: str, to: int | str, asset: str, amount: int, cap_wei: int | None = None
+        self,
+        key: str,
+        wallet_key: str,
+        to: int | str,
+        asset: str,
+        amount: int,
+        cap_wei: int | None = None,
+        external_id: str | None = None,
     ) -> Request | None:
+        intent = self._intent(key, wallet_key, to, asset, amount)
+        if intent is None:
+            return None
+        intent.cap_wei, intent.external_id = cap_wei, external_id
+        if asset == "approval":
+            intent.data = APPROVE + recipient_word(intent.to) + len(self.intents).to_bytes(32, "big")
+            intent.to, intent.amount, intent.asset = self.token_address, 0, "eth"
+        self.intents[key] = intent
+        what = f"{key}: {amount} {asset} from {intent.wallet.address[:8]} to {intent.to[:8]}"
+        return Request(what, lambda custody: ask(custody, intent))
+
+    def _intent(self, key: str, wallet_key: str, to: int | str, asset: str, amount: int) -> Intent | None:
         """`to` is another wallet, or the number of a recipient of its own."""
         wallet, other = self.wallets.get(wallet_key), self.wallets.get(str(to))
         if wallet is None or (isinstance(to, str) and other is None):
             return None
         recipient = other.address if other else address_from_bytes(b"\xee" * 12 + int(to).to_bytes(8, "big"))
-        intent = Intent(key, wallet, recipient, amount, asset, cap_wei=cap_wei)
-        if asset == "approval":
-            data = APPROVE + recipient_word(recipient) + len(self.intents).to_bytes(32, "big")
-            intent = Intent(key, wallet, self.token_address, 0, "eth", data)
+        return Intent(key, wallet, recipient, amount, asset)
+
+    def _call(self, key: str, wallet_key: str, allowed: int, listed: list[list[int]]) -> Request | None:
+        """A contract call with an access list: of each contract's number so many slots."""
+        intent = self._intent(key, wallet_key, 0, "eth", 0)
+        if intent is None:
+            return None
+        intent.data = APPROVE + recipient_word(intent.to) + allowed.to_bytes(32, "big")
+        intent.to = self.token_address
+        intent.access_list = [
+            {"address": f"0x{contract:040x}", "storageKeys": [f"0x{slot:064x}" for slot in range(slots)]}
+            for contract, slots in listed
+        ]
         self.intents[key] = intent
-        what = f"{key}: {amount} {asset} from {wallet.address[:8]} to {recipient[:8]}"
-        return Request(what, lambda custody: ask(custody, intent))
+        return Request(f"{key}: allows {allowed} from {intent.wallet.address[:8]}", lambda custody: ask(custody, intent))
+
+    def _together(self, name: str, sends: list[list[Any]]) -> Request | None:
+        """Payments that are asked for at the same moment. Whichever is not answered is asked for again, alone."""
+        intents = [intent for send in sends if (intent := self._intent(*send)) is not None]
+        self.intents |= {intent.key: intent for intent in intents}
+
+        def act(custody: Custody) -> None:
+            for left in ask_together(custody, intents):
+                self.again(Request(f"{left.key} again", lambda custody, left=left: ask(custody, left)))  # type: ignore[misc]
+
+        return Request(f"{name}: {len(intents)} together", act) if intents else None
+
+    def _payouts(self, key: str, sends: list[list[Any]]) -> Request | None:
+        """Payments under one key."""
+        intents = [intent for send in sends if (intent := self._intent(*send)) is not None]
+        if not intents:
+            return None
+        payouts = Payouts(key, intents[0].wallet, intents)
+        for intent in intents:
+            intent.payouts, intent.external_id = payouts, intent.key
+            self.intents[intent.key] = intent
+        return Request(f"{key}: {len(intents)} payouts", lambda custody: ask_for_all(custody, payouts))
+
+    def _wrong(self, key: str, wallet_key: str, mistake: str) -> Request | None:
+        wallet = self.wallets.get(wallet_key)
+        if wallet is None:
+            return None
+        return Request(f"{key}: {mistake}", lambda custody: ask_wrongly(custody, wallet, mistake, key, self.token_address))
 
     def _again(self, key: str) -> Request | None:
         intent = self.intents.get(key)
@@ -225,39 +282,22 @@ class Desk:
         return Request(f"{name} {key}", change)
 
 
-def ask(custody: Custody, intent: Intent) -> None:
-    """Asks for the payment. The same key has to give the same one."""
-    if intent.data is None:
-        made = custody.transactions.send(
-            intent.wallet.id,
-            to=intent.to,
-            amount=intent.amount,
-            asset=intent.asset,
-            fee_per_gas_max_wei=intent.cap_wei,
-            idempotency_key=intent.key,
-        )
-    else:
-        made = custody.transactions.send(
-            intent.wallet.id, to=intent.to, data=intent.data, value=intent.amount, idempotency_key=intent.key
-        )
-    require(intent.id in {None, made.id}, "INV-8", f"{intent.key} made {intent.id} and {made.id}")
-    intent.id = made.id
-
-
-def ask_otherwise(custody: Custody, intent: Intent) -> None:
-    """Asks for another payment under the same key, which has to be refused."""
-    other = attrs.evolve(intent, amount=intent.amount + 1, id=None)
-    try:
-        ask(custody, other)
-    except IdempotencyKeyReused:
-        return
-    if intent.id is None:
-        # It was never asked before: what was just said is what it stands for from now on.
-        intent.amount, intent.id = other.amount, other.id
-    same = (intent.amount, intent.id) == (other.amount, other.id)
-    require(same, "INV-8", f"{intent.key} was taken with another body")
-
-
 def recipient_word(address: Address) -> bytes:
     """An address as an argument of a call."""
     return bytes(12) + bytes.fromhex(address[2:])
+
+
+DRAWN: Final[Mapping[str, Callable[[Desk], Wish]]] = {
+    "send": Desk._draw_send,
+    "call": Desk._draw_call,
+    "together": lambda desk: desk._draw_several("together"),
+    "payouts": lambda desk: desk._draw_several("payouts"),
+}
+KINDS: Final = (
+    *("send",) * 8,
+    *("cancel",) * 5,
+    *("again", "other body", "speed up") * 2,
+    *DRAWN,
+    "wrong",
+)
+"""What is asked for, as often as it stands here."""

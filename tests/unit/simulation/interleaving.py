@@ -116,21 +116,26 @@ class _Statements:
                 raise Conflict("another unit has locked what this one changes")
 
     def _read(self, name: str, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if not named.get("wait", True):  # what somebody else holds is left out, not waited for
+            values = ([each for each in sorted(values[0]) if self._takes(f"wallet {each}")], *values[1:])
         for key in sorted(_wanted(name, values, named)):
-            self._lock(key, wait=named.get("wait", True))
+            self._lock(key)
         fate = self._gate.enter(name) if self._yields() else Fate.DONE
         with self._store.glance() as unit:
             found = getattr(unit, name)(*values, **named)
         self._gate.leave(fate)
         return found
 
-    def _lock(self, key: str, *, wait: bool) -> None:
+    def _takes(self, key: str) -> bool:
+        if self._locks.setdefault(key, self) is not self:
+            return False
+        self._held.add(key)
+        return True
+
+    def _lock(self, key: str) -> None:
         for _ in range(WAITS_MAX):
-            if self._locks.setdefault(key, self) is self:
-                self._held.add(key)
+            if self._takes(key):
                 return
-            if not wait:
-                break
             self._gate.leave(self._gate.enter(f"waits for {key}"))
         raise Conflict("somebody else has the lock")
 

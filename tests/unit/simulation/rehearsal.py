@@ -12,12 +12,12 @@ import attrs
 from custody_core import Custody, DepositState, Limits, Transaction, Wallet
 from custody_core.domain.addresses import Address, address_from_bytes, address_to_bytes
 from custody_core.domain.authorisation import Authorised
-from custody_core.domain.chain import Block, Hash, InternalTransfer, Receipt
+from custody_core.domain.chain import Block, Hash, Header, InternalTransfer, Receipt
 from custody_core.domain.encoding import FeeMarketTransaction, keccak256, signing_payload
 from custody_core.domain.fees import GWEI
 from custody_core.domain.wallet import SealedKey, WalletState
 from custody_core.errors import Conflict, FeeUnavailable, InvalidStateTransition, NodeUnavailable, OutcomeUnknown, SignerUnavailable
-from custody_core.ports import Absent, Answer, Chain, Doubt, Found, SignedTransaction, no_doubt
+from custody_core.ports import Absent, Answer, BlockTag, Chain, Doubt, Found, SignedTransaction, no_doubt
 from custody_memory.blocks import MinedBlock, as_hash
 from custody_memory.mempool import Pooled
 from tests.unit.simulation import keys
@@ -28,9 +28,9 @@ from tests.unit.simulation.gate import Fate, Killed, OpenGate
 from tests.unit.simulation.invariants import Invariants
 from tests.unit.simulation.journal import JournalStore, Snapshot
 from tests.unit.simulation.nodes import Nodes
+from tests.unit.simulation.operators import POLICY
 from tests.unit.simulation.oracle import Oracle
 from tests.unit.simulation.site import CHAIN_ID, Parts, Watch
-from tests.unit.simulation.story import POLICY
 from tests.unit.simulation.views import View
 from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
 
@@ -59,6 +59,8 @@ class Stage:
 
     views: int = 1
     limits: Limits = LIMITS
+    is_tiny: bool = False
+    """Whether addresses are held as a very large service holds them."""
 
 
 @attrs.define
@@ -67,7 +69,13 @@ class PlannedView(View):
 
     says_of_block: Callable[[Block], Block] | None = None
     says_of_receipt: Callable[[Receipt], Receipt] | None = None
+    says_of_final: Callable[[Header], Header] | None = None
     has_traces: bool = True
+
+    def header(self, at: int | BlockTag) -> Answer[Header]:
+        """The header on its own branch."""
+        answer, say = super().header(at), self.says_of_final
+        return Found(say(answer.value)) if say and at is BlockTag.FINALIZED and isinstance(answer, Found) else answer
 
     def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
         """Of its own branch."""
@@ -156,7 +164,7 @@ class Rehearsal:
     """A workflow's stage. `strikes` says what happens at which call, from 1; nothing in the clean run."""
 
     def __init__(self, strikes: Mapping[int, Fate] | None = None, stage: Stage | None = None) -> None:
-        self._stage = stage or Stage()
+        self.stage = stage or Stage()
         streams = Streams(0)
         entropy = StreamEntropy(streams.stream("entropy"))
         self.time = VirtualTime()
@@ -165,7 +173,7 @@ class Rehearsal:
         self.invariants = Invariants(self._oracle)
         self.store = JournalStore(self.invariants.committed)
         self.trouble = PlannedTrouble()
-        self.views = [PlannedView(self.tree, self.trouble, streams.stream("views")) for _ in range(self._stage.views)]
+        self.views = [PlannedView(self.tree, self.trouble, streams.stream("views")) for _ in range(self.stage.views)]
         self.signer, watch = FickleSigner(entropy), Watch(self.invariants)
         self._parts = Parts(self.store, Nodes(CHAIN_ID, self.views), self.signer, entropy, self.time, watch)
         self._gate = StrikingGate(self.time, strikes or {})
@@ -255,7 +263,7 @@ class Rehearsal:
         """Just before the next call of that name another process does something."""
 
         def run() -> None:
-            act(self._parts.custody(OpenGate(), limits=self._stage.limits))
+            act(self._parts.custody(OpenGate(), limits=self.stage.limits))
 
         self._gate.meanwhile[call] = run
 
@@ -386,7 +394,7 @@ class Rehearsal:
         """A new process. The old one's leases have run out by then."""
         self._gate.live_again()
         self.time.us += 25 * MICROSECONDS
-        self.custody = self._parts.custody(self._gate, limits=self._stage.limits)
+        self.custody = self._parts.custody(self._gate, limits=self.stage.limits)
 
 
 def in_turn(act: Callable[[Custody], object]) -> Callable[[Custody], None]:
@@ -399,6 +407,15 @@ def in_turn(act: Callable[[Custody], object]) -> Callable[[Custody], None]:
             raise Conflict("the operator tries again later") from None
 
     return run
+
+
+def resume(custody: Custody) -> None:
+    """An operator lets a halted chain go on, once."""
+    try:
+        (state,) = custody.chains.states()
+        custody.chains.resume(state.chain_id)
+    except InvalidStateTransition:
+        return  # it was, and the answer was lost
 
 
 FRIEND_RAW: Final = bytes.fromhex(FRIEND[2:])

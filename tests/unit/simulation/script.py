@@ -13,7 +13,7 @@ from tests.unit.simulation.decisions import Decision
 from tests.unit.simulation.virtual_time import MICROSECONDS
 
 FOLDER: Final = Path(__file__).parent / "traces"
-_MAY_BE_LEFT_OUT: Final = {"cross_check_min_wei": None, "confirmations": None, "has_odd_token": False}
+_MAY_BE_LEFT_OUT: Final = {"cross_check_min_wei": None, "confirmations": None, "has_odd_token": False, "is_tiny": False}
 
 
 @attrs.frozen
@@ -28,6 +28,7 @@ class Script:
     cross_check_min_wei: int | None = None
     confirmations: int | None = None
     has_odd_token: bool = False
+    is_tiny: bool = False
 
     def told(self) -> Iterator[str]:
         """In words."""
@@ -36,6 +37,7 @@ class Script:
         nodes = f"{self.views} nodes" if minimum is None else f"{self.views} nodes, two of which agree from {minimum} wei on"
         final = "" if self.confirmations is None else f", final is what is {self.confirmations} deep"
         odd = ", a token is not what its events say" if self.has_odd_token else ""
+        odd += ", addresses are held by their first bytes" if self.is_tiny else ""
         yield f"keys of seed {self.seed}, {nodes}, {units}{final}{odd}; the trouble ends after {self.until_us / MICROSECONDS:.6f}s"
         yield from (decision.told() for decision in self.decisions)
 

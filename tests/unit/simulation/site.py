@@ -27,7 +27,9 @@ from tests.unit.simulation.virtual_time import ProcessClock, VirtualTime
 CHAIN_ID: Final = 31_337
 IDLE_S: Final = 4.0
 THINKING_S: Final = 2.5
-LIMITS: Final = Limits(key_pool_size=3, in_flight_max=4, lease=timedelta(seconds=8), blocks_per_commit_max=5)
+LIMITS: Final = Limits(
+    key_pool_size=3, in_flight_max=4, lease=timedelta(seconds=8), blocks_per_commit_max=5, gas_limit_max=1_000_000
+)
 
 
 class Watch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -26,10 +26,12 @@ from tests.unit.simulation.gate import OpenGate
 from tests.unit.simulation.invariants import Invariants
 from tests.unit.simulation.journal import JournalStore
 from tests.unit.simulation.nodes import Nodes
+from tests.unit.simulation.operators import POLICY
 from tests.unit.simulation.oracle import Oracle
 from tests.unit.simulation.processes import Scheduler
 from tests.unit.simulation.script import Script
 from tests.unit.simulation.site import CHAIN_ID, LIMITS, Parts, Site, Watch
+from tests.unit.simulation.tiny import tiny
 from tests.unit.simulation.trace import Trace
 from tests.unit.simulation.views import View
 from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
@@ -54,18 +56,9 @@ BY_DEPTH: Final = 0.25
 DEPTHS: Final = (3, 5, 12)
 ODD_TOKEN: Final = 0.35
 """The share of stories with a token whose balances are not always what its events say."""
+TINY: Final = 0.2
+"""The share of stories in which addresses are held as a very large service holds them."""
 REAL_CURVE_EVERY: Final = 1_000
-POLICY: Final[dict[str, Any]] = {
-    "version": 1,
-    "rules": [
-        {"id": "transfers", "when": {"type": "transfer"}, "then": {"allow": True}},
-        {
-            "id": "approvals",
-            "when": {"call": {"token": "usdc", "method": "approve(address,uint256)", "args": {"1": {"lte": "1000000"}}}},
-            "then": {"allow": True},
-        },
-    ],
-}
 
 
 @attrs.frozen
@@ -100,6 +93,7 @@ class Story:
         self._cross_check_min_wei = minimum_wei if self._views > 1 else None
         self._depth = script.confirmations if script else _drawn_depth(streams.stream("finality"))
         self._has_odd_token = script.has_odd_token if script else streams.stream("tokens").random() < ODD_TOKEN
+        self._is_tiny = script.is_tiny if script else streams.stream("addresses").random() < TINY
         self._until_us = script.until_us if script else None
         self.is_calm, self._patience, self._stands_still = False, patience, False
         self.trace, self.time = Trace(), VirtualTime()
@@ -159,7 +153,8 @@ class Story:
     def tell(self) -> Told:
         """Tells it to its end. Raises a `Failure`."""
         self.tell_trouble()
-        self._live()
+        with tiny(self._is_tiny):
+            self._live()
         return Told(
             self.seed,
             self.scheduler.steps,
@@ -173,11 +168,12 @@ class Story:
 
     def tell_trouble(self) -> None:
         """Tells it until the trouble ends."""
-        while self.scheduler.steps < self._steps if self._until_us is None else self.scheduler.next_us <= self._until_us:
-            self._step()
-        self._until_us = self.time.us
-        while self.scheduler.next_us <= self._until_us:
-            self._step()
+        with tiny(self._is_tiny):
+            while self.scheduler.steps < self._steps if self._until_us is None else self.scheduler.next_us <= self._until_us:
+                self._step()
+            self._until_us = self.time.us
+            while self.scheduler.next_us <= self._until_us:
+                self._step()
 
     def script(self) -> Script:
         """What was decided so far."""
@@ -192,6 +188,7 @@ class Story:
             cross_check_min_wei=self._cross_check_min_wei,
             confirmations=self._depth,
             has_odd_token=self._has_odd_token,
+            is_tiny=self._is_tiny,
         )
 
     def _step(self) -> None:

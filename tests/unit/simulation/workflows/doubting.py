@@ -10,10 +10,10 @@ import attrs
 
 from custody_core import DepositState, TransactionState
 from custody_core.domain.addresses import address_from_bytes, address_to_bytes
-from custody_core.domain.chain import Block
+from custody_core.domain.chain import Block, Hash
 from custody_core.ports import BroadcastOutcome, SignedBytes
 from custody_memory.world import OUTSIDER
-from tests.unit.simulation.rehearsal import FINALITY_LAG, FRIEND, LIMITS, Rehearsal, Stage
+from tests.unit.simulation.rehearsal import FINALITY_LAG, FRIEND, LIMITS, Rehearsal, Stage, resume
 from tests.unit.simulation.views import REFUSALS
 
 ETHER: Final = 10**18
@@ -23,6 +23,8 @@ A_MINUTE: Final = timedelta(minutes=1).total_seconds()
 STAGES: Final[Mapping[str, Stage]] = {
     "traced_by_one_node": Stage(views=2, limits=attrs.evolve(LIMITS, cross_check_min_wei=0)),
     "shown_by_one_node_alone": Stage(views=2),
+    "halted_by_one_node_alone": Stage(views=2),
+    "payment_to_a_look_alike": Stage(is_tiny=True),
 }
 
 
@@ -102,6 +104,44 @@ def shown_by_one_node_alone(on: Rehearsal) -> None:
     on.rounds(2)
     on.views[0].late_by = 0
     on.adopt()  # where nobody heard the other node, the wallet was stopped
+
+
+def halted_by_one_node_alone(on: Rehearsal) -> None:
+    """One of two nodes shows another final block. It does not get to stop the service."""
+    on.fund()
+    on.send()
+    on.rounds(2)
+    before = len(on.tree.tips)
+    on.arm()
+    on.tree.breach(FINALITY_LAG + 1)
+    on.views[1].late_by = len(on.tree.tips) - before
+    on.rounds(2)
+    on.tree.return_to(on.tree.pasts[0])
+    on.views[1].late_by = 0
+    on.ask(resume)
+
+
+def final_block_of_another_branch(on: Rehearsal) -> None:
+    """What a node tags is not on the branch that it shows."""
+    on.fund()
+    on.tree.send_ether(on.wallet.address, ETHER)
+    on.tree.mine()
+    on.views[0].says_of_final = lambda header: attrs.evolve(header, hash=Hash("0x" + "ab" * 32))
+    on.arm()
+    on.rounds(2)
+    on.views[0].says_of_final = None
+
+
+def payment_to_a_look_alike(on: Rehearsal) -> None:
+    """Its address begins as one of ours, and it is somebody else's."""
+    for name in ("second", "third"):
+        on.custody.wallets.create(owner="bob", idempotency_key=name)
+    own = address_to_bytes(on.wallet.address)
+    look_alike = address_from_bytes(own[:8] + bytes(12))
+    on.arm()
+    on.tree.send_ether(look_alike, ETHER)
+    on.tree.send_token(on.token, look_alike, 77)
+    on.tree.send_ether(on.wallet.address, ETHER)
 
 
 def traced_by_one_node(on: Rehearsal) -> None:

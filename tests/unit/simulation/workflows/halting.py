@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from custody_core import Custody
-from custody_core.errors import InvalidStateTransition
-from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal
+from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal, resume
 
 
 def breached_and_back(on: Rehearsal) -> None:
@@ -19,7 +17,7 @@ def breached_and_back(on: Rehearsal) -> None:
     on.until(lambda: _is_halted(on))
     on.tree.return_to(on.tree.pasts[0])
     on.rounds(2)
-    on.ask(_resume)
+    on.ask(resume)
 
 
 def let_go_on_too_early(on: Rehearsal) -> None:
@@ -30,20 +28,12 @@ def let_go_on_too_early(on: Rehearsal) -> None:
     on.arm()
     on.tree.breach(FINALITY_LAG + 1)
     on.until(lambda: _is_halted(on))
-    on.ask(_resume)
+    on.ask(resume)
     on.until(lambda: _is_halted(on))
     on.tree.return_to(on.tree.pasts[0])
-    on.ask(_resume)
+    on.ask(resume)
 
 
 def _is_halted(on: Rehearsal) -> bool:
     (state,) = list(on.store.tables.chains)
     return state.halted_reason is not None
-
-
-def _resume(custody: Custody) -> None:
-    try:
-        (state,) = custody.chains.states()
-        custody.chains.resume(state.chain_id)
-    except InvalidStateTransition:
-        return  # it was, and the answer was lost
