@@ -140,7 +140,7 @@ NOT_CORROBORATED = "only one node could trace it"
 
 
 def quarantine_reason(
-    deposit: Deposit, *, wallet: Wallet | None, owner: User | None, is_listed: bool, dust: int, is_corroborated: bool = True
+    deposit: Deposit, *, wallet: Wallet | None, owner: User | None, is_listed: bool, dust: int, is_corroborated: bool
 ) -> str | None:
     """Why a final deposit is not its owner's to spend yet, None when it is. Nothing is ever lost by it: an operator releases it.
 

@@ -51,9 +51,7 @@ def _reach(asked: argparse.Namespace) -> int:
 
 
 def _mutants(asked: argparse.Namespace) -> int:
-    if asked.judge:
-        return mutants.judge(asked.judge)
-    return mutants.run(asked.workers, sample=asked.sample, seed=asked.seed, write=asked.write)
+    return mutants.run(asked.workers, sample=asked.sample, seed=asked.seed, budget_s=asked.budget_s, write=asked.write)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     mutations.set_defaults(run=_mutants)
     mutations.add_argument("--sample", type=int, default=mutants.SAMPLE)
     mutations.add_argument("--seed", type=int, default=0, help="of the sample")
-    mutations.add_argument("--judge", type=Path, help=argparse.SUPPRESS)
+    mutations.add_argument("--budget-s", type=float, default=mutants.BUDGET_S, help="seconds after which no further one is begun")
     for command in (bugs, much, reached, mutations):
         command.add_argument("--write", action="store_true", help="put the figures into docs/reliability.md")
     for command in (stories, crashes, bugs, much, mutations):

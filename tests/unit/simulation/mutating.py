@@ -37,11 +37,20 @@ class Mutation:
     index: int
     line: int
     what: str
+    text: str
+    """The line that it is in, by which a list of mutations can name it."""
+    within: range | None
+    """The lines of which one has to run for the change to matter. None: what runs at import."""
 
 
 def mutations(source: str) -> list[Mutation]:
     """All that can be changed."""
-    return [Mutation(index, node.lineno, f"{ast.unparse(node)[:80]!r}") for index, node in enumerate(_places(ast.parse(source)))]
+    tree, lines = ast.parse(source), source.splitlines()
+    within = dict(_lines_within(tree, None))
+    return [
+        Mutation(index, node.lineno, ast.unparse(node)[:80], lines[node.lineno - 1].strip(), within[node])
+        for index, node in enumerate(_places(tree))
+    ]
 
 
 def mutated(source: str, mutation: Mutation) -> str:
@@ -61,6 +70,27 @@ def _places(tree: ast.AST) -> Iterator[ast.expr | ast.stmt]:
             yield node
         for part in _parts(node):
             yield from _places(part)
+
+
+def _lines_within(node: ast.AST, within: range | None) -> Iterator[tuple[ast.AST, range | None]]:
+    """Each node below, with the lines of its statement, or, for a default of a parameter, of its function."""
+    for each in ast.iter_child_nodes(node):
+        inner = within
+        if isinstance(each, ast.FunctionDef) or (isinstance(each, ast.stmt) and within is not None):
+            inner = _own_lines(each)
+        elif isinstance(each, ast.ClassDef):
+            inner = None
+        yield each, inner
+        yield from _lines_within(each, inner)
+
+
+def _own_lines(statement: ast.stmt) -> range:
+    """Those before a block within it; all of a function's, because its own line runs at import."""
+    end = statement.end_lineno or statement.lineno
+    body = [] if isinstance(statement, ast.FunctionDef) else getattr(statement, "body", [])
+    if body:
+        end = max(statement.lineno, body[0].lineno - 1)
+    return range(statement.lineno, end + 1)
 
 
 def _parts(node: ast.AST) -> Sequence[ast.AST]:

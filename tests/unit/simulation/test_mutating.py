@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tests.unit.simulation.harmless import HARMLESS, Harmless
+from tests.unit.simulation.judging import CORE
+from tests.unit.simulation.modules import MONEY
 from tests.unit.simulation.mutating import mutated, mutations
 
 SOURCE = '''
@@ -34,3 +39,28 @@ def test_everything_that_runs_is_changed_once() -> None:
     ):
         assert sum(changed in text for text in texts) == 1, changed
     assert all("Words, 3 of them." in text and "{amount + 1} is too much" in text for text in texts)
+
+
+def test_a_change_matters_where_its_statement_runs() -> None:
+    """What a function says of its defaults and what a module says of its constants is known at import, before any test."""
+    within = {each.what: each.within for each in mutations(SOURCE)}
+    body = SOURCE.splitlines()
+    assert within["7"] is None
+    assert [body[line - 1].split()[0] for line in within["0"] or ()] == [
+        "def",
+        '"""Words,',
+        "if",
+        "raise",
+        "book(amount)",
+        "return",
+    ]
+    assert [body[line - 1].split()[0] for line in within["amount < left"] or ()] == ["if"]
+    assert [body[line - 1].split()[0] for line in within["left - amount"] or ()] == ["return"]
+
+
+@pytest.mark.parametrize("harmless", HARMLESS, ids=lambda each: f"{each.module}: {each.what}"[:60])
+def test_what_was_looked_at_is_still_there(harmless: Harmless) -> None:
+    assert harmless.module in MONEY
+    found = mutations((CORE / f"{harmless.module}.py").read_text("utf-8"))
+    assert sum(harmless.names(harmless.module, each) for each in found) == harmless.places, "the core has changed: look again"
+    assert harmless.why

@@ -21,8 +21,11 @@ from custody_core.domain.fees import (
     first_fees,
     gas_limit_for,
     market_fees,
+    may_be_mined,
+    payment_cap,
     quote,
     replacement_fees,
+    require_cap_above_market,
 )
 from custody_core.errors import FeeAboveCap, FeeUnavailable
 
@@ -128,6 +131,36 @@ def test_the_default_cap_leaves_room_for_five_replacements(market: FeeQuote, tie
     while (dearer := replacement_fees(attempts, market, tier, cap_wei=cap)) is not None:
         attempts.append(dearer)
     assert 5 <= len(attempts) - 1 <= 6
+
+
+@given(markets(), TIERS)
+def test_a_ceiling_that_the_market_just_meets_is_high_enough(market: FeeQuote, tier: FeeTier) -> None:
+    now = market.base_fee_per_gas_wei + market.tip_per_gas_wei[tier]
+    assert default_cap(market, tier, ceiling_wei=now) == now
+    with pytest.raises(FeeAboveCap):
+        default_cap(market, tier, ceiling_wei=now - 1)
+
+
+@given(markets(), TIERS, CAPS)
+def test_above_the_highest_payment_a_replacement_still_fits_and_a_higher_one_leaves_no_room(
+    market: FeeQuote, tier: FeeTier, cap: int
+) -> None:
+    most = payment_cap(cap)
+    assert replacement_fees([Fees(most, min(most, 1))], market, tier, cap_wei=cap) is not None
+    assert replacement_fees([Fees(most + 1, 1)], market, tier, cap_wei=cap) is None
+
+
+@given(markets(), TIERS)
+def test_a_cap_is_high_enough_from_the_market_and_an_eighth_of_it_on(market: FeeQuote, tier: FeeTier) -> None:
+    """To be accepted a payment has to meet the tier's tip; to be mined later the least tip is enough."""
+    to_accept, to_mine = (market.base_fee_per_gas_wei + tip for tip in (market.tip_per_gas_wei[tier], TIP_MIN_WEI))
+    enough = -(-to_accept * 9 // 8)
+    require_cap_above_market(market, tier, cap_wei=enough)
+    with pytest.raises(FeeAboveCap) as refusal:
+        require_cap_above_market(market, tier, cap_wei=enough - 1)
+    assert refusal.value.extra == {"market_wei": str(to_accept), "cap_wei": str(enough - 1)}
+    assert may_be_mined(-(-to_mine * 9 // 8), market)
+    assert not may_be_mined(-(-to_mine * 9 // 8) - 1, market)
 
 
 # Replacements

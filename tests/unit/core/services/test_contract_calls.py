@@ -266,6 +266,24 @@ def test_a_tokens_own_transfer_is_no_call_because_the_books_would_not_know(bench
         bench.send(wallet, 5, asset="usdc")
 
 
+def test_a_token_that_is_listed_while_the_node_is_asked_is_not_called_by_its_transfer(
+    bench: Bench, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = bench.chain.deploy_token()
+    publish(bench, naming({"to": contract, "method": "transfer(address,uint256)"}))
+    estimate = bench.chain.estimate_gas
+
+    def listed_meanwhile(calls: Sequence[Call]) -> Sequence[Answer[int | Reverted]]:
+        bench.custody.tokens.add(chain_id=bench.chain.chain_id, address=contract, alias="usdc", decimals=6)
+        assert estimate(calls)
+        return [Found(50_000)] * len(calls)
+
+    monkeypatch.setattr(bench.chain, "estimate_gas", listed_meanwhile)
+    with pytest.raises(ValidationFailed, match="as a transfer"):
+        call(bench, wallet, to=contract, data=calldata("transfer(address,uint256)", FRIEND, 5))
+    assert bench.outgoing(wallet) == []
+
+
 def test_a_call_that_reverts_already_is_refused_with_its_reason(bench: Bench, wallet: Wallet) -> None:
     closed = bench.chain.deploy_reverting("closed on sundays")
     publish(bench, naming({"to": closed, "method": DEPOSIT}))

@@ -129,3 +129,16 @@ def test_what_a_freeze_held_up_goes_on_at_once_when_it_is_lifted(bench: Bench) -
     bench.custody.wallets.unfreeze(wallet.id)
     bench.rounds()
     assert bench.transaction(made.id).state is TransactionState.BROADCASTING
+
+
+def test_what_a_freeze_holds_up_is_looked_at_again_after_ten_minutes(bench: Bench) -> None:
+    """Whoever lifts the freeze wakes it; should that be lost, it is late by ten minutes and no more."""
+    wallet = bench.wallet(wei=ether("1"))
+    made = bench.send(wallet)
+    bench.custody.wallets.freeze(wallet.id, reason="lost phone")
+    bench.rounds()
+    before = bench.transaction(made.id)
+    assert before.parked_reason == "wallet-frozen"
+    bench.rounds(seconds=600)
+    bench.rounds()
+    assert bench.transaction(made.id).version > before.version

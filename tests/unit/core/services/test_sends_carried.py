@@ -109,6 +109,8 @@ def test_s10_a_payment_that_reverts_costs_the_gas_once_and_is_not_tried_again(be
     done = bench.transaction(made.id)
     assert done.inclusion is not None
     assert (done.state, len(done.attempts), done.nonce) == (TransactionState.REVERTED, 1, 0)
+    assert done.reason is not None
+    assert done.reason.startswith("it reverted: "), "tried again where the tokens are gone already, it tells its reason"
     assert (bench.balance(wallet, "usdc").available, bench.balance(wallet, "usdc").reserved) == (500, 0)
     assert bench.balance(wallet).available == ether("1") - done.inclusion.fee_wei
     assert bench.events(made.id)[-1] == "transaction.reverted"

@@ -1,0 +1,59 @@
+"""Mutations that were looked at and change nothing that matters, each with its reason. A text that is gone fails a test."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from tests.unit.simulation.mutating import Mutation
+
+
+@attrs.frozen
+class Harmless:
+    """In the line `text` of a module, the change of `what`."""
+
+    module: str
+    text: str
+    what: str
+    why: str
+    places: int = 1
+    """How often the module holds that line."""
+
+    def names(self, module: str, mutation: Mutation) -> bool:
+        """Whether it is about that one."""
+        return (self.module, self.text, self.what) == (module, mutation.text, mutation.what)
+
+
+HARMLESS: Final = (
+    Harmless(
+        "domain/fees",
+        "return ordered[len(ordered) // 2] if ordered else 0",
+        "0",
+        "whoever asks for the median takes the least tip instead where that is more, and it is",
+    ),
+    Harmless(
+        "services/following",
+        "self._has_led = False",
+        "False",
+        "a process that has never led gives back a lease that it does not hold, which changes nothing",
+        places=2,
+    ),
+    Harmless(
+        "services/evidence",
+        "if len(rows) < _ADDRESSES_PER_READ:",
+        "len(rows) < _ADDRESSES_PER_READ",
+        "with no more addresses than one full part, the rest is read when the commit finds that some are missing",
+    ),
+    Harmless(
+        "services/evidence",
+        "_ADDRESSES_PER_READ = 10_000",
+        "10000",
+        "how many rows are read at once: a matter of memory",
+    ),
+)
+
+
+def is_harmless(module: str, mutation: Mutation) -> bool:
+    """Whether somebody has looked at it and said so."""
+    return any(each.names(module, mutation) for each in HARMLESS)
