@@ -40,6 +40,10 @@ KINDS: Final[dict[str, float]] = {
     "node-refuses": 2,
     "node-lies": 5,
     "node-omits": 2,
+    "logs-garbled": 10,
+    "traces-omitted": 10,
+    "bloom-zeros": 2,
+    "receipt-elsewhere": 1,
     "broadcast-lost": 3,
     "broadcast-unheard": 3,
     # the database, at every commit

@@ -108,7 +108,7 @@ class Story:
         views[0].may_lie = len(views) > 1
         views[0].may_omit = self._cross_check_min_wei is not None
         self._oracle = Oracle(self.tree)
-        self._invariants = Invariants(self._oracle, is_lied_to=lambda: self.faults.struck["node-lies"] > 0)
+        self._invariants = Invariants(self._oracle, self.faults.struck)
         self.store = JournalStore(self._invariants.committed)
         self._watch = Watch(self._invariants)
         signer = MemoryKeys(entropy) if is_real else keys.FakeCurveKeys(entropy)
@@ -233,8 +233,10 @@ class Story:
                 self.scheduler.step()
             self._adopt()
         with self._parts.custody(OpenGate()) as custody:
+            if self._invariants.missed:
+                custody.scans.rescan(1, self._chain_state.final.number)
             require_the_end(custody, self.desk, self.tree, is_whole=not self._oracle.foreign, odd=self._oracle.odd)
-        self._invariants.require_odd_books()
+        self._invariants.require_late_books()
 
     @property
     def _is_cut_off(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import attrs
 
 from custody_core.domain.addresses import Address, address_to_bytes
-from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Logs, Receipt
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Log, Logs, Receipt
 from custody_core.ports import (
     Absent,
     AccountState,
@@ -25,8 +25,12 @@ from custody_core.ports import (
 )
 from custody_memory.blocks import MinedBlock
 from custody_memory.chain import SILENCE
+from custody_memory.execution import BLOOM_LENGTH
+from custody_rpc.bulk import BlockLogs
+from custody_rpc.wire import Malformed, WireLog
 from tests.unit.simulation.block_tree import BlockTree, Tip
 from tests.unit.simulation.faults import Trouble
+from tests.unit.simulation.garbled import GARBLES, Garble, garbled
 
 T = TypeVar("T")
 
@@ -47,7 +51,7 @@ class View:
     have to agree.
     """
     may_lie: bool = False
-    """Whether it makes up balances and counts of transactions. One node of several may."""
+    """Whether it makes up balances and counts of transactions, and leaves calls out of traces. One node of several may."""
 
     def header(self, at: int | BlockTag) -> Answer[Header]:
         """The header on its own branch."""
@@ -68,7 +72,10 @@ class View:
     def _shown(self, mined: MinedBlock) -> Block:
         transactions = list(mined.block.transactions)
         omits = self._may_omit(mined, transactions[-1].hash if transactions else None) and self.trouble.roll("node-omits")
-        return attrs.evolve(mined.block, transactions=transactions[:-1]) if omits else mined.block
+        block = attrs.evolve(mined.block, transactions=transactions[:-1]) if omits else mined.block
+        if transactions and self.trouble.roll("bloom-zeros"):
+            block = attrs.evolve(block, header=attrs.evolve(block.header, logs_bloom=bytes(BLOOM_LENGTH)))
+        return block
 
     def _may_omit(self, mined: MinedBlock, transaction_hash: Hash | None) -> bool:
         """What contracts paid is compared with no second node unless it is known: what is left out of it is for suspense."""
@@ -83,12 +90,22 @@ class View:
             return [Unknown(SILENCE)] * len(block_hashes)
         tip = self._tip()
 
-        def chosen(mined: MinedBlock) -> Logs:
-            wanted = [log for log in mined.logs if log.topics[:1] == (topic,) and log.emitter in emitters]
-            return Logs(mined.block.header.hash, wanted[:-1] if self.may_omit and self.trouble.roll("node-omits") else wanted)
+        garble: Garble | None = self.trouble.strike("logs-garbled", lambda: self.chance.choice(GARBLES))
+
+        def wanted(mined: MinedBlock) -> list[Log]:
+            return [log for log in mined.logs if log.topics[:1] == (topic,) and log.emitter in emitters]
+
+        def told(mined: MinedBlock) -> Answer[Logs]:
+            logs, block_hash = wanted(mined), mined.block.header.hash
+            if garble is not None and logs:
+                older = (self.tree.on_branch(tip, number) for number in range(mined.block.header.number - 1, -1, -1))
+                other = next((found for each in older if each and (found := wanted(each))), [])
+                return _told(garbled(logs, garble, other), block_hash, topic, emitters, doubt)
+            omits = self.may_omit and self.trouble.roll("node-omits")
+            return _doubted(Logs(block_hash, logs[:-1] if omits else logs), doubt)
 
         found = [self.tree.by_hash(tip, block_hash) for block_hash in block_hashes]
-        return [_doubted(chosen(each), doubt) if each else Unknown("unknown block") for each in found]
+        return [told(each) if each else Unknown("unknown block") for each in found]
 
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
         """Of exactly these blocks."""
@@ -96,7 +113,11 @@ class View:
             return [Unknown(SILENCE)] * len(blocks)
         tip = self._tip()
         found = [self.tree.by_hash(tip, block.header.hash) for block in blocks]
-        return [Found(each.internal) if each else Unknown("unknown block") for each in found]
+        return [Found(self._traced(each)) if each else Unknown("unknown block") for each in found]
+
+    def _traced(self, mined: MinedBlock) -> Sequence[InternalTransfer]:
+        omits = self.may_lie and mined.internal and self.trouble.roll("traces-omitted")
+        return mined.internal[:-1] if omits else mined.internal
 
     def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
         """Of its own branch."""
@@ -173,6 +194,8 @@ class View:
         for mined in self.tree.blocks_with(transaction_hash):
             if self.tree.by_hash(tip, mined.block.header.hash):
                 receipt = next(each for each in mined.receipts if each.transaction_hash == transaction_hash)
+                if self.trouble.roll("receipt-elsewhere"):
+                    receipt = attrs.evolve(receipt, block_hash=mined.block.header.parent_hash)
                 failed = self._may_omit(mined, transaction_hash) and self.trouble.roll("node-omits")
                 return _doubted(attrs.evolve(receipt, succeeded=False) if failed else receipt, doubt)
         return Absent()
@@ -182,6 +205,16 @@ class View:
         while self.tree.is_pooled(address, count):
             count += 1
         return count
+
+
+def _told(logs: Sequence[WireLog], block_hash: Hash, topic: bytes, emitters: Sequence[bytes], doubt: Doubt[Logs]) -> Answer[Logs]:
+    """What the JSON-RPC adapter makes of such an answer."""
+    if not logs:
+        return Unknown("shows none of the logs that the block may have")
+    try:
+        return _doubted(BlockLogs(logs, block_hash, topic, emitters), doubt)
+    except Malformed as problem:
+        return Unknown(str(problem))
 
 
 def _height(tip: Tip, at: int | BlockTag) -> int:

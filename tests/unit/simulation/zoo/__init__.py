@@ -14,6 +14,7 @@ from tests.unit.simulation.story import Story
 from tests.unit.simulation.zoo.bug import Bug, planted
 from tests.unit.simulation.zoo.halting import HALTING
 from tests.unit.simulation.zoo.keeping import KEEPING
+from tests.unit.simulation.zoo.lies import LIES
 from tests.unit.simulation.zoo.receiving import RECEIVING
 from tests.unit.simulation.zoo.replacing import REPLACING
 from tests.unit.simulation.zoo.sending import SENDING
@@ -21,7 +22,7 @@ from tests.unit.simulation.zoo.tokens import TOKENS
 
 __all__ = ["ZOO", "Bug", "crash_fails", "planted", "seen", "story_fails", "trace_fails", "trace_of"]
 
-ZOO: Final = (*RECEIVING, *SENDING, *REPLACING, *KEEPING, *HALTING, *TOKENS)
+ZOO: Final = (*RECEIVING, *SENDING, *REPLACING, *KEEPING, *HALTING, *TOKENS, *LIES)
 
 
 def seen(bug: Bug, *, seeds: range, steps: int) -> str | None:

@@ -1,0 +1,36 @@
+"""Bugs in what a node is believed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from custody_core.services import booking, evidence
+from custody_rpc import bulk
+from tests.unit.simulation.zoo.bug import Bug
+
+LIES: Final = (
+    Bug(
+        "a log that is listed twice is two deposits",
+        bulk,
+        "_by_index",
+        "if indexes == sorted(set(indexes)):",
+        "if True:",
+        peer="a log that a node lists twice is credited twice",
+    ),
+    Bug(
+        "the logs of another block are taken",
+        bulk.BlockLogs,
+        "__init__",
+        "if any(wire.hash_(text) != block_hash",
+        "if False and any(wire.hash_(text) != block_hash",
+        peer="engine TS, Fystack: logs by height, of whatever fork",
+    ),
+    Bug(
+        "a filter of zeros rules logs out",
+        evidence.EvidenceReader,
+        "_transfer_logs",
+        "bloom_admits(each.logs_bloom,",
+        "bloom_admits(each.header.logs_bloom,",
+    ),
+    Bug("what is explained stays in suspense", booking.Booking, "run", "if difference.explained:", "if False:"),
+)
