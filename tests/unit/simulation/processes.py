@@ -165,6 +165,13 @@ class Scheduler:
         for process in list(self._alive):
             self._die(process)
 
+    def close(self) -> None:
+        """Unwinds every thread, so that a story that is over keeps no memory."""
+        for process in self._alive:
+            process.is_dead = True
+            self._unwind(process)
+        self._queue.clear()
+
     def _push(self, in_us: int, what: Thread | tuple[str, Callable[[], None]]) -> None:
         self._entries += 1
         heapq.heappush(self._queue, (self.time.us + in_us, self._entries, what))
@@ -217,10 +224,13 @@ class Scheduler:
         process.is_dead = True
         self.kills += 1
         self._alive.remove(process)
+        self._unwind(process)
+        self._trace.add(self.time.us, process.name, "dies")
+        after_s = self._decisions.take("restart after", lambda: self._chance.choice(RESTARTS_AFTER_S), RESTART_AFTER_S)
+        self._reborn(process, after_s)
+
+    def _unwind(self, process: Process) -> None:
         for thread in process.threads:
             if thread.greenlet and thread.greenlet is not getcurrent():
                 self.running = thread
                 thread.greenlet.throw(Killed)
-        self._trace.add(self.time.us, process.name, "dies")
-        after_s = self._decisions.take("restart after", lambda: self._chance.choice(RESTARTS_AFTER_S), RESTART_AFTER_S)
-        self._reborn(process, after_s)

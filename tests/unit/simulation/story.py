@@ -152,9 +152,12 @@ class Story:
 
     def tell(self) -> Told:
         """Tells it to its end. Raises a `Failure`."""
-        self.tell_trouble()
-        with tiny(self._is_tiny):
-            self._live()
+        try:
+            self.tell_trouble()
+            with tiny(self._is_tiny):
+                self._live()
+        finally:
+            self.scheduler.close()
         return Told(
             self.seed,
             self.scheduler.steps,
