@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -37,13 +38,19 @@ class Operators:
 
     def draw(self, chance: Random, owners: list[str]) -> list[Any]:
         """What chance has one do: a name, then what it is about."""
-        match chance.randrange(4):
+        match chance.randrange(7):
             case 0:
                 return ["operator", "policy", chance.choice(LEFT_OUT)]
             case 1:
                 return ["operator", "owner", chance.choice(owners)]
             case 2:
                 return ["operator", "token", chance.choice((0, 5))]
+            case 3:
+                return ["operator", "rescan", chance.choice((1, 3, 9))]
+            case 4:
+                return ["operator", "reconcile", 0]
+            case 5:
+                return ["operator", "adopt", 0]
             case _:
                 return ["operator", "release", 0]
 
@@ -53,7 +60,10 @@ class Operators:
             "policy": self._policy,
             "owner": self._owner,
             "token": self._token,
-            "release": self._release,
+            "release": lambda _: _release,
+            "rescan": lambda blocks: partial(_rescan, blocks),
+            "reconcile": lambda _: _reconcile,
+            "adopt": lambda _: _adopt,
         }
         return Request(f"{what} {about} by an operator", acts[what](about))
 
@@ -80,14 +90,6 @@ class Operators:
 
         return disable
 
-    def _release(self, _: object) -> Callable[[Custody], None]:
-        def release(custody: Custody) -> None:
-            for each in custody.transactions.list(direction="incoming", state="quarantined", limit=RELEASED_AT_ONCE_MAX):
-                with suppress(InvalidStateTransition, ChainHalted):
-                    custody.transactions.release(each.id, note="looked at")
-
-        return release
-
     def _later(self, name: str, act: Callable[[Custody], object]) -> None:
         def run(custody: Custody) -> None:
             act(custody)
@@ -99,3 +101,24 @@ def _list_again(custody: Custody, token: Token) -> None:
     custody.tokens.add(
         chain_id=token.asset.chain_id, address=token.asset.contract or "", alias=token.asset.alias, decimals=token.asset.decimals
     )
+
+
+def _release(custody: Custody) -> None:
+    for each in custody.transactions.list(direction="incoming", state="quarantined", limit=RELEASED_AT_ONCE_MAX):
+        with suppress(InvalidStateTransition, ChainHalted):
+            custody.transactions.release(each.id, note="looked at")
+
+
+def _rescan(blocks: int, custody: Custody) -> None:
+    """Blocks that are or are about to become final."""
+    (state,) = custody.chains.states()
+    custody.scans.rescan(max(state.final.number - blocks, state.start.number + 1), min(state.final.number + 1, state.cursor.number))
+
+
+def _reconcile(custody: Custody) -> None:
+    custody.reconcile()
+
+
+def _adopt(custody: Custody) -> None:
+    for chain_id in custody.chain_ids if custody.chains.stopped_wallets() else ():
+        custody.chains.adopt(chain_id)
