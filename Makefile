@@ -90,7 +90,7 @@ catch-up: setup $(NODE) ## a service that missed 50,000 blocks with 500 deposits
 .PHONY: sim
 sim: setup ## seeded stories: the core over faulty ports, every promise checked at every step (SEED=7, STEPS=2000, SEEDS=500)
 	@$(SIMULATION) stories $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
-	@$(if $(SEED)$(ARGS),:,$(SIMULATION) crashes)
+	@$(if $(SEED)$(ARGS),:,$(SIMULATION) crashes --thinned)
 
 .PHONY: sim-long
 sim-long: setup ## the same for half an hour: 2,500 stories, deep ones, all crash points and pairs (SEEDS=500, ARGS=--write)

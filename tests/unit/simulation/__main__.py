@@ -35,7 +35,7 @@ def _stories(asked: argparse.Namespace) -> int:
 
 
 def _crashes(asked: argparse.Namespace) -> int:
-    return crash_all(asked.workers)[1]
+    return crash_all(asked.workers, is_thinned=asked.thinned)[1]
 
 
 def _bugs(asked: argparse.Namespace) -> int:
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     stories.add_argument("--keep", metavar="NAME", help="where --seed fails, what it shrinks to is kept as a trace of that name")
     crashes = commands.add_parser("crashes", help="crash points of workflows")
     crashes.set_defaults(run=_crashes)
+    crashes.add_argument("--thinned", action="store_true", help="those in which something is refused, at one call in four only")
     bugs = commands.add_parser("bugs", help="planted bugs")
     bugs.set_defaults(run=_bugs)
     bugs.add_argument("--keep", action="store_true", help="write the traces again that tests tell")

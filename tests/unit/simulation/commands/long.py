@@ -26,7 +26,7 @@ def run(workers: int, *, seeds: int, write: bool) -> int:
     deep_seeds = -(-DEEP_SEEDS * seeds // SEEDS)
     deep, deep_s = tell_many(range(DEEP_FIRST, DEEP_FIRST + deep_seeds), DEEP_STEPS, budget_s=BUDGET_S, workers=workers)
     print(deep.line(deep_s))
-    points, points_code = crash_all(workers)
+    points, points_code = crash_all(workers, is_thinned=False)
     pairs, pairs_code = crash_pairs(workers, every=1)
     code = many.exit_code or deep.exit_code or points_code or pairs_code
     missing = set(KINDS) - set(many.struck)

@@ -30,5 +30,9 @@ WORKFLOWS: Final[Mapping[str, Workflow]] = {
 STAGES: Final[Mapping[str, Stage]] = doubting.STAGES
 """Where a workflow needs more than one node, or other limits."""
 
+_REFUSING: Final = {module.__name__ for module in (refusing, doubting, tampering)}
+THINNED: Final = frozenset(name for name, workflow in WORKFLOWS.items() if workflow.__module__ in _REFUSING)
+"""Those in which something is refused or waited for: `make sim` crashes each at some of its calls only, `make sim-long` at all."""
+
 PAIRED: Final = ("send_ether", "deposit", "cancel_before_nonce", "send_token", "internal_deposit")
 """Short ones that move money: crashed twice, at pairs of calls, too."""
