@@ -32,10 +32,15 @@ class CrashPoint:
 
 def clean_run(workflow: str) -> tuple[list[str], BusinessState]:
     """The calls to ports, and the end, of a run that nothing disturbs."""
-    on = _run(workflow, Rehearsal(stage=STAGES.get(workflow)))
-    calls = list(on.calls)
-    state = on.business_state()
-    on.require_sound()
+    try:
+        on = _run(workflow, Rehearsal(stage=STAGES.get(workflow)))
+        calls = list(on.calls)
+        state = on.business_state()
+        on.require_sound()
+    except (Failure, AssertionError):
+        raise
+    except Exception as problem:
+        raise Crashed(f"{workflow}: {type(problem).__name__}: {problem}") from problem
     return calls, state
 
 

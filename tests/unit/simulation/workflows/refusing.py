@@ -26,6 +26,7 @@ from custody_core.services.accepting import Accepted
 from custody_core.services.batching import Batch, Payout
 from custody_memory.chain import MemoryChain
 from tests.unit.simulation.desk import APPROVE, recipient_word
+from tests.unit.simulation.failures import require
 from tests.unit.simulation.rehearsal import ASKED_AGAIN, FRIEND, Rehearsal
 
 ALLOWANCE = APPROVE + recipient_word(FRIEND)
@@ -105,13 +106,10 @@ def payouts(on: Rehearsal) -> None:
         outcomes = _paid_out(on, [Payout(external_id=id_, to=to, amount=amount, asset=asset) for id_, to, amount, asset in items])
         assert [isinstance(each, Accepted) for each in outcomes] == [True, False, True, False]
         on.sends |= {str(at): each.transaction.id for at, each in enumerate(outcomes) if isinstance(each, Accepted)}
-    for id_, reason in (("5", IdempotencyKeyReused), ("1", ExternalIdExists)):
-        key = "payouts" if reason is IdempotencyKeyReused else "other-payouts"
-        try:
-            (outcome,) = _paid_out(on, [Payout(external_id=id_, to=FRIEND, amount=5)], key=key)
-        except IdempotencyKeyReused:
-            outcome = IdempotencyKeyReused("the key belongs to another batch")
-        assert isinstance(outcome, reason)
+    other = Batch(wallet_id=on.wallet.id, payouts=[Payout(external_id="1", to=FRIEND, amount=5)])
+    _is_refused(on, IdempotencyKeyReused, lambda custody: custody.transactions.accept_batch(other, idempotency_key="payouts"))
+    (outcome,) = _paid_out(on, other.payouts, key="other-payouts")
+    require(isinstance(outcome, ExternalIdExists), "INV-8", f"an external id is taken twice: {outcome}")
 
 
 def speed_up_at_the_cap(on: Rehearsal) -> None:
@@ -164,4 +162,4 @@ def _is_refused(on: Rehearsal, reason: type[CustodyError], act: Callable[[Custod
         on.ask(act)
     except reason:
         return
-    raise AssertionError(f"that should be refused: {reason.__name__}")
+    require(False, "refusals", f"{reason.__name__} is expected")

@@ -11,6 +11,7 @@ from tests.unit.simulation.failures import Failure
 from tests.unit.simulation.script import FOLDER, read
 from tests.unit.simulation.shrinking import replay
 from tests.unit.simulation.story import Story
+from tests.unit.simulation.zoo.asking import ASKING
 from tests.unit.simulation.zoo.bug import Bug, planted
 from tests.unit.simulation.zoo.halting import HALTING
 from tests.unit.simulation.zoo.keeping import KEEPING
@@ -22,7 +23,7 @@ from tests.unit.simulation.zoo.tokens import TOKENS
 
 __all__ = ["ZOO", "Bug", "crash_fails", "planted", "seen", "story_fails", "trace_fails", "trace_of"]
 
-ZOO: Final = (*RECEIVING, *SENDING, *REPLACING, *KEEPING, *HALTING, *TOKENS, *LIES)
+ZOO: Final = (*RECEIVING, *SENDING, *REPLACING, *KEEPING, *HALTING, *TOKENS, *LIES, *ASKING)
 
 
 def seen(bug: Bug, *, seeds: range, steps: int) -> str | None:
