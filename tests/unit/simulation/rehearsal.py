@@ -286,8 +286,11 @@ class Rehearsal:
         return pooled.hash
 
     def counts(self, token: Address) -> None:
-        """What the judges have to know: transfers of this token count, too."""
-        self._oracle.tokens.add(address_to_bytes(token))
+        """What the judges have to know: transfers of this token count, too. Those in final blocks are for a rescan to find."""
+        raw, judge = address_to_bytes(token), self.invariants
+        self._oracle.tokens.add(raw)
+        paid = self._oracle.owed(1, judge._final, judge._managed)
+        judge.missed += Counter({each: count for each, count in paid.items() if each[1][2] == "0x" + raw.hex()})
 
     def is_not_ours(self, hash_: Hash, nonce: int) -> None:
         """What the judges have to know: the books cannot have this transaction of the wallet's."""
