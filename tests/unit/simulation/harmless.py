@@ -51,6 +51,15 @@ HARMLESS: Final = (
         "10000",
         "how many rows are read at once: a matter of memory",
     ),
+    *(
+        Harmless(
+            "services/foreign_use",
+            "_ALL_OF_A_QUEUE = 2**31 - 1",
+            what,
+            "more than any queue holds, as before",
+        )
+        for what in ("2 ** 31 - 1", "2", "31", "1")
+    ),
 )
 
 
