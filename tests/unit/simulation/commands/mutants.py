@@ -105,11 +105,11 @@ def run(workers: int, *, sample: int, seed: int, budget_s: float, write: bool) -
 
 def _judge(pool: ThreadPoolExecutor, workers: int) -> Judge:
     files = test_files()
-    core = pool.submit(_in_a_process, clean)
+    (core,) = _in_a_process(clean)  # first, because what fails without a mutation fails here soonest
     shares = list(pool.map(partial(_in_a_process, covered), [files[at::workers] for at in range(workers)]))
     if any(told == [None] for told in shares):
         raise RuntimeError("a unit test of the core fails before anything was changed")
-    return Judge(core.result()[0], [test for told in shares for test in told[0] if test.cost_s <= TEST_COST_MAX_S])
+    return Judge(core, [test for told in shares for test in told[0] if test.cost_s <= TEST_COST_MAX_S])
 
 
 def _within(judge: Judge, mutant: Mutant, is_time_left: Callable[[], bool]) -> str | None:
