@@ -17,6 +17,7 @@ from custody_memory.execution import Effect, Holding, RevertingContract, TokenCo
 from custody_memory.mempool import Pooled
 from custody_memory.versioned import Versioned
 from custody_memory.world import OUTSIDER
+from tests.unit.simulation.narrow_pool import ACCOUNT_SLOTS, NarrowPool
 
 
 @attrs.frozen
@@ -65,6 +66,7 @@ class BlockTree(MemoryChain):
         self.rebased: set[bytes] = set()
         """Tokens whose balances changed by themselves."""
         super().__init__(chain_id, finality_lag=finality_lag, recover=recover)
+        self._pool: NarrowPool = NarrowPool()
 
     @property
     def final(self) -> int:
@@ -174,6 +176,14 @@ class BlockTree(MemoryChain):
     def is_pooled(self, sender: bytes, nonce: int) -> bool:
         """Whether one of the sender with that nonce waits for a block."""
         return self._pool.of(sender, nonce) is not None
+
+    def narrow(self, slots: int = ACCOUNT_SLOTS) -> None:
+        """How many transactions of one account the pool takes from here on, one after the other."""
+        self._pool.slots = slots
+
+    def forget_pool(self) -> None:
+        """Nobody remembers what waits."""
+        self._pool.forget()
 
     def put_back(self, pooled: Pooled) -> None:
         """Into the pool without asking."""

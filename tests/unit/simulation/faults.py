@@ -25,6 +25,8 @@ KINDS: Final[dict[str, float]] = {
     "reorg-forgets": 100,
     "finality-breach": 0.5,
     "pool-drops": 2,
+    "pool-narrow": 2,
+    "pool-restarts": 1,
     "fee-spike": 2,
     "empty-blocks": 2,
     "finality-stalls": 2,

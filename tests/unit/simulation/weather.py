@@ -14,6 +14,7 @@ from tests.unit.simulation.block_tree import BlockTree
 from tests.unit.simulation.decisions import Decisions
 from tests.unit.simulation.desk import Desk
 from tests.unit.simulation.faults import Faults
+from tests.unit.simulation.narrow_pool import ACCOUNT_SLOTS
 from tests.unit.simulation.oracle import Oracle
 from tests.unit.simulation.processes import Scheduler
 from tests.unit.simulation.views import View
@@ -84,6 +85,7 @@ class Weather:
         self._tree.stall_finality(False)
         self._tree.set_base_fee(BASE_FEE_WEI // 10)
         self._tree.behave(self._token, TokenContract())
+        self._tree.narrow()
         for view in self._views:
             view.late_by = 0
         for clock in self._clocks.values():
@@ -107,6 +109,11 @@ class Weather:
             tree.stall_finality(is_stalled)
         if tree.pool and (dropped := strike("pool-drops", lambda: chance.randrange(len(tree.pool)))) is not None:
             tree.drop(tree.pool[dropped % len(tree.pool)])
+        slots = strike("pool-narrow", lambda: chance.choice((1, 2, ACCOUNT_SLOTS)))
+        if slots is not None:
+            tree.narrow(slots)
+        if self._faults.roll("pool-restarts"):
+            tree.forget_pool()
         if self._faults.roll("empty-blocks"):
             tree.mine_nothing()
         if self._desk.wallets and (key := strike("foreign-use", lambda: chance.choice(list(self._desk.wallets)))):
