@@ -17,6 +17,7 @@ from custody_core.domain.fees import (
     FeeQuote,
     Fees,
     FeeTier,
+    can_replace,
     default_cap,
     first_fees,
     gas_limit_for,
@@ -57,6 +58,7 @@ def test_the_tip_lies_between_zero_and_the_maximum() -> None:
 
 
 @given(SANE, st.lists(st.tuples(SANE, SANE, SANE), max_size=25))
+@example(GWEI, [(tip * GWEI,) * 3 for tip in (5, 1, 4, 2, 3)])
 def test_a_quote_is_the_median_of_each_tier_and_never_below_the_least_tip(base: int, tips: list[tuple[int, int, int]]) -> None:
     market = quote(FeeHistory(base, tips))
     assert market.base_fee_per_gas_wei == base
@@ -176,6 +178,7 @@ def test_s_07_a_replacement_raises_both_fields_over_every_attempt_or_is_impossib
     least_max = max(-(-9 * each.max_fee_per_gas_wei // 8) for each in earlier)
     least_tip = max(-(-9 * each.max_priority_fee_per_gas_wei // 8) for each in earlier)
     assert (dearer is None) == (max(least_max, least_tip) > cap)
+    assert can_replace(earlier, cap_wei=cap) == (least_max <= cap)
     if dearer is None:
         return
     assert dearer.max_priority_fee_per_gas_wei <= dearer.max_fee_per_gas_wei <= cap
