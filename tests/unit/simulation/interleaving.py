@@ -1,8 +1,8 @@
 """Units as a database runs them at READ COMMITTED: what is not locked may change between two statements of one unit.
 
-Until its first statement that writes, a unit sees at each statement what is committed then; others commit in between. From there on
-it is alone, which is kinder than a real database. Locks are held until the end: who wants one waits, and is refused after a
-while; who writes to what another has locked is refused at once.
+At each statement a unit sees what is committed then, and what it has written itself; others go on in between. What it writes is
+locked, unique keys included, as is what it reads in order to change it. Locks are held until the end: who wants one waits, then
+runs its statement on what is committed by then, and is refused after a while. Two that wait for each other are refused so, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from custody_core.errors import Conflict, OutcomeUnknown
 from custody_core.ports import Unit
 from custody_memory.store import MemoryUnit
 from tests.unit.simulation.gate import Fate, Gate
-from tests.unit.simulation.journal import JournalStore
+from tests.unit.simulation.journal import Done, JournalStore, Mark
 
 WAITS_MAX: Final = 40
 POOL: Final = "pool"
@@ -35,13 +35,15 @@ _WRITES: Final = (
     "next_w",
 )
 _LOCKED_ROWS: Final = {"wallets": "wallet", "chains": "chain"}
+_IN_ORDER: Final = frozenset({"audit", "events"})
+"""Histories whose rows are numbered by whoever adds to them."""
 
 
 class InterleavedStore:
     """The `Store` port of one thread. `locks` (what is locked → the unit that has it) is every thread's; `yields` says
     whether others go on before a statement."""
 
-    def __init__(self, store: JournalStore, gate: Gate, locks: dict[str, object], yields: Callable[[], bool]) -> None:
+    def __init__(self, store: JournalStore, gate: Gate, locks: dict[object, object], yields: Callable[[], bool]) -> None:
         self._store = store
         self._gate = gate
         self._locks = locks
@@ -55,7 +57,7 @@ class InterleavedStore:
             unit = _Statements(self._store, self._gate, self._locks, self._yields, stack)
             stack.callback(unit.release)
             yield cast("Unit", unit)
-            unit.require_unlocked()
+            unit.end()
             if fate is Fate.REFUSED:
                 raise Conflict("could not serialise access")
             if fate is Fate.LOST_BEFORE:
@@ -80,7 +82,7 @@ class _Statements:
     """A unit, statement by statement."""
 
     def __init__(
-        self, store: JournalStore, gate: Gate, locks: dict[str, object], yields: Callable[[], bool], stack: ExitStack
+        self, store: JournalStore, gate: Gate, locks: dict[object, object], yields: Callable[[], bool], stack: ExitStack
     ) -> None:
         self._store = store
         self._gate = gate
@@ -88,56 +90,77 @@ class _Statements:
         self._yields = yields
         self._stack = stack
         self._open: MemoryUnit | None = None
-        self._held: set[str] = set()
+        self._held: set[object] = set()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def run(*values: Any, **named: Any) -> Any:
-            if self._open is None and name.startswith(_WRITES):
-                self._open = self._stack.enter_context(self._store.transaction())
-                self._store.tables.mode.pool_is_locked = POOL in self._held
-            if self._open is not None:
-                return getattr(self._open, name)(*values, **named)
-            return self._read(name, values, named)
+            for key in sorted(_wanted(name, values, named)):
+                self._lock(key, wait=named.get("wait", True))
+            if self._open is None and not name.startswith(_WRITES):
+                return self._read(name, values, named)
+            return self._write(name, values, named)
 
         return run
+
+    def end(self) -> None:
+        """Nothing more comes before the commit."""
+        if self._open is not None and self._yields():
+            self._let_others_go_on("ends")
 
     def release(self) -> None:
         """Lets go of the locks."""
         for key in self._held:
             del self._locks[key]
 
-    def require_unlocked(self) -> None:
-        """Raises `Conflict` where it wrote to what another unit has locked."""
-        if self._open is None:
-            return
-        for table, key, _ in self._store.changed:
-            lock = POOL if table == "wallet_by_sequence" else f"{_LOCKED_ROWS.get(table)} {key}"
-            if self._locks.get(lock, self) is not self:
-                raise Conflict("another unit has locked what this one changes")
-
     def _read(self, name: str, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        if not named.get("wait", True):  # what somebody else holds is left out, not waited for
-            values = ([each for each in sorted(values[0]) if self._takes(f"wallet {each}")], *values[1:])
-        for key in sorted(_wanted(name, values, named)):
-            self._lock(key)
         fate = self._gate.enter(name) if self._yields() else Fate.DONE
         with self._store.glance() as unit:
             found = getattr(unit, name)(*values, **named)
         self._gate.leave(fate)
         return found
 
-    def _takes(self, key: str) -> bool:
-        if self._locks.setdefault(key, self) is not self:
-            return False
-        self._held.add(key)
-        return True
-
-    def _lock(self, key: str) -> None:
+    def _write(self, name: str, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """A statement of a unit that has written, or writes now. What another has locked is waited for."""
+        if self._open is None:
+            self._open = self._stack.enter_context(self._store.transaction())
+            self._store.tables.mode.pool_is_locked = POOL in self._held
+        elif self._yields():
+            self._let_others_go_on(name)
         for _ in range(WAITS_MAX):
-            if self._takes(key):
+            mark = self._store.mark()
+            found = getattr(self._open, name)(*values, **named)
+            locks = _written(*self._store.done_since(mark))
+            if all(self._locks.get(key, self) is self for key in locks):
+                self._held |= locks
+                self._locks.update(dict.fromkeys(locks, self))
+                return found
+            self._let_others_go_on("waits for a row", up_to=mark)
+        raise Conflict("somebody else changes what this one changes")
+
+    def _lock(self, key: str, *, wait: bool) -> None:
+        for _ in range(WAITS_MAX):
+            if self._locks.setdefault(key, self) is self:
+                self._held.add(key)
                 return
-            self._gate.leave(self._gate.enter(f"waits for {key}"))
+            if not wait:
+                break
+            self._let_others_go_on(f"waits for {key}")
         raise Conflict("somebody else has the lock")
+
+    def _let_others_go_on(self, call: str, *, up_to: Mark | None = None) -> None:
+        aside = None if self._open is None else self._store.set_aside(up_to)
+        self._gate.leave(self._gate.enter(call))
+        if aside is not None:
+            self._store.take_up(aside)
+
+
+def _written(done: Done, added: set[str]) -> set[object]:
+    """What is locked by having been written."""
+    rows: set[object] = {
+        POOL if table == "wallet_by_sequence" else f"{_LOCKED_ROWS[table]} {key}" if table in _LOCKED_ROWS else (table, key)
+        for table, key, _ in done
+    }
+    return rows | (added & _IN_ORDER)
 
 
 def _wanted(name: str, values: tuple[Any, ...], named: dict[str, Any]) -> list[str]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
+
+import attrs
 
 from custody_core.errors import BrokenInvariant, Conflict
 from custody_memory.store import MemoryUnit
@@ -20,11 +22,38 @@ Changed: TypeAlias = list[tuple[str, Any, Any]]
 Snapshot: TypeAlias = tuple[dict[str, dict[Any, Any]], dict[str, list[Any]]]
 
 
+Done: TypeAlias = list[tuple[str, Any, Any]]
+"""The same, with the row after it."""
+
+GONE: Final = object()
+"""In place of a row that was deleted."""
+
+
+@attrs.frozen
+class Mark:
+    """How much a unit has done: changes of rows, and additions to each history."""
+
+    changes: int
+    added: dict[str, int]
+
+
+@attrs.frozen
+class Aside:
+    """What a unit has done, out of everybody's sight: its changes, what was there before them, what it added to each history."""
+
+    done: Done
+    before: dict[tuple[str, Any], Any]
+    added: dict[str, list[Any]]
+    pool_is_locked: bool
+    refused: bool
+
+
 class _Rows(dict[Any, Any]):
     """A table's rows. Each change is written to the journal first."""
 
-    def __init__(self, name: str, journal: list[Callable[[], None]], changed: Changed) -> None:
+    def __init__(self, name: str, journal: list[Callable[[], None]], changed: Changed, done: Done) -> None:
         super().__init__()
+        self._done = done
         self._name = name
         self._journal = journal
         self._changed = changed
@@ -35,6 +64,7 @@ class _Rows(dict[Any, Any]):
         if self._copy is None:
             self._journal.append((lambda: super(_Rows, self).pop(key, None)) if old is None else lambda: self._put(key, old))
         self._changed.append((self._name, key, old))
+        self._done.append((self._name, key, value))
         super().__setitem__(key, value)
 
     def pop(self, key: Any, default: Any = None) -> Any:
@@ -45,6 +75,7 @@ class _Rows(dict[Any, Any]):
             self._copy = dict(self)
             self._journal.append(self._put_all)
         self._changed.append((self._name, key, self[key]))
+        self._done.append((self._name, key, GONE))
         return super().pop(key)
 
     def begin(self) -> None:
@@ -67,12 +98,13 @@ class JournalStore:
         self._on_commit = on_commit
         self._undo: list[Callable[[], None]] = []
         self._changed: Changed = []
+        self._done: Done = []
         self.tables = Tables(Committed(), writable=False)
         self._each: dict[str, Table[Any, Any]] = {}
         self._histories: dict[str, History[Any]] = {}
         for name, table in vars(self.tables).items():
             if isinstance(table, Table):
-                table.rows = _Rows(name, self._undo, self._changed)
+                table.rows = _Rows(name, self._undo, self._changed, self._done)
                 table._is_shared = False
                 self._each[name] = table
             elif isinstance(table, History):
@@ -112,10 +144,48 @@ class JournalStore:
         finally:
             self._end()
 
-    @property
-    def changed(self) -> Changed:
-        """What the unit that is open has changed so far."""
-        return self._changed
+    def mark(self) -> Mark:
+        """How much the unit that is open has done so far."""
+        return Mark(len(self._done), {name: len(history._new) for name, history in self._histories.items()})
+
+    def done_since(self, mark: Mark) -> tuple[Done, set[str]]:
+        """What it has done since then: changes of rows, and the histories that it added to."""
+        added = {name for name, history in self._histories.items() if len(history._new) > mark.added[name]}
+        return self._done[mark.changes :], added
+
+    def set_aside(self, up_to: Mark | None = None) -> Aside:
+        """Takes what the open unit has done out of sight, so that another one may be opened; without what it did after `up_to`."""
+        mark, mode = up_to or self.mark(), self.tables.mode
+        before: dict[tuple[str, Any], Any] = {}
+        for name, key, old in self._changed[: mark.changes]:
+            before.setdefault((name, key), old)
+        added = {name: history._new[: mark.added[name]] for name, history in self._histories.items()}
+        aside = Aside(self._done[: mark.changes], before, added, mode.pool_is_locked, mode.refused and up_to is None)
+        for undo in reversed(self._undo):
+            undo()
+        self._end()
+        return aside
+
+    def take_up(self, aside: Aside) -> None:
+        """Goes on with a unit that was set aside. Raises `Conflict` where somebody has changed what it had changed."""
+        self._begin(writable=True)
+        self.tables.mode.pool_is_locked, self.tables.mode.refused = aside.pool_is_locked, aside.refused
+        for (name, key), old in aside.before.items():
+            now = self._each[name].rows.get(key)
+            if now is not old and now != old:
+                raise Conflict("somebody else has changed what this unit changes")
+        groups = self._histories["groups"]._length
+        for name, key, new in aside.done:
+            rows = self._each[name].rows
+            if new is GONE:
+                rows.pop(key)
+            elif name == "group_by_cause":
+                groups += 1
+                rows[key] = groups
+            else:
+                rows[key] = new
+        for name, added in aside.added.items():
+            self._histories[name]._new = list(added)
 
     @contextmanager
     def reading(self) -> Iterator[MemoryUnit]:
@@ -158,6 +228,7 @@ class JournalStore:
             rows.begin()
         self._undo.clear()
         self._changed.clear()
+        self._done.clear()
         for history in self._histories.values():
             history._length, history._new = len(history._committed), []
         self.is_open = False

@@ -61,7 +61,7 @@ class Parts:
     entropy: StreamEntropy
     time: VirtualTime
     watch: Watch
-    locks: dict[str, object] = attrs.field(factory=dict)
+    locks: dict[object, object] = attrs.field(factory=dict)
     limits: Limits = LIMITS
     yields: Callable[[], bool] | None = None
     """Where units are interleaved statement by statement: whether others go on before the next one."""
