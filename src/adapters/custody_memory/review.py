@@ -78,6 +78,11 @@ class ReviewRows:
     def booked_from_suspense(self, account: Account) -> int:
         return max(-sum(movement.delta for movement in self._movements(account) if movement.height is None), 0)
 
+    def taken_from_suspense(self, account: Account) -> int:
+        reasons = {Reason.SUSPENSE_BOOKED, Reason.SUSPENSE_FILLED, Reason.MOVED_ELSEWHERE}
+        groups = [group for _, group in self._groups() if group.reason in reasons]
+        return max(-sum(each.delta for group in groups for each in group.postings if each.account == account), 0)
+
     def first_height(self, account: Account) -> int | None:
         of = (account.chain_id, account.asset, account.wallet_id)
         heights = [

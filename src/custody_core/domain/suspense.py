@@ -8,7 +8,8 @@ Rules of this file
    as a block's reward (EIP-6780, EIP-4895).
 2. Less on the chain than in the books is a deficit. Suspense gives back what it holds, down to zero: what was found has been
    explained since, and is in the books twice. Of ether a deficit beyond that is never booked away: all that moves ether is read, so
-   the books are wrong. Only up to what an operator booked from suspense is it a hole, as 3. says: it was explained after all.
+   the books are wrong. Only up to what an operator booked from suspense, or what left the wallet out of it, is it a hole, as 3.
+   says: it was explained after all.
 3. A token whose balances move without its `Transfer` event (a fee on transfer, a rebase) breaks EIP-20's only record of who
    holds what. It is disabled, so that nothing more of it is credited, and what is missing of it goes into suspense as a hole: a
    negative amount, which a person fills.

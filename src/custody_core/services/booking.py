@@ -107,12 +107,13 @@ class Booking:
             clear_mismatch(self._kit, unit, self._wallet.id, "what was in suspense is explained", now)
 
     def _may_lack(self, unit: Unit) -> int:
-        """How much a hole in suspense accounts for: of a token anything; of ether what was booked from suspense, and may have been
-        credited a second time since.
+        """How much a hole in suspense accounts for: of a token anything; of ether what was booked from suspense, or left the wallet
+        out of it, and may have been credited since; less the hole that is there.
         """
         if self._accounts.asset != NATIVE_ALIAS:
             return self._seen.difference.deficit
-        return unit.booked_from_suspense(self._accounts.suspense)
+        hole = max(-(self._seen.held.in_suspense or 0), 0)
+        return unit.taken_from_suspense(self._accounts.suspense) - hole
 
     def _lack(self, unit: Unit, amount: int, now: datetime) -> None:
         """A deficit that is a hole in suspense."""

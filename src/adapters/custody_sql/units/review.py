@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, func, select, tuple_, union
 
@@ -37,6 +37,8 @@ from custody_sql.tables import (
 
 _OF_GROUP = (postings.c.reference == posting_groups.c.reference) & (postings.c.reason == posting_groups.c.reason)
 _OF_ACCOUNT = postings.c.account_id == accounts.c.id
+
+_BY_OPERATORS: Final = (Reason.SUSPENSE_BOOKED, Reason.SUSPENSE_FILLED)
 
 
 class ReviewRows:
@@ -114,8 +116,14 @@ class ReviewRows:
         return [SuspenseLine(row.id, to_account(row), row.balance, tuple(movements[row.id])) for row in page]
 
     def booked_from_suspense(self, account: Account) -> int:
+        return self._gone_from_suspense(account, _BY_OPERATORS)
+
+    def taken_from_suspense(self, account: Account) -> int:
+        return self._gone_from_suspense(account, [*_BY_OPERATORS, Reason.MOVED_ELSEWHERE])
+
+    def _gone_from_suspense(self, account: Account, reasons: Sequence[Reason]) -> int:
         query = select(postings.c.delta).select_from(accounts.join(postings, _OF_ACCOUNT)).where(IS_SUSPENSE, *_in_asset(account))
-        rows = self._session.rows(query.where(postings.c.reason.in_([Reason.SUSPENSE_BOOKED, Reason.SUSPENSE_FILLED])))
+        rows = self._session.rows(query.where(postings.c.reason.in_(reasons)))
         return max(-sum(int(row.delta) for row in rows), 0)
 
     def first_height(self, account: Account) -> int | None:

@@ -106,6 +106,10 @@ class ReviewUnit(Protocol):
         """What operators gave away of this suspense account, less what they filled it with again; at least 0."""
         ...
 
+    def taken_from_suspense(self, account: Account) -> int:
+        """The same, and what left the wallet unasked beyond what its owner had, which was taken from this account; at least 0."""
+        ...
+
     def first_height(self, account: Account) -> int | None:
         """The lowest height of a movement on the chain that was posted to this account's wallet in its asset."""
         ...

@@ -142,6 +142,16 @@ class ReviewContract:
             assert unit.booked_from_suspense(of.suspense) == 10
             assert unit.booked_from_suspense(WalletAccounts(1, "eth", wallet.id).suspense) == 0
 
+    def test_what_left_a_wallet_out_of_suspense_is_taken_from_it_and_not_booked(self, store: Store) -> None:
+        wallet = stored.wallet(store)
+        of, now = accounts(wallet), make.NOW
+        left = moves((of.available, of.external, 2), (of.suspense, of.external, 7))
+        stored.write(store, lambda unit: unit.post([into_suspense(wallet, 20), make.credit(wallet, 2)]))
+        stored.write(store, lambda unit: unit.post([PostingGroup(of.chain_id, "0x1/0", Reason.MOVED_ELSEWHERE, now, 4, left)]))
+        stored.write(store, lambda unit: unit.post([booked(of, 3, reference="aud_1", now=now)]))
+        with store.reading() as unit:
+            assert (unit.booked_from_suspense(of.suspense), unit.taken_from_suspense(of.suspense)) == (3, 10)
+
     def test_the_first_height_is_that_of_the_wallets_asset(self, store: Store) -> None:
         wallet, other = stored.wallet(store), stored.wallet(store)
         token = make.token().asset

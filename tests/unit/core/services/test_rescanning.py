@@ -274,6 +274,26 @@ class TestTracesOfferedLater:
         assert bench.balance(wallet).available == wei
         bench.require_sound()
 
+    def test_what_was_found_late_after_somebody_else_had_spent_it_leaves_a_hole(self, late_traces: Bench) -> None:
+        bench, wei = late_traces, ether("1")
+        wallet = bench.wallet()
+        bench.chain.send_ether(bench.chain.deploy_passing(wallet.address, Passing.CALL), wei)
+        bench.blocks(FINALITY + 1)
+        bench.custody.reconcile()
+        spent = ether("0.25")
+        sign_elsewhere(bench, wallet, fields(bench, value=spent))
+        bench.blocks(FINALITY + 1)
+        bench.custody.reconcile()
+        (left,) = [line.amount for line in bench.custody.suspense.list()]
+        assert 0 < left < wei - spent, "its owner had nothing available that could have been taken"
+        bench.chain._offers_traces = True
+        (deposit,) = everything(bench).deposits
+        assert deposit.state is DepositState.COMPLETED
+        assert bench.custody.reconcile().ok, "what left out of suspense is a hole in it now"
+        assert [line.amount for line in bench.custody.suspense.list()] == [left - wei]
+        assert bench.custody.suspense.fill(wallet.id, asset="eth", amount=wei - left, note="its key was stolen", actor="usr_1") == 0
+        bench.require_sound()
+
     def test_while_nobody_tells_what_contracts_paid_it_is_said_of_how_many_blocks(self, late_traces: Bench) -> None:
         bench = late_traces
         wallet = bench.wallet()

@@ -32,5 +32,12 @@ LIES: Final = (
         "bloom_admits(each.logs_bloom,",
         "bloom_admits(each.header.logs_bloom,",
     ),
+    Bug(
+        "what left out of suspense is no hole in it",
+        booking.Booking,
+        "_may_lack",
+        "unit.taken_from_suspense(",
+        "unit.booked_from_suspense(",
+    ),
     Bug("what is explained stays in suspense", booking.Booking, "run", "if difference.explained:", "if False:"),
 )
