@@ -15,7 +15,6 @@ HALTING: Final = (
         "final_number",
         "head - confirmations + 1",
         "head - confirmations + 2",
-        peer="OpenZeppelin, peatio: done after a few blocks",
     ),
     Bug(
         "a final block is taken back like any other",
@@ -23,7 +22,6 @@ HALTING: Final = (
         "_rewind",
         "first=state.final.number, last=state.cursor.number",
         "first=max(state.final.number - 9, 0), last=state.cursor.number",
-        peer="most scanners: a reorganisation of any depth is followed without a word",
     ),
     Bug(
         "a halted chain is followed",

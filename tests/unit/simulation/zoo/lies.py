@@ -15,7 +15,6 @@ LIES: Final = (
         "_by_index",
         "if indexes == sorted(set(indexes)):",
         "if True:",
-        peer="a log that a node lists twice is credited twice",
     ),
     Bug(
         "the logs of another block are taken",
@@ -23,7 +22,6 @@ LIES: Final = (
         "__init__",
         "if any(wire.hash_(text) != block_hash",
         "if False and any(wire.hash_(text) != block_hash",
-        peer="engine TS, Fystack: logs by height, of whatever fork",
     ),
     Bug(
         "a filter of zeros rules logs out",

@@ -15,7 +15,6 @@ TOKENS: Final = (
         "_doubt",
         "if key.kind is DepositKind.TOKEN and",
         "if False and",
-        peer="SHKeeper, Fystack: the event's amount is credited, whatever came",
     ),
     Bug(
         "a token that says no is taken to have paid",
@@ -23,7 +22,6 @@ TOKENS: Final = (
         "problem_of",
         'return "the token\'s contract reported success and moved nothing"',
         "return None",
-        peer="OpenZeppelin, engine TS: a receipt that says success is a payment",
     ),
     Bug("what is missing of a token is not booked", booking.Booking, "run", "if difference.deficit:", "if False:"),
     Bug(
