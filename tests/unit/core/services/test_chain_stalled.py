@@ -152,3 +152,11 @@ def test_whoever_catches_up_for_longer_than_that_is_not_stalled() -> None:
             bench.clock.advance(ROUND_S)
         assert bench.custody.chains.list()[0].lag_blocks == 0
         assert bench.events(CHAIN) == []
+
+
+def test_whoever_watches_is_told_at_once_what_a_chain_waits_for() -> None:
+    with opened(chain=(chain := Failing())) as bench:
+        troubles: dict[str, str] = vars(bench.custody._kit.observer)["troubles"]
+        chain.about = "ends"
+        bench.rounds()
+        assert troubles["chain-waiting"] == f"{CHAIN}: the node does not say where its head is"
