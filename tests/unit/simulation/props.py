@@ -1,0 +1,119 @@
+"""What a rehearsal plays with: nodes that say what they are told to, a signer that may be away, and a gate that strikes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import attrs
+
+from custody_core.domain.authorisation import Authorised
+from custody_core.domain.chain import Block, Hash, Header, InternalTransfer, Receipt
+from custody_core.domain.wallet import SealedKey
+from custody_core.errors import SignerUnavailable
+from custody_core.ports import Absent, Answer, BlockTag, Doubt, Found, SignedTransaction, no_doubt
+from custody_memory.blocks import MinedBlock
+from tests.unit.simulation import keys
+from tests.unit.simulation.gate import Fate, Killed
+from tests.unit.simulation.views import View
+from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
+
+T = TypeVar("T")
+
+
+@attrs.define
+class PlannedView(View):
+    """A node that says of blocks and receipts what it is told to say, as long as that is set, and may have no traces."""
+
+    says_of_block: Callable[[Block], Block] | None = None
+    says_of_receipt: Callable[[Receipt], Receipt] | None = None
+    says_of_final: Callable[[Header], Header] | None = None
+    has_traces: bool = True
+
+    def header(self, at: int | BlockTag) -> Answer[Header]:
+        """The header on its own branch."""
+        answer, say = super().header(at), self.says_of_final
+        return Found(say(answer.value)) if say and at is BlockTag.FINALIZED and isinstance(answer, Found) else answer
+
+    def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
+        """Of its own branch."""
+        answers, say = super().receipts(transaction_hashes, doubt=doubt), self.says_of_receipt
+        return [Found(say(each.value)) if say and isinstance(each, Found) else each for each in answers]
+
+    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
+        """Of exactly these blocks."""
+        return super().internal_transfers(blocks) if self.has_traces else [Absent()] * len(blocks)
+
+    def _shown(self, mined: MinedBlock) -> Block:
+        block = super()._shown(mined)
+        return self.says_of_block(block) if self.says_of_block else block
+
+
+class PlannedTrouble:
+    """What goes wrong with the nodes: for each kind, what its next chances come to, None where nothing does."""
+
+    def __init__(self) -> None:
+        self.plan: defaultdict[str, list[Any]] = defaultdict(list)
+
+    def roll(self, kind: str) -> bool:
+        """Whether that kind strikes now."""
+        return self.strike(kind, lambda: True) is not None
+
+    def strike(self, kind: str, draw: Callable[[], T]) -> T | None:  # noqa: ARG002  it is planned
+        """How that kind strikes now."""
+        return self.plan[kind].pop(0) if self.plan[kind] else None
+
+
+class FickleSigner(keys.FakeCurveKeys):
+    """Keys whose machine may be away."""
+
+    is_away = False
+
+    def sign(self, authorised: Authorised, key: SealedKey) -> SignedTransaction:
+        """As long as it is there."""
+        if self.is_away:
+            raise SignerUnavailable("the signer does not answer")
+        return super().sign(authorised, key)
+
+
+class StrikingGate:
+    """Counts the calls that pass once it is armed, and strikes at some of them."""
+
+    def __init__(self, time: VirtualTime, strikes: Mapping[int, Fate]) -> None:
+        self._time = time
+        self._strikes = strikes
+        self._is_dead = False
+        self.is_armed = False
+        self.calls: list[str] = []
+        self.meanwhile: dict[str, Callable[[], None]] = {}
+        """What somebody else does just before the next call of that name."""
+
+    def enter(self, call: str) -> Fate:
+        """The call's fate."""
+        if self._is_dead:
+            raise Killed
+        if call in self.meanwhile:
+            self.meanwhile.pop(call)()
+        if not self.is_armed:
+            return Fate.DONE
+        self.calls.append(call)
+        fate = self._strikes.get(len(self.calls), Fate.DONE)
+        if fate is Fate.KILLED_BEFORE:
+            self._is_dead = True
+            raise Killed
+        return fate
+
+    def leave(self, fate: Fate) -> None:
+        """Dies here, if that is the fate."""
+        if fate is Fate.KILLED_AFTER:
+            self._is_dead = True
+            raise Killed
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes."""
+        self._time.us += int(seconds * MICROSECONDS)
+
+    def live_again(self) -> None:
+        """The next process passes the same gate."""
+        self._is_dead = False
