@@ -22,6 +22,9 @@ T = TypeVar("T")
 LIST_MAX = 900
 """The most values in one IN list: SQLite takes 999 parameters in its smallest build."""
 
+ARRAY_MAX = 10_000
+"""The most values in one array of PostgreSQL's."""
+
 STREAMED_ROWS = 2_000
 """How many rows of a stream are held at a time."""
 
@@ -67,7 +70,7 @@ class Session:
 
     def rows_in(self, query: Select[Any], column: Any, wanted: Iterable[Any]) -> Iterator[Row[Any]]:
         """The rows of `query` whose `column` is one of `wanted`, however many those are."""
-        for part in batches(wanted, LIST_MAX):
+        for part in batches(wanted, LIST_MAX if self.is_sqlite else ARRAY_MAX):
             # PostgreSQL is given one array: one value to name, write down and plan with, instead of one for each.
             among = column.in_(part) if self.is_sqlite else column == any_(bindparam(None, part, ARRAY(column.type)))
             yield from self.rows(query.where(among))
