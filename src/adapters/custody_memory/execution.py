@@ -18,6 +18,7 @@ BLOOM_LENGTH: Final = 256
 
 _FALSE: Final = bytes(32)
 _APPROVE_SELECTOR: Final = bytes.fromhex("095ea7b3")  # approve(address,uint256)
+TRANSFER_FROM_SELECTOR: Final = bytes.fromhex("23b872dd")  # transferFrom(address,address,uint256)
 
 Holding: TypeAlias = tuple[bytes | None, bytes]
 """What is held and by whom: a token's contract or None for ether, and an address of 20 bytes."""
@@ -25,9 +26,9 @@ Holding: TypeAlias = tuple[bytes | None, bytes]
 
 @attrs.frozen
 class TokenContract:
-    """An EIP-20 contract that does what it says; approvals are taken, and nobody makes use of them. With a fee it does not: it
-    keeps so many hundredths of what it moves, and its event does not say so. Where it `says_no`, a transfer moves nothing and
-    returns false, without reverting.
+    """An EIP-20 contract that does what it says; approvals are taken, and whoever takes tokens is believed to have one. With a fee
+    it does not: it keeps so many hundredths of what it moves, and its event does not say so. Where it `says_no`, a transfer moves
+    nothing and returns false, without reverting.
     """
 
     fee_percent: int = 0
@@ -129,17 +130,25 @@ def _pass_on(passing: PassingContract, gas: int, *, contract: bytes, sender: byt
 
 
 def _run_token(held: Callable[[Holding], int], gas: int, *, token: bytes, sender: bytes, value: int, data: bytes) -> Effect:
-    transfer = decode_erc20_transfer(data)
     if data[:4] == _APPROVE_SELECTOR and len(data) == 68 and not value:
         return Effect(gas)
+    transfer = _asked_for(sender, data)
     if transfer is None or value:
         return Effect(gas, reverted=True)
-    recipient, amount = transfer
-    if held((token, sender)) < amount:
+    holder, recipient, amount = transfer
+    if held((token, holder)) < amount:
         return Effect(gas, reverted=True, reason="balance too low")
-    topics = (ERC20_TRANSFER_TOPIC, bytes(12) + sender, bytes(12) + recipient)
+    topics = (ERC20_TRANSFER_TOPIC, bytes(12) + holder, bytes(12) + recipient)
     event = Event(token, topics, amount.to_bytes(32, "big"))
-    return Effect(gas, moves=(((token, sender), (token, recipient), amount),), events=(event,))
+    return Effect(gas, moves=(((token, holder), (token, recipient), amount),), events=(event,))
+
+
+def _asked_for(sender: bytes, data: bytes) -> tuple[bytes, bytes, int] | None:
+    """Whose tokens go to whom, and how many, by a call of `transfer` or `transferFrom`."""
+    if data[:4] == TRANSFER_FROM_SELECTOR and len(data) == 100:
+        return data[16:36], data[48:68], int.from_bytes(data[68:], "big")
+    transfer = decode_erc20_transfer(data)
+    return (sender, *transfer) if transfer else None
 
 
 def _say_no(effect: Effect) -> Effect:

@@ -22,6 +22,7 @@ from custody_core.domain.encoding import FeeMarketTransaction, erc20_transfer_ca
 from custody_core.domain.fees import FEE_PER_GAS_SANE_MAX_WEI, GWEI
 from custody_memory.blocks import BLOCK_GAS_LIMIT, MinedBlock, as_hash, base_fee_after, sealed, tip_wei
 from custody_memory.execution import (
+    TRANSFER_FROM_SELECTOR,
     Contract,
     Effect,
     Holding,
@@ -141,6 +142,12 @@ class World:
         contract = address_to_bytes(token)
         self._change((contract, OUTSIDER), amount, self.head.number)
         return self._send_from_outside(contract, 0, erc20_transfer_calldata(address_to_bytes(to), amount))
+
+    @synchronised
+    def take_token(self, token: Address, holder: Address, amount: int) -> Hash:
+        """Somebody else, whom the holder allowed it, takes tokens; it waits for a block."""
+        arguments = bytes(12) + address_to_bytes(holder) + bytes(12) + OUTSIDER + amount.to_bytes(32, "big")
+        return self._send_from_outside(address_to_bytes(token), 0, TRANSFER_FROM_SELECTOR + arguments)
 
     @synchronised
     def mine(self, blocks: int = 1) -> None:

@@ -10,7 +10,7 @@ from custody_core.domain import managed
 from custody_core.domain.chain import Header
 from custody_core.ports import Answer, BlockTag, Found
 from custody_memory.chain import MemoryChain
-from tests.unit.core.services.bench import FRIEND, contract_of, opened
+from tests.unit.core.services.bench import FINALITY, FRIEND, contract_of, opened
 
 BEHIND = 25
 
@@ -65,3 +65,18 @@ def test_addresses_that_are_held_by_their_first_bytes_are_credited_and_their_lik
         bench.blocks(1)
         assert sorted(each.key.amount for each in bench.deposits(ours)) == [7, ether("1")]
         assert {each.key.to for each in bench.deposits(ours)} == {ours.address}
+
+
+def test_tokens_that_somebody_takes_leave_the_books_where_addresses_are_held_by_their_first_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(managed, "SET_MAX", 0)
+    monkeypatch.setattr(managed, "NEWEST_MAX", 0)
+    with opened() as bench:
+        ours, token = bench.wallet(), contract_of(bench.token())
+        bench.chain.send_token(token, ours.address, 7)
+        bench.blocks(FINALITY + 1)
+        bench.chain.take_token(token, ours.address, 3)  # it names our address in its event, and nowhere else
+        bench.blocks(FINALITY + 1)
+        assert bench.balance(ours, "usdc").available == 4
+        bench.require_sound()
