@@ -27,6 +27,30 @@ class Harmless:
 
 HARMLESS: Final = (
     Harmless(
+        "services/ingest",
+        "unit.chain(self._state.chain_id, lock=True)",
+        "unit.chain(self._state.chain_id, lock=True)",
+        "the row is written two reads later, which locks it, and its version is compared: who meets it waits, or begins again",
+    ),
+    Harmless(
+        "services/foreign_use",
+        "locked = unit.wallets_by_id({wallet.id for wallet in wallets.values()}, lock=True)",
+        "True",
+        "a wallet that is stopped is saved with its version: who changed it meanwhile makes the unit begin again",
+    ),
+    Harmless(
+        "services/ingest",
+        "if inclusion is None or mined is None:",
+        "inclusion is None or mined is None",
+        "neither ever is: it says to the type checker what holds",
+    ),
+    Harmless(
+        "services/reserving",
+        "answers = zip(senders, chain.known_nonces(senders, reserved=reserved), strict=True)",
+        "True",
+        "a chain answers one for one of what it is asked; here it is only said again",
+    ),
+    Harmless(
         "domain/fees",
         "return ordered[len(ordered) // 2] if ordered else 0",
         "0",

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custody_core.domain.addresses import address_from_bytes, address_to_bytes
-from custody_core.domain.chain import Block, BlockTransaction, InternalTransfer, Log, Receipt
+from custody_core.domain.chain import Block, BlockTransaction, InternalTransfer, Log, Logs, Receipt
 from custody_core.domain.deposit import DepositKind
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
 from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.matching import (
     TokenTransfer,
     bloom_admits,
+    concerning,
     internal_keys,
     match_block,
     native_key,
@@ -54,6 +55,17 @@ def managed(*addresses: bytes) -> ManagedAddresses:
 
 def sent(*, sender: bytes = OTHER, recipient: bytes | None = OURS, value: int = 7) -> BlockTransaction:
     return BlockTransaction(hash32(), sender, recipient, nonce=0, value=value)
+
+
+# Logs
+
+
+def test_logs_that_concern_us_name_us_or_are_of_a_transaction_that_does() -> None:
+    strangers = transfer_log(sender=OTHER, to=EMITTER, index=1)
+    in_ours = attrs.evolve(strangers, transaction_hash=hash32(3), log_index=2)
+    logs = Logs(hash32(1), [transfer_log(), strangers, in_ours, transfer_log(sender=OURS, to=OTHER, index=3)])
+    assert [each.log_index for each in concerning(logs, managed(), {hash32(3)})] == [0, 2, 3]
+    assert [each.log_index for each in concerning(logs, managed(), ())] == [0, 3]
 
 
 # Blocks

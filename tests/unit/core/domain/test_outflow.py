@@ -13,7 +13,7 @@ from custody_core.domain.chain import BlockTransaction, Hash, Log, Receipt
 from custody_core.domain.encoding import ERC20_TRANSFER_TOPIC
 from custody_core.domain.ledger import AccountKind, Reason
 from custody_core.domain.managed import ManagedAddresses
-from custody_core.domain.outflow import Outflow, booked, numbered, spent_by, tokens_moved
+from custody_core.domain.outflow import Outflow, booked, not_known, numbered, spent_by, tokens_moved
 from custody_core.domain.tokens import Asset
 from tests.support import factories
 from tests.support.factories import CHAIN_ID, NOW
@@ -77,3 +77,9 @@ def test_no_owner_goes_below_zero_and_the_address_loses_exactly_what_it_lost(amo
     assert available + by_kind.get(AccountKind.AVAILABLE, 0) >= 0
     assert by_kind.get(AccountKind.AVAILABLE, 0) + by_kind.get(AccountKind.SUSPENSE, 0) == -amount
     assert by_kind[AccountKind.EXTERNAL] == amount
+
+
+def test_of_equal_movements_as_many_are_known_as_were_found_before() -> None:
+    found = [Outflow(CHAIN_ID, TX, ordinal, "wal_a", USDC.key, 5, factories.block_ref(7)) for ordinal in range(3)]
+    assert [each.ordinal for each in not_known(found, found[:1])] == [1, 2]
+    assert not_known(found, found) == []

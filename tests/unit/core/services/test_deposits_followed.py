@@ -226,6 +226,8 @@ def test_a_final_block_that_changes_stops_the_line_until_somebody_has_looked(ben
     assert bench.balance(wallet).available == ether("1"), "nothing is reversed by itself"
     bench.rounds(5)
     assert bench.alarms() == ["finality-breached"]
+    with bench.custody._kit.store.reading() as unit:
+        assert [row.action for row in unit.audit(after_sequence=0, limit=1_000)].count("chain.halted") == 1
 
 
 class AnotherFinalBlock(MemoryChain):

@@ -133,6 +133,16 @@ def test_what_somebody_else_spent_is_booked_when_it_is_final(bench: Bench) -> No
     bench.require_sound()
 
 
+def test_what_somebody_else_has_in_the_pool_stops_the_wallet_before_a_nonce_is_reserved(bench: Bench) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    sign_elsewhere(bench, wallet, fields(bench))
+    made = bench.send(wallet)
+    bench.custody.advance(bench.chain.chain_id)  # no block has shown it
+    assert bench.custody.wallets.get(wallet.id).state is WalletState.FROZEN
+    assert bench.transaction(made.id).nonce is None
+    assert bench.alarms() == ["nonce-foreign"]
+
+
 def test_two_transactions_that_somebody_else_put_into_one_block_stop_one_wallet_and_nothing_else(bench: Bench) -> None:
     wallet = bench.wallet(wei=ether("1"))
     for nonce in (0, 1):

@@ -15,6 +15,7 @@ from custody_core import (
     WaitTimedOut,
     ether,
 )
+from custody_core.domain.addresses import address_to_bytes
 from custody_core.domain.fees import GWEI
 from custody_core.domain.nonce import IN_FLIGHT_MAX
 from custody_core.domain.transaction import AttemptKind
@@ -22,6 +23,7 @@ from custody_core.domain.wallet import SealedKey
 from custody_core.errors import KeyIntegrity, Sealed, SignerUnavailable
 from custody_core.ports import BroadcastAnswer, BroadcastOutcome, Keys, SignedTransaction
 from custody_memory.chain import MemoryChain
+from custody_memory.execution import TokenContract
 from custody_memory.store import MemoryUnit
 from tests.unit.core.services.bench import FINALITY, Bench, contract_of, opened
 
@@ -127,6 +129,18 @@ def test_a_token_send_moves_the_token_and_pays_gas_in_ether(bench: Bench) -> Non
     assert done.state is TransactionState.COMPLETED
     assert (bench.balance(wallet, "usdc").available, bench.balance(other, "usdc").available) == (600_000, 400_000)
     assert bench.balance(wallet).available == ether("1") - done.inclusion.fee_wei
+    bench.require_sound()
+
+
+def test_a_token_that_says_no_without_reverting_has_moved_nothing(bench: Bench) -> None:
+    token, wallet = bench.token(), bench.wallet(wei=ether("1"))
+    bench.pay_in_token(wallet, token, 9)
+    made = bench.send(wallet, 4, asset="usdc")
+    bench.chain._contracts[address_to_bytes(contract_of(token))] = TokenContract(says_no=True)
+    bench.settle()
+    done = bench.transaction(made.id)
+    assert (done.state, done.reason) == (TransactionState.REVERTED, "the token's contract reported success and moved nothing")
+    assert bench.balance(wallet, "usdc").available == 9
     bench.require_sound()
 
 
