@@ -15,6 +15,7 @@ HALTING: Final = (
         "final_number",
         "head - confirmations + 1",
         "head - confirmations + 2",
+        peer="OpenZeppelin, peatio: done after a few blocks",
     ),
     Bug(
         "a final block is taken back like any other",
