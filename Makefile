@@ -62,8 +62,9 @@ LONG := -m "not soak" --ignore=tests/integration/http --ignore=tests/integration
 endif
 
 .PHONY: test
-test: setup node lint typecheck ## lint, types and the tests; with CI=true those of running processes, too (ARGS goes to pytest)
+test: setup node lint typecheck ## lint, types, the tests and the simulation; with CI=true those of running processes, too (ARGS goes to pytest)
 	@$(PYTEST) $(LONG) $(ARGS)
+	@$(if $(ARGS),:,$(MAKE) --no-print-directory sim)
 
 .PHONY: test-http
 test-http: setup node ## the web process for real: parallel, malformed and slow requests, start and end
