@@ -49,7 +49,7 @@ class Backup:
     """The books at some time, and what their judge remembered of them."""
 
     books: Snapshot
-    marks: dict[str, Any]
+    marks: dict[object, dict[str, Any]]
 
 
 @attrs.frozen
@@ -189,10 +189,10 @@ class Rehearsal:
 
     def counts(self, token: Address) -> None:
         """What the judges have to know: transfers of this token count, too. Those in final blocks are for a rescan to find."""
-        raw, judge = address_to_bytes(token), self.invariants
+        raw, scene = address_to_bytes(token), self.invariants.scene
         self._oracle.tokens.add(raw)
-        paid = self._oracle.owed(1, judge._final, judge._managed)
-        judge.missed += Counter({each: count for each, count in paid.items() if each[1][2] == "0x" + raw.hex()})
+        paid = self._oracle.owed(1, scene.final, scene.managed)
+        self.invariants.arrivals.missed += Counter({each: count for each, count in paid.items() if each[1][2] == "0x" + raw.hex()})
 
     def is_not_ours(self, hash_: Hash, nonce: int) -> None:
         """What the judges have to know: the books cannot have this transaction of the wallet's."""

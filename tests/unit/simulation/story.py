@@ -240,7 +240,7 @@ class Story:
             self._adopt()
         self._read_what_was_left_out()
         with self._parts.custody(OpenGate()) as custody:
-            if self._invariants.missed:
+            if self._invariants.arrivals.missed:
                 custody.scans.rescan(1, self._chain_state.final.number)
             require_the_end(custody, self.desk, self.tree, is_whole=not self._oracle.foreign, odd=self._oracle.odd)
         self._invariants.require_late_books()

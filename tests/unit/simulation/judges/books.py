@@ -1,0 +1,82 @@
+"""The books: double entry, nothing below zero, and what a wallet has is what its address holds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from custody_core.domain.ledger import Account, AccountKind, PostingGroup
+from tests.unit.simulation.failures import require
+from tests.unit.simulation.judges.scene import Scene
+
+OWNED: Final = frozenset({AccountKind.AVAILABLE, AccountKind.RESERVED, AccountKind.QUARANTINED})
+HELD: Final = OWNED | {AccountKind.SUSPENSE}
+GIVES: Final = frozenset(
+    {"deposit-credited", "deposit-released", "send-settled", "send-released", "cancellation-held", "suspense-booked"}
+)
+"""Why somebody may have more available than before."""
+
+Holding = tuple[str, str]
+"""An asset, and the id of a wallet that has it."""
+
+
+class Books:
+    """Mirrors every balance from the posting groups alone."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._balances: dict[Account, int] = defaultdict(int)
+        self._totals: dict[Holding, int] = defaultdict(int)
+        self._causes: set[tuple[str, str]] = set()
+        self._reserved: dict[str, dict[str, int]] = {}
+
+    def post(self, groups: Sequence[PostingGroup]) -> set[Holding]:
+        """What these groups touch. INV-2, INV-3, INV-6."""
+        touched: set[Holding] = set()
+        for group in groups:
+            cause = (group.reference, str(group.reason))
+            require(cause not in self._causes, "INV-2", f"{cause} is posted twice")
+            self._causes.add(cause)
+            sums: dict[str, int] = defaultdict(int)
+            for posting in group.postings:
+                require(type(posting.delta) is int, "INV-6", f"{cause} posts {posting.delta!r}")
+                account = posting.account
+                is_given = account.kind is AccountKind.AVAILABLE and posting.delta > 0
+                require(not is_given or str(group.reason) in GIVES, "INV-3", f"{cause} gives {posting.delta} to an owner")
+                sums[account.asset] += posting.delta
+                self._balances[account] += posting.delta
+                if account.kind in HELD and account.wallet_id:
+                    self._totals[account.asset, account.wallet_id] += posting.delta
+                    touched.add((account.asset, account.wallet_id))
+                if account.kind is AccountKind.RESERVED:
+                    of_it = self._reserved.setdefault(group.reference.partition("/")[0], defaultdict(int))
+                    of_it[account.asset] += posting.delta
+            require(not any(sums.values()), "INV-2", f"{cause} does not sum to zero")
+        return touched
+
+    def require_balance(self, account: Account, _old: int | None, new: int | None) -> None:
+        """INV-2, INV-5, INV-6 for a row."""
+        require(type(new) is int, "INV-6", f"{account} is {new!r}")
+        require(new == self._balances[account], "INV-2", f"{account} is {new}, its postings say {self._balances[account]}")
+        require(account.kind not in OWNED or (new or 0) >= 0, "INV-5", f"{account} is {new}")
+
+    def reserved(self, id_: str) -> dict[str, int]:
+        """What a send holds, by asset."""
+        return {asset: held for asset, held in self._reserved.get(id_, {}).items() if held}
+
+    def require_held(self, holdings: Collection[Holding]) -> None:
+        """INV-1: the books say what each of these addresses holds in the books' final block."""
+        scene = self._scene
+        for asset, wallet_id in holdings:
+            if (holder := scene.holders.get(wallet_id)) is not None:
+                held, booked = scene.oracle.held(asset.lower(), holder, scene.final), self._totals[asset, wallet_id]
+                require(held == booked, "INV-1", f"{wallet_id} holds {held} {asset} at {scene.final}, the books say {booked}")
+
+    def holdings(self) -> list[Holding]:
+        """All that there ever were."""
+        return list(self._totals)
+
+    def spelled(self, asset: str) -> str:
+        """An asset that is given in lower case as the books write it."""
+        return next((account.asset for account in self._balances if account.asset.lower() == asset), asset)
