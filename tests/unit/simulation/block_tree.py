@@ -59,6 +59,7 @@ class BlockTree(MemoryChain):
         self._every: dict[Hash, MinedBlock] = {}
         self._mined_in: dict[Hash, list[Hash]] = {}
         self._twice: set[Hash] = set()
+        self._numbered: dict[Hash, int] = {}
         self.tips: list[Tip] = []
         self.pasts: list[Past] = []
         """What was final once and is not any more, oldest first."""
@@ -115,6 +116,10 @@ class BlockTree(MemoryChain):
         contract = address_to_bytes(token)
         self._change((contract, OUTSIDER), amount, self.head.number)
         self._twice.add(self.send_token(token, to, amount))
+
+    def send_numbered(self, contract: Address, to: Address, number: int) -> None:
+        """Somebody else sends the thing of that number; the contract's event names it in a fourth topic (ERC-721)."""
+        self._numbered[self.send_token(contract, to, 0)] = number
 
     def send_in_vain(self, to: Address, wei: int) -> None:
         """Somebody else sends ether with too little gas: it will be in a block and fail."""
@@ -191,6 +196,8 @@ class BlockTree(MemoryChain):
 
     def _execute(self, pooled: Pooled, height: int, base_fee_wei: int) -> Effect | None:
         effect = super()._execute(pooled, height, base_fee_wei)
+        if effect is not None and pooled.hash in self._numbered:
+            return _numbered(effect, self._numbered[pooled.hash])
         if effect is None or effect.reverted or pooled.hash not in self._twice:
             return effect
         for source, target, amount in effect.moves:
@@ -218,3 +225,9 @@ class BlockTree(MemoryChain):
     def _remember(self) -> None:
         balances, nonces = deepcopy(self._held), deepcopy(self._nonces)
         self.pasts.append(Past(tuple(self._blocks), self._final, balances, nonces, self._base_fee_next_wei, dict(self._numbers)))
+
+
+def _numbered(effect: Effect, number: int) -> Effect:
+    """The same with an event of the other shape: a number in a fourth topic, and no amount."""
+    events = tuple(attrs.evolve(each, topics=(*each.topics, number.to_bytes(32, "big")), data=b"") for each in effect.events)
+    return attrs.evolve(effect, events=events)

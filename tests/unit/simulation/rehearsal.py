@@ -41,6 +41,9 @@ ROUNDS_MAX: Final = 60
 ASKED_AGAIN: Final = (Conflict, OutcomeUnknown, NodeUnavailable, FeeUnavailable, SignerUnavailable)
 LIMITS: Final = Limits(key_pool_size=1, reconcile_requests_per_minute=1, dust_wei=10, gas_limit_max=1_000_000)
 
+SELECTED: Final = {"transactions": "unsettled", "deposits": "confirming_deposits"}
+"""Where the simulated store keeps those rows of a table once more that are looked for by what is in them."""
+
 BusinessState = dict[str, object]
 
 
@@ -171,11 +174,15 @@ class Rehearsal:
 
     def tamper(self, table: str, key: str, row: object) -> None:
         """Somebody who can write to the database changes a row behind the service's back; None takes it away."""
-        rows = getattr(self.store.tables, table).rows
+        tables = self.store.tables
+        rows = getattr(tables, table).rows
         if row is None:
             dict.pop(rows, key)
-        else:
-            dict.__setitem__(rows, key, row)
+            return
+        selected = SELECTED.get(table)
+        for each in [rows, getattr(tables, selected).rows if selected else {}]:
+            if key in each or each is rows:
+                dict.__setitem__(each, key, row)
 
     def signed_elsewhere(self, to: Address, wei: int, *, data: bytes = b"", gas_limit: int = 21_000) -> Hash:
         """Somebody else has the wallet's key, and signs at the nonce that is next on the chain; it waits for a block."""

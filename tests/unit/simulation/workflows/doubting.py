@@ -8,13 +8,15 @@ from typing import Final
 
 import attrs
 
-from custody_core import DepositState, TransactionState
+from custody_core import Custody, DepositState, TransactionState
 from custody_core.domain.addresses import address_from_bytes, address_to_bytes
-from custody_core.domain.chain import Block, Hash
+from custody_core.domain.chain import Block, Hash, Receipt
 from custody_core.ports import BroadcastOutcome, SignedBytes
 from custody_memory.world import OUTSIDER
 from tests.unit.simulation.rehearsal import FINALITY_LAG, FRIEND, LIMITS, Rehearsal, Stage, resume
+from tests.unit.simulation.site import CHAIN_ID
 from tests.unit.simulation.views import REFUSALS
+from tests.unit.simulation.virtual_time import MICROSECONDS
 
 ETHER: Final = 10**18
 FEE_CAPPED: Final = REFUSALS.index(BroadcastOutcome.FEE_CAPPED)
@@ -50,6 +52,39 @@ def head_of_a_branch_that_is_gone(on: Rehearsal) -> None:
     on.arm()
     on.trouble.plan["node-stale"] = [1]
     on.rounds(2)
+
+
+def silent_about_what_to_take_back(on: Rehearsal) -> None:
+    """The branch has changed, and the node does not say where from: nothing is taken back on a guess."""
+    on.tree.send_ether(on.wallet.address, ETHER)
+    on.blocks(1)
+    on.tree.reorg(1)
+    on.arm()
+    on.meanwhile("headers", lambda _: on.trouble.plan["node-silent"].append(True))
+    on.rounds()
+    on.trouble.plan["node-silent"].clear()
+    on.rounds(2)
+
+
+def listed_although_it_has_no_amounts(on: Rehearsal) -> None:
+    """A contract whose things have numbers was listed as a token: its events have another shape, and are nobody's money."""
+    on.arm()
+    on.tree.send_numbered(on.token, on.wallet.address, 7)
+    on.tree.send_token(on.token, on.wallet.address, 77)
+    on.blocks(FINALITY_LAG + 1)
+
+
+def somebody_else_tells_of_it_first(on: Rehearsal) -> None:
+    """A receipt holds another contract's event, of the same shape, before the token's own. Only the token's word counts."""
+    on.fund(tokens=500)
+
+    def say(receipt: Receipt) -> Receipt:
+        strange = [attrs.evolve(each, emitter=OUTSIDER) for each in receipt.logs]
+        return attrs.evolve(receipt, logs=(*strange, *receipt.logs))
+
+    on.views[0].says_of_receipt = say
+    on.arm()
+    on.send(asset="usdc", amount=70)
 
 
 def fees_above_what_a_node_passes_on(on: Rehearsal) -> None:
@@ -130,6 +165,26 @@ def final_block_of_another_branch(on: Rehearsal) -> None:
     on.arm()
     on.rounds(2)
     on.views[0].says_of_final = None
+
+
+def taken_back_by_another_process(on: Rehearsal) -> None:
+    """Somebody who leads is slow; meanwhile the branch changes, another process leads, and takes back the very block that the first
+    one was told is final. What that one would have kept is kept by nobody.
+    """
+    on.fund()
+    on.tree.send_ether(on.wallet.address, ETHER)
+    on.tree.mine()
+    on.rounds()
+    on.tree.mine(FINALITY_LAG)
+
+    def lead(custody: Custody) -> None:
+        on.time.us += int(A_MINUTE * MICROSECONDS)
+        on.tree.breach(FINALITY_LAG + 1)
+        custody._followers[CHAIN_ID].round()
+
+    on.arm()
+    on.meanwhile("blocks", lambda _: on.meanwhile("read", lead))
+    on.rounds(2)
 
 
 def payment_to_a_look_alike(on: Rehearsal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from custody_core.errors import ChainHalted
 from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal, resume
 
 
@@ -32,6 +33,23 @@ def let_go_on_too_early(on: Rehearsal) -> None:
     on.until(lambda: _is_halted(on))
     on.tree.return_to(on.tree.pasts[0])
     on.ask(resume)
+
+
+def asked_while_it_is_halted(on: Rehearsal) -> None:
+    """Nothing is accepted on a chain of which nobody knows what is final."""
+    on.fund()
+    on.rounds()
+    on.arm()
+    on.tree.breach(FINALITY_LAG + 1)
+    on.until(lambda: _is_halted(on))
+    try:
+        on.send()
+    except ChainHalted:
+        on.tree.return_to(on.tree.pasts[0])
+        on.ask(resume)
+        on.send()
+        return
+    raise AssertionError("a send was accepted on a chain that is halted")
 
 
 def _is_halted(on: Rehearsal) -> bool:
