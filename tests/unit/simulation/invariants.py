@@ -16,6 +16,7 @@ from tests.unit.simulation.failures import require
 from tests.unit.simulation.journal import Changed
 from tests.unit.simulation.judges.arrivals import Arrivals
 from tests.unit.simulation.judges.books import Books, Holding
+from tests.unit.simulation.judges.recount import Recount
 from tests.unit.simulation.judges.scene import Scene
 from tests.unit.simulation.judges.sends import Sends
 from tests.unit.simulation.oracle import Oracle
@@ -29,6 +30,7 @@ class Invariants:
         self.books = Books(self.scene)
         self.sends = Sends(self.scene, self.books)
         self.arrivals = Arrivals(self.scene, Counter() if lies is None else lies)
+        self._recount = Recount(oracle, lambda: self.arrivals.missed, self._is_late)
         self._rules: dict[str, Callable[[Any, Any, Any], None]] = {
             "balances": self.books.require_balance,
             "transactions": self.sends.require_row,
@@ -72,6 +74,10 @@ class Invariants:
         missed = self.arrivals.missed
         require(not missed, "INV-3", f"not found: {missed}")
         self.books.require_held([each for each in self.books.holdings() if self._is_late(each)])
+
+    def recount(self, tables: Tables) -> None:
+        """Everything that is committed, from the first row and the first block on."""
+        self._recount.require(tables)
 
     def marks(self) -> dict[object, dict[str, Any]]:
         """What the judges remember, for `go_back`."""

@@ -27,6 +27,7 @@ LATENCIES_US: Final = (200, 1_000, 1_000, 3_000, 10_000, 40_000, 400_000)
 LATENCY_US: Final = 1_000
 RESTARTS_AFTER_S: Final[Sequence[float]] = (0.1, 1, 5, 45)
 RESTART_AFTER_S: Final[float] = 1
+LOOK_EVERY: Final = 256
 PAUSES_S: Final = (1, 10, 12, 30, 120)
 
 _TROUBLE: Final[Mapping[str, tuple[tuple[str, Fate], ...]]] = {
@@ -103,6 +104,7 @@ class Scheduler:
         self._entries = 0
         self._hub = getcurrent()
         self._reborn: Callable[[Process, float], None] = lambda _process, _seconds: None
+        self._look: Callable[[], None] = lambda: None
         self._alive: list[Process] = []
         self.running: Thread
         """The thread that runs now, or ran last."""
@@ -113,8 +115,13 @@ class Scheduler:
         """Who is told that a process died, and in how many seconds it is started again."""
         self._reborn = reborn
 
+    def on_look(self, look: Callable[[], None]) -> None:
+        """What is asked every `LOOK_EVERY` steps, and whenever a process starts; between two steps, so within no call."""
+        self._look = look
+
     def start(self, process: Process, jobs: Mapping[str, Job]) -> None:
         """Starts the threads of a process."""
+        self._look()
         self._alive.append(process)
         for name, job in jobs.items():
             self._push(self._latency_us(), Thread(self, process, name, job))
@@ -131,6 +138,8 @@ class Scheduler:
     def step(self) -> None:
         """What is due next."""
         self.steps += 1
+        if self.steps % LOOK_EVERY == 0:
+            self._look()
         at_us, _, due = heapq.heappop(self._queue)
         self.time.us = max(self.time.us, at_us)
         if isinstance(due, Thread):

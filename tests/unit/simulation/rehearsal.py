@@ -274,8 +274,9 @@ class Rehearsal:
         }
 
     def require_sound(self) -> None:
-        """Every verdict is good, and nothing is in suspense."""
+        """Every verdict is good, nothing is in suspense, and everything is as the chain says, counted anew."""
         self._gate.is_armed = False
+        self.invariants.recount(self.store.tables)
         verdicts = {check.id: check.violations for check in self.custody.reconcile().checks if not check.ok}
         require(not verdicts, "reconcile", str(verdicts))
         require(not self.custody.suspense.list(), "INV-1", "something is in suspense")

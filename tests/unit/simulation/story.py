@@ -134,6 +134,8 @@ class Story:
         self._open()
         self.desk = Desk(streams.stream("desk"), self.decisions, token="usdc", token_address=self._token)
         self.scheduler = Scheduler(streams, self.time, self.decisions, self.faults, self.trace)
+        self._recounted = 0
+        self.scheduler.on_look(self._look_over)
         site = Site(self._parts, self.scheduler, self.desk, skew_us=self._skew_us)
         self._weather = Weather(
             streams.stream("weather"),
@@ -157,8 +159,10 @@ class Story:
         """Tells it to its end. Raises a `Failure`."""
         try:
             self.tell_trouble()
+            self._look_over()
             with tiny(self._is_tiny):
                 self._live()
+            self._look_over()
         finally:
             self.scheduler.close()
         return Told(
@@ -202,6 +206,16 @@ class Story:
         if self.faults.roll("power-cut"):
             self.scheduler.kill_all()
         self.scheduler.step()
+
+    def recount(self) -> None:
+        """Everything that is committed is as it has to be."""
+        self._invariants.recount(self.store.tables)
+
+    def _look_over(self) -> None:
+        """The same, if anything was committed since the last time."""
+        if self._recounted < self.store.commits:
+            self._recounted = self.store.commits
+            self.recount()
 
     def _open(self) -> None:
         """What an operator does once: the chain's row, the policy, a token."""
