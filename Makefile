@@ -97,6 +97,10 @@ sim: setup ## seeded stories: the core over faulty ports, every promise checked 
 sim-long: setup ## the same for half an hour: 2,500 stories, deep ones, all crash points and pairs (SEEDS=500, ARGS=--write)
 	@$(SIMULATION) long $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
+.PHONY: sim-ends
+sim-ends: setup ## how every workflow ends, compared with how it is written (ARGS=--write, then read what has changed)
+	@$(SIMULATION) ends $(ARGS)
+
 .PHONY: sim-bugs
 sim-bugs: setup ## which stories see the planted bugs (ARGS=--keep writes the short ones that tests tell)
 	@$(SIMULATION) bugs $(ARGS)

@@ -3,6 +3,7 @@
     python -m tests.unit.simulation stories                 500 seeds from 0
     python -m tests.unit.simulation stories --seed 7        the story of seed 7; where it fails, its trace, and the same made short
     python -m tests.unit.simulation crashes                 every workflow, crashed at every call to a port
+    python -m tests.unit.simulation ends                    how every workflow ends, and what differs from how it is written
     python -m tests.unit.simulation bugs                    every planted bug, and the story that sees it
     python -m tests.unit.simulation reach                   lines and branches of the core, and edges of its states
     python -m tests.unit.simulation mutants                 small changes of the core, and who sees them
@@ -18,7 +19,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.unit.simulation.commands import long, mutants, reach
+from tests.unit.simulation.commands import ends, long, mutants, reach
 from tests.unit.simulation.commands.bugs import see_all
 from tests.unit.simulation.commands.crashes import crash_all
 from tests.unit.simulation.commands.stories import tell_many, tell_one
@@ -35,7 +36,11 @@ def _stories(asked: argparse.Namespace) -> int:
 
 
 def _crashes(asked: argparse.Namespace) -> int:
-    return crash_all(asked.workers, is_thinned=asked.thinned)[1]
+    return crash_all(asked.workers, is_thinned=asked.thinned).exit_code
+
+
+def _ends(asked: argparse.Namespace) -> int:
+    return ends.run(write=asked.write)
 
 
 def _bugs(asked: argparse.Namespace) -> int:
@@ -69,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     crashes = commands.add_parser("crashes", help="crash points of workflows")
     crashes.set_defaults(run=_crashes)
     crashes.add_argument("--thinned", action="store_true", help="those in which something is refused, at one call in four only")
+    ended = commands.add_parser("ends", help="how workflows end")
+    ended.set_defaults(run=_ends)
+    ended.add_argument("--write", action="store_true", help="that is how they have to end from now on (tests/unit/simulation/ends)")
     bugs = commands.add_parser("bugs", help="planted bugs")
     bugs.set_defaults(run=_bugs)
     bugs.add_argument("--keep", action="store_true", help="write the traces again that tests tell")

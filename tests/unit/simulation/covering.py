@@ -51,15 +51,26 @@ def run_covered(files: Sequence[str], core: Path) -> list[Covered] | None:
 
 
 def run_tests(tests: Sequence[Covered], *, before: Callable[[Covered], None]) -> bool:
-    """Whether all of these pass, in this order. Raises `RuntimeError` where pytest itself does not get on."""
+    """Whether all of these pass, in this order. Raises `MemoryError` where one has too little, `RuntimeError` where pytest itself
+    does not get on.
+    """
     files = dict.fromkeys(test.name.partition("::")[0] for test in tests)
-    match pytest.main([*ARGUMENTS, *files], plugins=[_Choosing(tests, before)]):
+    choosing = _Choosing(tests, before)
+    code = pytest.main([*ARGUMENTS, *files], plugins=[choosing])
+    if choosing.is_out_of_memory:
+        raise MemoryError
+    match code:
         case pytest.ExitCode.OK | pytest.ExitCode.NO_TESTS_COLLECTED:
             return True
         case pytest.ExitCode.TESTS_FAILED | pytest.ExitCode.INTERRUPTED:
             return False
-        case code:
+        case _:
             raise RuntimeError(f"pytest ended with {code}")
+
+
+def is_out_of_memory(problem: BaseException | None) -> bool:
+    """Whether that is what it came from."""
+    return problem is not None and (isinstance(problem, MemoryError) or is_out_of_memory(problem.__cause__ or problem.__context__))
 
 
 class _Measuring:
@@ -106,6 +117,11 @@ class _Choosing:
     def __init__(self, tests: Sequence[Covered], before: Callable[[Covered], None]) -> None:
         self._tests = {test.name: (at, test) for at, test in enumerate(tests)}
         self._before = before
+        self.is_out_of_memory = False
+        """Whether that is why one failed."""
+
+    def pytest_exception_interact(self, call: pytest.CallInfo[None]) -> None:
+        self.is_out_of_memory |= call.excinfo is not None and is_out_of_memory(call.excinfo.value)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = sorted((item for item in items if item.nodeid in self._tests), key=lambda item: self._tests[item.nodeid][0])

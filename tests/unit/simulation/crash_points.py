@@ -8,9 +8,11 @@ from typing import Final
 
 import attrs
 
+from tests.unit.simulation.business import BusinessState, business_state
+from tests.unit.simulation.ends import require_as_written
 from tests.unit.simulation.failures import Crashed, Failure, InvariantBroken
 from tests.unit.simulation.gate import Fate
-from tests.unit.simulation.rehearsal import BusinessState, Rehearsal
+from tests.unit.simulation.rehearsal import Rehearsal
 from tests.unit.simulation.tiny import tiny
 from tests.unit.simulation.workflows import STAGES, WORKFLOWS
 
@@ -31,11 +33,18 @@ class CrashPoint:
 
 
 def clean_run(workflow: str) -> tuple[list[str], BusinessState]:
-    """The calls to ports, and the end, of a run that nothing disturbs."""
+    """The calls to ports, and the end, of a run that nothing disturbs. Raises a `Failure` unless it ends as it is written."""
+    calls, state = undisturbed(workflow)
+    require_as_written(workflow, state)
+    return calls, state
+
+
+def undisturbed(workflow: str) -> tuple[list[str], BusinessState]:
+    """The same, however it ends."""
     try:
         on = _run(workflow, Rehearsal(stage=STAGES.get(workflow)))
         calls = list(on.calls)
-        state = on.business_state()
+        state = business_state(on)
         on.require_sound()
     except (Failure, AssertionError):
         raise
@@ -60,12 +69,12 @@ def crash_pairs(workflow: str, calls: Sequence[str]) -> Iterator[CrashPoint]:
             yield CrashPoint(workflow, {first: first_fate, second: second_fate})
 
 
-def require_the_same_end(point: CrashPoint, expected: BusinessState) -> None:
-    """Runs the workflow with that crash. Raises a `Failure` unless it ends as the clean run."""
+def require_the_same_end(point: CrashPoint, expected: BusinessState) -> bool:
+    """Runs the workflow with that crash; whether each of its strikes landed. Raises a `Failure` unless it ends as the clean run."""
     on = Rehearsal(point.strikes, STAGES.get(point.workflow))
     try:
         _run(point.workflow, on)
-        state = on.business_state()
+        state = business_state(on)
         on.require_sound()
     except Failure as failure:
         raise type(failure)(f"{point}: {failure}") from failure
@@ -74,6 +83,7 @@ def require_the_same_end(point: CrashPoint, expected: BusinessState) -> None:
     if state != expected:
         differs = {name: (state[name], expected[name]) for name in state if state[name] != expected[name]}
         raise InvariantBroken(f"{point} ends otherwise: {differs}")
+    return on.landed == len(point.strikes)
 
 
 def _run(workflow: str, on: Rehearsal) -> Rehearsal:

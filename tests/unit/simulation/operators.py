@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Final
 
 from custody_core import Custody, InvalidStateTransition, Token
-from custody_core.errors import ChainHalted
+from custody_core.errors import ChainHalted, Conflict
 from tests.unit.simulation.requests import Request
 
 POLICY: Final[dict[str, Any]] = {
@@ -122,3 +122,24 @@ def _reconcile(custody: Custody) -> None:
 def _adopt(custody: Custody) -> None:
     for chain_id in custody.chain_ids if custody.chains.stopped_wallets() else ():
         custody.chains.adopt(chain_id)
+
+
+def in_turn(act: Callable[[Custody], object]) -> Callable[[Custody], None]:
+    """`act`, asked again while somebody who died in the middle of it still has the lease."""
+
+    def run(custody: Custody) -> None:
+        try:
+            act(custody)
+        except InvalidStateTransition:
+            raise Conflict("the operator tries again later") from None
+
+    return run
+
+
+def resume(custody: Custody) -> None:
+    """An operator lets a halted chain go on, once."""
+    try:
+        (state,) = custody.chains.states()
+        custody.chains.resume(state.chain_id)
+    except InvalidStateTransition:
+        return  # it was, and the answer was lost

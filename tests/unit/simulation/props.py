@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
+from custody_core.domain.addresses import address_from_bytes
 from custody_core.domain.authorisation import Authorised
 from custody_core.domain.chain import Block, Hash, Header, InternalTransfer, Receipt
 from custody_core.domain.wallet import SealedKey
@@ -20,6 +21,9 @@ from tests.unit.simulation.views import View
 from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
 
 T = TypeVar("T")
+
+FRIEND: Final = address_from_bytes(b"\xee" * 20)
+"""Whom the workflows pay."""
 
 
 @attrs.define
@@ -85,6 +89,8 @@ class StrikingGate:
         self._strikes = strikes
         self._is_dead = False
         self.is_armed = False
+        self.landed = 0
+        """How many of the strikes came to something: a process that does less after the first may never meet the second."""
         self.calls: list[str] = []
         self.meanwhile: dict[str, Callable[[], None]] = {}
         """What somebody else does just before the next call of that name."""
@@ -100,12 +106,14 @@ class StrikingGate:
         self.calls.append(call)
         fate = self._strikes.get(len(self.calls), Fate.DONE)
         if fate is Fate.KILLED_BEFORE:
+            self.landed += 1
             self._is_dead = True
             raise Killed
         return fate
 
     def leave(self, fate: Fate) -> None:
         """Dies here, if that is the fate."""
+        self.landed += fate is not Fate.DONE
         if fate is Fate.KILLED_AFTER:
             self._is_dead = True
             raise Killed

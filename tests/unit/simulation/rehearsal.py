@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from custody_core import Custody, DepositState, Limits, Transaction, Wallet
-from custody_core.domain.addresses import Address, address_from_bytes, address_to_bytes
+from custody_core.domain.addresses import Address, address_to_bytes
 from custody_core.domain.chain import Hash
 from custody_core.domain.encoding import FeeMarketTransaction, keccak256, signing_payload
 from custody_core.domain.fees import GWEI
@@ -29,13 +29,12 @@ from tests.unit.simulation.journal import JournalStore, Snapshot
 from tests.unit.simulation.nodes import Nodes
 from tests.unit.simulation.operators import POLICY
 from tests.unit.simulation.oracle import Oracle
-from tests.unit.simulation.props import FickleSigner, PlannedTrouble, PlannedView, StrikingGate
+from tests.unit.simulation.props import FRIEND, FickleSigner, PlannedTrouble, PlannedView, StrikingGate
 from tests.unit.simulation.site import CHAIN_ID, Parts, Watch
 from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
 
 T = TypeVar("T")
 
-FRIEND: Final = address_from_bytes(b"\xee" * 20)
 FINALITY_LAG: Final = 2
 ROUNDS_MAX: Final = 60
 ASKED_AGAIN: Final = (Conflict, OutcomeUnknown, NodeUnavailable, FeeUnavailable, SignerUnavailable)
@@ -43,8 +42,6 @@ LIMITS: Final = Limits(key_pool_size=1, reconcile_requests_per_minute=1, dust_we
 
 SELECTED: Final = {"transactions": "unsettled", "deposits": "confirming_deposits"}
 """Where the simulated store keeps those rows of a table once more that are looked for by what is in them."""
-
-BusinessState = dict[str, object]
 
 
 @attrs.frozen
@@ -74,8 +71,8 @@ class Rehearsal:
         entropy = StreamEntropy(streams.stream("entropy"))
         self.time = VirtualTime()
         self.tree = BlockTree(CHAIN_ID, finality_lag=FINALITY_LAG, recover=keys.recover)
-        self._oracle = Oracle(self.tree)
-        self.invariants = Invariants(self._oracle)
+        self.oracle = Oracle(self.tree)
+        self.invariants = Invariants(self.oracle)
         self.store = JournalStore(self.invariants.committed)
         self.trouble = PlannedTrouble()
         self.views = [PlannedView(self.tree, self.trouble, streams.stream("views")) for _ in range(self.stage.views)]
@@ -86,7 +83,7 @@ class Rehearsal:
         self.sends: dict[str, str] = {}
         self._restart()
         self.token = self.tree.deploy_token()
-        self._oracle.tokens.add(bytes.fromhex(self.token[2:]))
+        self.oracle.tokens.add(bytes.fromhex(self.token[2:]))
         self.custody.make_ready()
         self.custody.policies.publish(POLICY)
         self.custody.tokens.add(chain_id=CHAIN_ID, address=self.token, alias="usdc", decimals=6)
@@ -96,6 +93,11 @@ class Rehearsal:
     def calls(self) -> list[str]:
         """The calls to ports since it was armed."""
         return self._gate.calls
+
+    @property
+    def landed(self) -> int:
+        """How many of the strikes came to something."""
+        return self._gate.landed
 
     def arm(self) -> None:
         """From here on calls are counted, and one is struck."""
@@ -197,13 +199,13 @@ class Rehearsal:
     def counts(self, token: Address) -> None:
         """What the judges have to know: transfers of this token count, too. Those in final blocks are for a rescan to find."""
         raw, scene = address_to_bytes(token), self.invariants.scene
-        self._oracle.tokens.add(raw)
-        paid = self._oracle.owed(1, scene.final, scene.managed)
+        self.oracle.tokens.add(raw)
+        paid = self.oracle.owed(1, scene.final, scene.managed)
         self.invariants.arrivals.missed += Counter({each: count for each, count in paid.items() if each[1][2] == "0x" + raw.hex()})
 
     def is_not_ours(self, hash_: Hash, nonce: int) -> None:
         """What the judges have to know: the books cannot have this transaction of the wallet's."""
-        self._oracle.foreign[hash_] = address_to_bytes(self.wallet.address), nonce
+        self.oracle.foreign[hash_] = address_to_bytes(self.wallet.address), nonce
 
     def waits_for_a_block(self) -> Pooled:
         """What is first in the pool."""
@@ -247,32 +249,6 @@ class Rehearsal:
                 return
         raise NotLive(f"not quiet: {list(tables.unsettled) or list(tables.chains)}")
 
-    def business_state(self) -> BusinessState:
-        """Who has what, and what became of each request: equal for every crash, up to ids, hashes and fees."""
-        tables = self.store.tables
-        balances = Counter[tuple[str, str, str]]()
-        names: dict[str | None, str] = {user.id: user.subject for user in tables.users}
-        for sent in tables.transactions:
-            owner = names[tables.wallets.rows[sent.wallet_id].owner_id]
-            balances[owner, "eth", "available"] += sent.inclusion.fee_wei if sent.inclusion else 0
-        for hash_, (sender, _) in self._oracle.foreign.items():
-            owner = names[tables.wallets.rows[tables.wallet_by_address.rows[address_from_bytes(sender)]].owner_id]
-            for used, height in self._oracle.mined([hash_]).items():
-                balances[owner, "eth", "available"] += self._oracle.fee(used, height)[1]
-        for account, amount in tables.balances.rows.items():
-            if account.wallet_id is not None and amount:
-                balances[names[tables.wallets.rows[account.wallet_id].owner_id], account.asset, str(account.kind)] += amount
-        ended = Counter(str(event.type) for event in self.store._histories["events"]._committed if _is_an_end(event.type))
-        return {
-            "balances": dict(balances),
-            "sends": sorted((key, str(tables.transactions.rows[id_].state)) for key, id_ in self.sends.items()),
-            "every send": len(tables.transactions.rows),
-            "deposits": sorted((str(each.key.kind), each.key.asset, each.key.amount, str(each.state)) for each in tables.deposits),
-            "friend": [self.tree.held(asset, FRIEND_RAW, self.tree.head.number) for asset in (None, bytes.fromhex(self.token[2:]))],
-            "wallets": sorted((names[each.owner_id], str(each.state)) for each in tables.wallets if each.owner_id),
-            "ends": dict(ended),
-        }
-
     def require_sound(self) -> None:
         """Every verdict is good, nothing is in suspense, and everything is as the chain says, counted anew."""
         self._gate.is_armed = False
@@ -308,33 +284,3 @@ class Rehearsal:
         self._gate.live_again()
         self.time.us += 25 * MICROSECONDS
         self.custody = self._parts.custody(self._gate, limits=self.stage.limits)
-
-
-def in_turn(act: Callable[[Custody], object]) -> Callable[[Custody], None]:
-    """`act`, asked again while somebody who died in the middle of it still has the lease."""
-
-    def run(custody: Custody) -> None:
-        try:
-            act(custody)
-        except InvalidStateTransition:
-            raise Conflict("the operator tries again later") from None
-
-    return run
-
-
-def resume(custody: Custody) -> None:
-    """An operator lets a halted chain go on, once."""
-    try:
-        (state,) = custody.chains.states()
-        custody.chains.resume(state.chain_id)
-    except InvalidStateTransition:
-        return  # it was, and the answer was lost
-
-
-FRIEND_RAW: Final = bytes.fromhex(FRIEND[2:])
-
-
-def _is_an_end(event: str) -> bool:
-    return event in {
-        f"transaction.{state}" for state in ("completed", "reverted", "cancelled", "failed", "rejected", "quarantined")
-    }

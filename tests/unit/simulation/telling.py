@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import TypeAlias
 
 import attrs
 
+from tests.unit.simulation.business import BusinessState
 from tests.unit.simulation.crash_points import CrashPoint, clean_run, crash_pairs, crash_points, require_the_same_end
 from tests.unit.simulation.failures import Failure, NotDeterministic
-from tests.unit.simulation.rehearsal import BusinessState
 from tests.unit.simulation.story import Story, Told
 
 TWICE_EVERY = 50
@@ -37,32 +36,41 @@ def tell(seed: int, steps: int) -> Verdict:
     return Verdict(seed, told)
 
 
-Crashed: TypeAlias = tuple[str, int, list[str], int]
-"""A workflow's name, how many of its points were tried, what failed, and the class of the first of these."""
+@attrs.frozen
+class Tried:
+    """What the crash points of one workflow came to: how many were tried, at how many of them every strike landed, what failed, and
+    the class of the first failure.
+    """
+
+    workflow: str
+    points: int
+    landed: int
+    failures: Sequence[str]
+    exit_code: int
 
 
-def crash_everywhere(workflow: str, every: int) -> Crashed:
+def crash_everywhere(workflow: str, every: int) -> Tried:
     """All crash points of a workflow, or every so many-th."""
     calls, expected = clean_run(workflow)
-    return _crashed(workflow, islice(crash_points(workflow, calls), 0, None, every), expected)
+    return _tried(workflow, islice(crash_points(workflow, calls), 0, None, every), expected)
 
 
-def crash_at_pairs(workflow: str, every: int) -> Crashed:
+def crash_at_pairs(workflow: str, every: int) -> Tried:
     """The same at pairs of them."""
     calls, expected = clean_run(workflow)
-    return _crashed(workflow, islice(crash_pairs(workflow, calls), 0, None, every), expected)
+    return _tried(workflow, islice(crash_pairs(workflow, calls), 0, None, every), expected)
 
 
-def _crashed(workflow: str, points: Iterable[CrashPoint], expected: BusinessState) -> Crashed:
-    failures, code, count = list[str](), 0, 0
+def _tried(workflow: str, points: Iterable[CrashPoint], expected: BusinessState) -> Tried:
+    failures, code, count, landed = list[str](), 0, 0, 0
     for point in points:
         count += 1
         try:
-            require_the_same_end(point, expected)
+            landed += require_the_same_end(point, expected)
         except Failure as failure:
             failures.append(f"{failure.kind}: {failure}")
             code = code or failure.exit_code
-    return workflow, count, failures, code
+    return Tried(workflow, count, landed, failures, code)
 
 
 def tell_asked(asked: tuple[int, int]) -> Verdict:

@@ -7,6 +7,7 @@ that has imported everything but the core; there the simulation judges it, and t
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,17 @@ from tests.unit.simulation.commands import page
 from tests.unit.simulation.commands.progress import Progress
 from tests.unit.simulation.covering import Covered, test_files
 from tests.unit.simulation.harmless import is_harmless
-from tests.unit.simulation.judging import CORE, NOBODY, SIMULATION, UNIT_TESTS, Changed, Clean, clean, covered, judged
+from tests.unit.simulation.judging import (
+    CORE,
+    NOBODY,
+    OUT_OF_MEMORY,
+    SIMULATION,
+    UNIT_TESTS,
+    Changed,
+    clean,
+    covered,
+    judged,
+)
 from tests.unit.simulation.modules import MONEY
 from tests.unit.simulation.mutating import Mutation, mutated, mutations
 
@@ -30,6 +41,10 @@ BUDGET_S: Final = 18 * 60
 SCORE_MIN_PERCENT: Final = 85
 TEST_COST_MAX_S: Final = 3
 """Unit tests that take longer, while it is measured what they run, are not asked: a few of them take half of the time of all."""
+ENDLESS: Final = "no end"
+"""The verdict on a mutant that uses up its processor time or its memory: nobody who looks at results has seen it."""
+USED_UP: Final = frozenset({-signal.SIGXCPU, -signal.SIGKILL, OUT_OF_MEMORY})
+"""How a process ends that did: by its limit of time, by the kernel where memory is short, by its own limit of memory."""
 PRELOADED: Final = (
     "attrs",
     "coverage",
@@ -59,11 +74,12 @@ class Mutant:
 class Judge:
     """What a mutant is held against."""
 
-    clean: Clean
+    clean_s: float
+    """The processor time that the simulation of the clean core takes."""
     tests: Sequence[Covered]
 
     def verdict(self, mutant: Mutant) -> str:
-        """Who sees it, or `NOBODY`."""
+        """Who sees it, `NOBODY`, or `ENDLESS`."""
         source = (CORE / f"{mutant.module}.py").read_text("utf-8")
         return self._asked(Changed(mutant.module, mutated(source, mutant.mutation)), _concerned(mutant, self.tests))
 
@@ -74,8 +90,8 @@ class Judge:
             raise RuntimeError(f"{who} finds something in the core that nobody changed")
 
     def _asked(self, changed: Changed, tests: Sequence[Covered]) -> str:
-        told = _in_a_process(judged, changed, self.clean, sorted(tests, key=lambda test: test.cost_s))
-        return str(told[-1])
+        told, ended_with = _in_a_process(judged, changed, self.clean_s, sorted(tests, key=lambda test: test.cost_s))
+        return ENDLESS if ended_with in USED_UP else str(told[-1])
 
 
 def run(workers: int, *, sample: int, seed: int, budget_s: float, write: bool) -> int:
@@ -105,11 +121,11 @@ def run(workers: int, *, sample: int, seed: int, budget_s: float, write: bool) -
 
 def _judge(pool: ThreadPoolExecutor, workers: int) -> Judge:
     files = test_files()
-    (core,) = _in_a_process(clean)  # first, because what fails without a mutation fails here soonest
-    shares = list(pool.map(partial(_in_a_process, covered), [files[at::workers] for at in range(workers)]))
-    if any(told == [None] for told in shares):
+    (clean_s,), _ = _in_a_process(clean)  # first, because what fails without a mutation fails here soonest
+    shares = [told for (told,), _ in pool.map(partial(_in_a_process, covered), [files[at::workers] for at in range(workers)])]
+    if None in shares:
         raise RuntimeError("a unit test of the core fails before anything was changed")
-    return Judge(core, [test for told in shares for test in told[0] if test.cost_s <= TEST_COST_MAX_S])
+    return Judge(clean_s, [test for share in shares for test in share if test.cost_s <= TEST_COST_MAX_S])
 
 
 def _within(judge: Judge, mutant: Mutant, is_time_left: Callable[[], bool]) -> str | None:
@@ -123,8 +139,8 @@ def _concerned(mutant: Mutant, tests: Sequence[Covered]) -> list[Covered]:
     return [test for test in tests if within is None or test.runs(mutant.module, within)]
 
 
-def _in_a_process(judging: Callable[..., None], *given: object) -> list[Any]:
-    """All that it told before it ended, which it may have done in any way. Raises `RuntimeError` where it told nothing."""
+def _in_a_process(judging: Callable[..., None], *given: object) -> tuple[list[Any], int | None]:
+    """All that it told before it ended, and its exit code. Raises `RuntimeError` where it told nothing."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     hear, tell = context.Pipe(duplex=False)
@@ -140,7 +156,7 @@ def _in_a_process(judging: Callable[..., None], *given: object) -> list[Any]:
     process.join()
     if not told:
         raise RuntimeError(f"{judging.__name__} ended with {process.exitcode} before it told anything")
-    return told
+    return told, process.exitcode
 
 
 def _told(chosen: Sequence[Mutant], total: int, by: Counter[str], alive: int, seed: int, passed_s: float, *, write: bool) -> int:
@@ -152,6 +168,7 @@ def _told(chosen: Sequence[Mutant], total: int, by: Counter[str], alive: int, se
     rows = [
         ("Mutants judged", f"{which}, of {total:,} in {len(MONEY)} modules (seed {seed})"),
         *((f"Seen by {who}", f"{by[who]}") for who in (SIMULATION, UNIT_TESTS)),
+        ("Do not end", f"{by[ENDLESS]}; they count as not seen"),
         ("Seen by nobody", f"{by[NOBODY]}, of which {harmless} change nothing that matters, by review"),
         ("Seen of all", f"{100 * seen / max(judged_count, 1):.1f} %"),
         ("Seen of those that matter", f"{percent:.1f} %"),

@@ -13,7 +13,9 @@ from custody_core.domain.addresses import address_from_bytes, address_to_bytes
 from custody_core.domain.chain import Block, Hash, Receipt
 from custody_core.ports import BroadcastOutcome, SignedBytes
 from custody_memory.world import OUTSIDER
-from tests.unit.simulation.rehearsal import FINALITY_LAG, FRIEND, LIMITS, Rehearsal, Stage, resume
+from tests.unit.simulation.operators import resume
+from tests.unit.simulation.props import FRIEND
+from tests.unit.simulation.rehearsal import FINALITY_LAG, LIMITS, Rehearsal, Stage
 from tests.unit.simulation.site import CHAIN_ID
 from tests.unit.simulation.views import REFUSALS
 from tests.unit.simulation.virtual_time import MICROSECONDS

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from custody_core.errors import ChainHalted
-from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal, resume
+from tests.unit.simulation.operators import resume
+from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal
 
 
 def breached_and_back(on: Rehearsal) -> None:

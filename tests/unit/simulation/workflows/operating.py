@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from custody_core import Custody
 from custody_memory.execution import Passing
-from tests.unit.simulation.operators import POLICY
-from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal, in_turn
+from tests.unit.simulation.operators import POLICY, in_turn
+from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal
 
 
 def wallet_made(on: Rehearsal) -> None:

@@ -27,7 +27,8 @@ from custody_core.services.batching import Batch, Payout
 from custody_memory.chain import MemoryChain
 from tests.unit.simulation.desk import APPROVE, recipient_word
 from tests.unit.simulation.failures import require
-from tests.unit.simulation.rehearsal import ASKED_AGAIN, FRIEND, Rehearsal
+from tests.unit.simulation.props import FRIEND
+from tests.unit.simulation.rehearsal import ASKED_AGAIN, Rehearsal
 
 ALLOWANCE = APPROVE + recipient_word(FRIEND)
 HEAVY = [{"address": f"0x{index:040x}", "storageKeys": [f"0x{key:064x}" for key in range(10)]} for index in range(1, 80)]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from custody_core import TransactionState
 from custody_core.domain.addresses import address_to_bytes
 from custody_core.domain.encoding import erc20_transfer_calldata
-from tests.unit.simulation.rehearsal import FRIEND, Backup, Rehearsal, in_turn
+from tests.unit.simulation.operators import in_turn
+from tests.unit.simulation.props import FRIEND
+from tests.unit.simulation.rehearsal import Backup, Rehearsal
 
 
 def restored_before_it_was_signed(on: Rehearsal) -> None:

@@ -6,7 +6,8 @@ from custody_core import TransactionState
 from custody_core.domain.fees import GWEI
 from custody_core.errors import ExternalIdExists
 from tests.unit.simulation.desk import APPROVE, recipient_word
-from tests.unit.simulation.rehearsal import FRIEND, Rehearsal
+from tests.unit.simulation.props import FRIEND
+from tests.unit.simulation.rehearsal import Rehearsal
 
 
 def send_ether(on: Rehearsal) -> None:

@@ -16,7 +16,8 @@ from custody_core.domain.deposit import Deposit
 from custody_core.domain.transaction import AttemptKind, Transaction
 from custody_core.domain.wallet import WalletState
 from custody_core.errors import IllegalTransition, KeyIntegrity, NotFound
-from tests.unit.simulation.rehearsal import ASKED_AGAIN, FINALITY_LAG, FRIEND, Rehearsal
+from tests.unit.simulation.props import FRIEND
+from tests.unit.simulation.rehearsal import ASKED_AGAIN, FINALITY_LAG, Rehearsal
 
 THIEF = address_from_bytes(b"\xcc" * 20)
 NOT_AUTHORISED = "not-authorised"
