@@ -289,6 +289,8 @@ def test_a_block_that_another_node_does_not_have_is_not_final() -> None:
         bench.pay_in(wallet, 1)
         bench.blocks(3 * FINALITY)
         assert (bench.custody.chains.states()[0].final, bench.balance(wallet).available) == (before, 0)
+        told: dict[str, str] = vars(bench.custody._kit.observer)["troubles"]
+        assert told["node-disagreement"].startswith("a node shows another block ")
         chain.second = SecondNode(chain, "nothing")
         bench.blocks(1)
         assert bench.balance(wallet).available == 1, "one that is silent is done without"

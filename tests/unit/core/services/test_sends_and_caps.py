@@ -142,3 +142,8 @@ def test_what_a_freeze_holds_up_is_looked_at_again_after_ten_minutes(bench: Benc
     bench.rounds(seconds=600)
     bench.rounds()
     assert bench.transaction(made.id).version > before.version
+
+
+def test_where_nobody_says_otherwise_gas_may_cost_as_much_as_nodes_pass_on() -> None:
+    """Geth refuses what costs more than one ether (`--rpc.txfeecap`)."""
+    assert Limits().fee_max_wei == ether("1")

@@ -22,6 +22,7 @@ from custody_core.domain.transaction import AttemptKind
 from custody_core.domain.wallet import SealedKey
 from custody_core.errors import KeyIntegrity, Sealed, SignerUnavailable
 from custody_core.ports import BroadcastAnswer, BroadcastOutcome, Keys, SignedTransaction
+from custody_core.services.reserving import WOKEN_WITHIN
 from custody_memory.chain import MemoryChain
 from custody_memory.execution import TokenContract
 from custody_memory.store import MemoryUnit
@@ -167,6 +168,8 @@ def test_no_more_than_the_limit_is_in_flight_and_the_rest_follows_in_order(bench
     held = [bench.transaction(each) for each in made]
     assert nonces(held) == [*range(IN_FLIGHT_MAX), *[None] * (IN_FLIGHT_MAX + 2)]
     assert {each.parked_reason for each in held[IN_FLIGHT_MAX:]} == {"in-flight-limit"}
+    soon = bench.clock.now() + WOKEN_WITHIN / 2
+    assert all(each.due_at and each.due_at > soon for each in held[IN_FLIGHT_MAX:]), "nobody is woken while there is no room"
     for _ in range(4):
         bench.rounds(2, seconds=11)
         waiting = [each for each in map(bench.transaction, made) if each.nonce is not None and each.inclusion is None]
