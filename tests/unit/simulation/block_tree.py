@@ -64,7 +64,7 @@ class BlockTree(MemoryChain):
         self.pasts: list[Past] = []
         """What was final once and is not any more, oldest first."""
         self._rebases: list[tuple[bytes, int]] = []
-        self.rebased: set[bytes] = set()
+        self.rebased: set[tuple[bytes, int]] = set()
         """Tokens whose balances changed by themselves."""
         super().__init__(chain_id, finality_lag=finality_lag, recover=recover)
         self._pool: NarrowPool = NarrowPool()
@@ -217,7 +217,7 @@ class BlockTree(MemoryChain):
 
     def _rebase(self, token: bytes, permille: int) -> None:
         height = len(self._blocks)
-        self.rebased.add(token)
+        self.rebased.add((token, height))
         for holding in [holding for holding in self._held.ever_set() if holding[0] == token]:
             had = self._held.at(holding, height)
             self._change(holding, had * permille // 1_000 - had, height)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+from custody_core import Limits
 from custody_core.domain.authorisation import Authorised
 from custody_core.domain.transaction import Transaction
 from custody_core.domain.wallet import SealedKey
@@ -19,17 +19,18 @@ from tests.unit.simulation.judges.books import Books, Holding
 from tests.unit.simulation.judges.recount import Recount
 from tests.unit.simulation.judges.scene import Scene
 from tests.unit.simulation.judges.sends import Sends
+from tests.unit.simulation.lies import Lies
 from tests.unit.simulation.oracle import Oracle
 
 
 class Invariants:
-    """Asks each judge of what it knows. `lies` counts what nodes made up so far."""
+    """Asks each judge of what it knows. `lies` is what nodes made up so far."""
 
-    def __init__(self, oracle: Oracle, lies: Mapping[str, int] | None = None) -> None:
+    def __init__(self, oracle: Oracle, limits: Limits, lies: Lies) -> None:
         self.scene = Scene(oracle)
         self.books = Books(self.scene)
         self.sends = Sends(self.scene, self.books)
-        self.arrivals = Arrivals(self.scene, Counter() if lies is None else lies)
+        self.arrivals = Arrivals(self.scene, self.books, limits, lies)
         self._recount = Recount(oracle, lambda: self.arrivals.missed, self._is_late)
         self._rules: dict[str, Callable[[Any, Any, Any], None]] = {
             "balances": self.books.require_balance,

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import TypeAlias
 
+from custody_core.domain.chain import InternalTransfer
 from custody_memory.blocks import MinedBlock
 from tests.unit.simulation.block_tree import BlockTree, Past
 
@@ -51,6 +52,10 @@ class Oracle:
     def is_final(self, height: int, block_hash: str) -> bool:
         """Whether that is the block which is final at that height, on the books' branch."""
         return 0 <= height <= self._chain.final and self._chain.block(height).block.header.hash == block_hash
+
+    def hash_at(self, height: int) -> str:
+        """The block at that height, on the books' branch."""
+        return self._chain.block(height).block.header.hash
 
     def owed(self, first: int, last: int, managed: Collection[bytes]) -> Counter[tuple[int, Movement]]:
         """What blocks `first` to `last` paid to managed addresses, each with its height."""
@@ -110,9 +115,9 @@ class Oracle:
                 said += movement[5] * ((movement[4] == holder) - (movement[3] == holder))
         return self.held(token, holder, height) - self.held(token, holder, height - 1) < said
 
-    def was_rebased(self, token: str) -> bool:
-        """Whether its balances ever changed by themselves."""
-        return bytes.fromhex(token[2:]) in self._tree.rebased
+    def was_rebased(self, token: str, heights: range) -> bool:
+        """Whether its balances changed by themselves in one of these blocks."""
+        return any((bytes.fromhex(token[2:]), height) in self._tree.rebased for height in heights)
 
     def who_used(self, sender: bytes, nonce: int, up_to: int) -> str | None:
         """The hash of the canonical transaction with that nonce, up to a height."""
@@ -130,10 +135,15 @@ class Oracle:
                 yield pooled.hash, "native", "eth", sender, to, value
         for internal in mined.internal:
             if internal.transaction_hash in succeeded and internal.value and internal.sender != internal.recipient:
-                yield internal.transaction_hash, "internal", "eth", internal.sender, internal.recipient, internal.value
+                yield movement_of(internal)
         for log in mined.logs:
             if log.topics[:1] == (TRANSFER_TOPIC,) and log.emitter in self.tokens:
                 amount = int.from_bytes(log.data, "big")
                 sender, to = log.topics[1][12:], log.topics[2][12:]
                 if amount and sender != to:
                     yield log.transaction_hash, "token", "0x" + log.emitter.hex(), sender, to, amount
+
+
+def movement_of(internal: InternalTransfer) -> Movement:
+    """What a call moved."""
+    return internal.transaction_hash, "internal", "eth", internal.sender, internal.recipient, internal.value

@@ -26,6 +26,7 @@ from tests.unit.simulation.failures import NotLive, require
 from tests.unit.simulation.gate import Fate, Killed, OpenGate
 from tests.unit.simulation.invariants import Invariants
 from tests.unit.simulation.journal import JournalStore, Snapshot
+from tests.unit.simulation.lies import Lies
 from tests.unit.simulation.nodes import Nodes
 from tests.unit.simulation.operators import POLICY
 from tests.unit.simulation.oracle import Oracle
@@ -72,7 +73,7 @@ class Rehearsal:
         self.time = VirtualTime()
         self.tree = BlockTree(CHAIN_ID, finality_lag=FINALITY_LAG, recover=keys.recover)
         self.oracle = Oracle(self.tree)
-        self.invariants = Invariants(self.oracle)
+        self.invariants = Invariants(self.oracle, self.stage.limits, Lies())
         self.store = JournalStore(self.invariants.committed)
         self.trouble = PlannedTrouble()
         self.views = [PlannedView(self.tree, self.trouble, streams.stream("views")) for _ in range(self.stage.views)]

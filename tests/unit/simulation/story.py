@@ -26,6 +26,7 @@ from tests.unit.simulation.faults import Faults
 from tests.unit.simulation.gate import OpenGate
 from tests.unit.simulation.invariants import Invariants
 from tests.unit.simulation.journal import JournalStore
+from tests.unit.simulation.lies import Lies
 from tests.unit.simulation.nodes import Nodes
 from tests.unit.simulation.operators import POLICY
 from tests.unit.simulation.oracle import Oracle
@@ -107,11 +108,17 @@ class Story:
         lag = FINALITY_LAG if self._depth is None else self._depth - 1
         self.tree = BlockTree(CHAIN_ID, finality_lag=lag, recover=recover_address if is_real else keys.recover)
         views_chance, statements = streams.stream("views"), streams.stream("statements")
-        views = [View(self.tree, self.faults, views_chance) for _ in range(self._views)]
+        lies = Lies()
+        views = [View(self.tree, self.faults, views_chance, lies=lies) for _ in range(self._views)]
         views[0].may_lie = len(views) > 1
         views[0].may_omit = self._cross_check_min_wei is not None
         self._oracle = Oracle(self.tree)
-        self._invariants = Invariants(self._oracle, self.faults.struck)
+        limits = attrs.evolve(
+            LIMITS,
+            cross_check_min_wei=self._cross_check_min_wei,
+            confirmations={} if self._depth is None else {CHAIN_ID: self._depth},
+        )
+        self._invariants = Invariants(self._oracle, limits, lies)
         self.store = JournalStore(self._invariants.committed)
         self._watch = Watch(self._invariants)
         signer = MemoryKeys(entropy) if is_real else keys.FakeCurveKeys(entropy)
@@ -122,11 +129,7 @@ class Story:
             entropy,
             self.time,
             self._watch,
-            limits=attrs.evolve(
-                LIMITS,
-                cross_check_min_wei=self._cross_check_min_wei,
-                confirmations={} if self._depth is None else {CHAIN_ID: self._depth},
-            ),
+            limits=limits,
             yields=(lambda: self.decisions.take("yields", lambda: statements.random() < 0.5, False))
             if self._is_interleaved
             else None,

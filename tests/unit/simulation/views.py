@@ -31,6 +31,7 @@ from custody_rpc.wire import Malformed, WireLog
 from tests.unit.simulation.block_tree import BlockTree, Tip
 from tests.unit.simulation.faults import Trouble
 from tests.unit.simulation.garbled import GARBLES, Garble, garbled
+from tests.unit.simulation.lies import Lies
 
 T = TypeVar("T")
 
@@ -52,6 +53,8 @@ class View:
     """
     may_lie: bool = False
     """Whether it makes up balances and counts of transactions, and leaves calls out of traces. One node of several may."""
+    lies: Lies = attrs.field(factory=Lies)
+    """What it made up and left out, for those who judge the books."""
 
     def header(self, at: int | BlockTag) -> Answer[Header]:
         """The header on its own branch."""
@@ -117,7 +120,10 @@ class View:
 
     def _traced(self, mined: MinedBlock) -> Sequence[InternalTransfer]:
         omits = self.may_lie and mined.internal and self.trouble.roll("traces-omitted")
-        return mined.internal[:-1] if omits else mined.internal
+        if not omits:
+            return mined.internal
+        self.lies.left_out_of_traces(mined, list(mined.internal[-1:]))
+        return mined.internal[:-1]
 
     def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
         """Of its own branch."""
@@ -162,6 +168,7 @@ class View:
             return [Unknown("unknown block")] * len(holders)
         made_up = self.trouble.strike("node-lies", lambda: self.chance.randrange(10**18)) if self.may_lie else None
         if made_up is not None:
+            self.lies.about_balances(at)
             return [Found(made_up + index) for index in range(len(holders))]
         return self.tree.balances(holders, at)
 

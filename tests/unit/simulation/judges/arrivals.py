@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
+from custody_core import Limits
 from custody_core.domain.chain import ChainState, Header
 from custody_core.domain.deposit import Deposit
 from tests.unit.simulation.failures import require
-from tests.unit.simulation.judges.books import Holding
+from tests.unit.simulation.judges.books import Books, Holding
 from tests.unit.simulation.judges.scene import Scene
+from tests.unit.simulation.lies import Lies
 from tests.unit.simulation.oracle import Movement
 
 ARRIVED: Final = frozenset({"completed", "quarantined"})
@@ -22,8 +24,10 @@ Owed = Counter[tuple[int, Movement]]
 class Arrivals:
     """Judges the rows of deposits, headers and the chain."""
 
-    def __init__(self, scene: Scene, lies: Mapping[str, int]) -> None:
+    def __init__(self, scene: Scene, books: Books, limits: Limits, lies: Lies) -> None:
         self._scene = scene
+        self._books = books
+        self._limits = limits
         self._lies = lies
         self.missed: Owed = Counter()
         """What contracts paid in final blocks, and a node left out of its traces: in suspense until the blocks are read again."""
@@ -35,6 +39,10 @@ class Arrivals:
         require(new is not None, "append-only", f"{id_} was deleted")
         require(old is None or str(old.state) != "completed", "INV-3", f"{id_} was credited and changes")
         require(old is None or new is None or old.key == new.key, "INV-3", f"{id_} becomes another deposit")
+        if old is not None and new is not None and (str(old.state), str(new.state)) == ("quarantined", "completed"):
+            moved, amount = self._books.moved(id_, "deposit-released"), new.key.amount
+            is_given = moved == {"quarantined": -amount, "available": amount}
+            require(is_given, "INV-3", f"{id_} is released, and {moved} is posted of {amount}")
 
     def require_header(self, key: tuple[int, int], _old: Header | None, new: Header | None) -> None:
         """INV-20 for a row."""
@@ -73,13 +81,14 @@ class Arrivals:
         return range(first, last + 1)
 
     def _left_out(self, missing: Owed) -> Owed:
-        """`missing` without what a node may have left out of its traces, which is remembered."""
-        if not self._lies["traces-omitted"]:
-            return missing
-        left_out = Counter({each: count for each, count in missing.items() if each[1][1] == "internal"})
+        """`missing` without what a node left out of the traces of that very block, which is remembered."""
+        left_out = Counter({each: count for each, count in missing.items() if self._was_left_out(*each)})
         self.missed += left_out
         self.late |= {("eth", self._scene.managed[movement[4]]) for _, movement in left_out}
         return missing - left_out
+
+    def _was_left_out(self, height: int, movement: Movement) -> bool:
+        return self._lies.was_left_out(self._scene.oracle.hash_at(height), movement)
 
     def _find(self, found: Owed) -> None:
         """What arrives in blocks that were final before was missed in them."""
@@ -101,15 +110,51 @@ class Arrivals:
             new = self._scene.tables.deposits.get(key) if table == "deposits" else None
             if new is not None and str(new.state) in ARRIVED and (old is None or str(old.state) not in ARRIVED):
                 require(self._scene.oracle.is_final(new.block.number, new.block.hash), "INV-3", f"{new.id} is of no final block")
+                self._require_its_end(new)
                 of = new.key
                 sender, to = bytes.fromhex(of.sender[2:]), bytes.fromhex(of.to[2:])
-                self._require_all_of_it(new, to)
                 arrived.append((new.block.number, (of.transaction_hash, str(of.kind), of.asset.lower(), sender, to, of.amount)))
         return arrived
 
-    def _require_all_of_it(self, new: Deposit, to: bytes) -> None:
-        """A deposit of which less came than its event says is not its owner's, unless a node lied about what came."""
-        oracle, token, height = self._scene.oracle, new.key.asset.lower(), new.block.number
-        if token not in oracle.odd or oracle.was_rebased(token) or str(new.state) != "completed" or self._lies["node-lies"]:
-            return
-        require(not oracle.came_short(height, token, to), "INV-3", f"{new.id} came short in block {height} and is credited")
+    def _require_its_end(self, new: Deposit) -> None:
+        """Its owner has it, unless there is a reason why not; then it is kept, and nobody has it."""
+        why, state = self._why_kept(new), str(new.state)
+        require(why is None or state == "quarantined", "INV-3", f"{new.id} is credited, and {why}")
+        is_kept = why is not None or self._may_be_kept(new)
+        require(is_kept or state == "completed", "INV-3", f"{new.id} is quarantined, and nothing speaks against it: {new.reason}")
+        reason, account = ("credited", "available") if state == "completed" else ("quarantined", "quarantined")
+        moved, amount = self._books.moved(new.id, f"deposit-{reason}"), new.key.amount
+        require(moved == {account: amount}, "INV-3", f"{new.id} is {state}, and {moved} is posted of {amount}")
+
+    def _why_kept(self, new: Deposit) -> str | None:
+        """Why it must not be its owner's yet, None where nothing speaks against it that is known for sure."""
+        tables, key = self._scene.tables, new.key
+        owner = tables.users.get(tables.wallets.rows[new.wallet_id].owner_id or "")
+        token = next((each for each in tables.tokens if each.asset.key == key.asset), None)
+        if owner is not None and owner.disabled_at is not None:
+            return "its owner is stopped"
+        if token is not None and str(token.state) != "listed":
+            return "its token is not listed"
+        if key.amount < (token.dust if token else self._limits.dust_wei):
+            return "it is dust"
+        if self._came_short(new) and not self._is_told_of_otherwise(new):
+            return f"less of it came in block {new.block.number}"
+        return None
+
+    def _may_be_kept(self, new: Deposit) -> bool:
+        """Whether something that somebody said or did may speak against it."""
+        minimum_wei = self._limits.cross_check_min_wei
+        if str(new.key.kind) == "internal" and minimum_wei is not None and new.key.amount >= minimum_wei:
+            return True
+        is_doubted = str(new.key.kind) == "token" and (self._came_short(new) or self._is_told_of_otherwise(new))
+        return is_doubted or self._books.was_given_away((new.key.asset, new.wallet_id))
+
+    def _came_short(self, new: Deposit) -> bool:
+        oracle, token, to = self._scene.oracle, new.key.asset.lower(), bytes.fromhex(new.key.to[2:])
+        return token in oracle.odd and oracle.came_short(new.block.number, token, to)
+
+    def _is_told_of_otherwise(self, new: Deposit) -> bool:
+        """Whether a node made up balances of a block near it, or a token changed them: blocks are compared several at a time."""
+        together, height = self._limits.blocks_per_commit_max, new.block.number
+        near = range(height - together, height + together)
+        return self._lies.is_about_balances(near) or self._scene.oracle.was_rebased(new.key.asset.lower(), near)

@@ -30,10 +30,13 @@ class Books:
         self._totals: dict[Holding, int] = defaultdict(int)
         self._causes: set[tuple[str, str]] = set()
         self._reserved: dict[str, dict[str, int]] = {}
+        self._given_away: set[Holding] = set()
+        self._latest: Sequence[PostingGroup] = ()
 
     def post(self, groups: Sequence[PostingGroup]) -> set[Holding]:
         """What these groups touch. INV-2, INV-3, INV-6."""
         touched: set[Holding] = set()
+        self._latest = groups
         for group in groups:
             cause = (group.reference, str(group.reason))
             require(cause not in self._causes, "INV-2", f"{cause} is posted twice")
@@ -49,6 +52,8 @@ class Books:
                 if account.kind in HELD and account.wallet_id:
                     self._totals[account.asset, account.wallet_id] += posting.delta
                     touched.add((account.asset, account.wallet_id))
+                if account.kind is AccountKind.SUSPENSE and account.wallet_id and group.height is None:
+                    self._given_away.add((account.asset, account.wallet_id))
                 if account.kind is AccountKind.RESERVED:
                     of_it = self._reserved.setdefault(group.reference.partition("/")[0], defaultdict(int))
                     of_it[account.asset] += posting.delta
@@ -64,6 +69,17 @@ class Books:
     def reserved(self, id_: str) -> dict[str, int]:
         """What a send holds, by asset."""
         return {asset: held for asset, held in self._reserved.get(id_, {}).items() if held}
+
+    def moved(self, reference: str, reason: str) -> dict[str, int]:
+        """What this unit posts for that reason: wallets' accounts, by kind, of one wallet and asset."""
+        groups = [each for each in self._latest if (each.reference, str(each.reason)) == (reference, reason)]
+        postings = [each for group in groups for each in group.postings if each.account.wallet_id]
+        require(len({(each.account.wallet_id, each.account.asset) for each in postings}) <= 1, "INV-2", f"{reference} pays two")
+        return {str(each.account.kind): each.delta for each in postings}
+
+    def was_given_away(self, holding: Holding) -> bool:
+        """Whether an operator, and no block, ever moved what was in suspense there."""
+        return holding in self._given_away
 
     def require_held(self, holdings: Collection[Holding]) -> None:
         """INV-1: the books say what each of these addresses holds in the books' final block."""
