@@ -39,15 +39,17 @@ class Invariants:
             "deposits": self.arrivals.require_deposit,
             "headers": self.arrivals.require_header,
             "wallet_by_address": self._wallet,
+            "tokens": lambda id_, _old, _new: self.scene.changed("tokens", id_),
+            "users": lambda id_, _old, _new: self.scene.changed("users", id_),
             "idempotency": _require_kept,
             "decisions": _require_kept,
             "policies": _require_kept,
         }
 
-    def committed(self, tables: Tables, changed: Changed) -> None:
-        """A unit is about to be committed."""
+    def committed(self, tables: Tables, changed: Changed, meanwhile: range) -> None:
+        """A unit is about to be committed; `meanwhile` are the commits since it began, by their numbers."""
         scene = self.scene
-        scene.tables = tables
+        scene.tables, scene.meanwhile = tables, meanwhile
         if scene.final:
             scene.oracle.follow(scene.final, scene.final_hash)
         before = self._first(changed)

@@ -46,6 +46,7 @@ class Aside:
     added: dict[str, list[Any]]
     pool_is_locked: bool
     refused: bool
+    began: int
 
 
 class _Rows(dict[Any, Any]):
@@ -92,9 +93,11 @@ class _Rows(dict[Any, Any]):
 
 
 class JournalStore:
-    """One writer at a time, in one thread. `on_commit` is told what was changed, before anybody else can see it."""
+    """One writer at a time, in one thread. `on_commit` is told what was changed, before anybody else can see it, and how many units
+    had been committed when this one began, and now.
+    """
 
-    def __init__(self, on_commit: Callable[[Tables, Changed], None]) -> None:
+    def __init__(self, on_commit: Callable[[Tables, Changed, range], None]) -> None:
         self._on_commit = on_commit
         self._undo: list[Callable[[], None]] = []
         self._changed: Changed = []
@@ -112,17 +115,19 @@ class JournalStore:
         self._unit = MemoryUnit(self.tables)
         self.is_open = False
         self.commits = 0
+        self._began = 0
 
     @contextmanager
     def transaction(self) -> Iterator[MemoryUnit]:
         """A unit that writes."""
         self._begin(writable=True)
+        self._began = self.commits
         try:
             yield self._unit
             if self.tables.mode.refused:
                 raise Conflict("a statement of this unit was refused, so none of it is kept")  # noqa: TRY301  undone below
             if self._changed or any(history._new for history in self._histories.values()):
-                self._on_commit(self.tables, self._changed)
+                self._on_commit(self.tables, self._changed, range(self._began, self.commits))
                 self.commits += 1
             for history in self._histories.values():
                 history.commit()
@@ -160,7 +165,7 @@ class JournalStore:
         for name, key, old in self._changed[: mark.changes]:
             before.setdefault((name, key), old)
         added = {name: history._new[: mark.added[name]] for name, history in self._histories.items()}
-        aside = Aside(self._done[: mark.changes], before, added, mode.pool_is_locked, mode.refused and up_to is None)
+        aside = Aside(self._done[: mark.changes], before, added, mode.pool_is_locked, mode.refused and up_to is None, self._began)
         for undo in reversed(self._undo):
             undo()
         self._end()
@@ -169,6 +174,7 @@ class JournalStore:
     def take_up(self, aside: Aside) -> None:
         """Goes on with a unit that was set aside. Raises `Conflict` where somebody has changed what it had changed."""
         self._begin(writable=True)
+        self._began = aside.began
         self.tables.mode.pool_is_locked, self.tables.mode.refused = aside.pool_is_locked, aside.refused
         for (name, key), old in aside.before.items():
             now = self._each[name].rows.get(key)

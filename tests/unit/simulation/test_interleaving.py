@@ -23,7 +23,7 @@ def wallet() -> Wallet:
 @pytest.fixture
 def store(wallet: Wallet) -> InterleavedStore:
     """A store with one wallet in it."""
-    journal = JournalStore(lambda _tables, _changed: None)
+    journal = JournalStore(lambda _tables, _changed, _meanwhile: None)
     with journal.transaction() as unit:
         unit.lock_pool()
         unit.add_wallets([wallet], [factories.sealed_key(wallet)])

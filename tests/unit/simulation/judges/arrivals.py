@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from custody_core import Limits
+from custody_core.domain.access import User
 from custody_core.domain.chain import ChainState, Header
 from custody_core.domain.deposit import Deposit
+from custody_core.domain.tokens import Token
 from tests.unit.simulation.failures import require
 from tests.unit.simulation.judges.books import Books, Holding
 from tests.unit.simulation.judges.scene import Scene
@@ -118,9 +120,9 @@ class Arrivals:
 
     def _require_its_end(self, new: Deposit) -> None:
         """Its owner has it, unless there is a reason why not; then it is kept, and nobody has it."""
-        why, state = self._why_kept(new), str(new.state)
-        require(why is None or state == "quarantined", "INV-3", f"{new.id} is credited, and {why}")
-        is_kept = why is not None or self._may_be_kept(new)
+        why, state, is_open = self._why_kept(new), str(new.state), self._is_changing(new)
+        require(why is None or is_open or state == "quarantined", "INV-3", f"{new.id} is credited, and {why}")
+        is_kept = why is not None or is_open or self._may_be_kept(new)
         require(is_kept or state == "completed", "INV-3", f"{new.id} is quarantined, and nothing speaks against it: {new.reason}")
         reason, account = ("credited", "available") if state == "completed" else ("quarantined", "quarantined")
         moved, amount = self._books.moved(new.id, f"deposit-{reason}"), new.key.amount
@@ -128,14 +130,12 @@ class Arrivals:
 
     def _why_kept(self, new: Deposit) -> str | None:
         """Why it must not be its owner's yet, None where nothing speaks against it that is known for sure."""
-        tables, key = self._scene.tables, new.key
-        owner = tables.users.get(tables.wallets.rows[new.wallet_id].owner_id or "")
-        token = next((each for each in tables.tokens if each.asset.key == key.asset), None)
+        owner, token = self._owner_of(new), self._token_of(new)
         if owner is not None and owner.disabled_at is not None:
             return "its owner is stopped"
         if token is not None and str(token.state) != "listed":
             return "its token is not listed"
-        if key.amount < (token.dust if token else self._limits.dust_wei):
+        if new.key.amount < (token.dust if token else self._limits.dust_wei):
             return "it is dust"
         if self._came_short(new) and not self._is_told_of_otherwise(new):
             return f"less of it came in block {new.block.number}"
@@ -148,6 +148,19 @@ class Arrivals:
             return True
         is_doubted = str(new.key.kind) == "token" and (self._came_short(new) or self._is_told_of_otherwise(new))
         return is_doubted or self._books.was_given_away((new.key.asset, new.wallet_id))
+
+    def _is_changing(self, new: Deposit) -> bool:
+        """Whether somebody stopped its owner or its token, or let them go on, while the unit was open."""
+        owner, token = self._owner_of(new), self._token_of(new)
+        changes = self._scene.is_changing
+        return (owner is not None and changes("users", owner.id)) or (token is not None and changes("tokens", token.id))
+
+    def _owner_of(self, new: Deposit) -> User | None:
+        tables = self._scene.tables
+        return tables.users.get(tables.wallets.rows[new.wallet_id].owner_id or "")
+
+    def _token_of(self, new: Deposit) -> Token | None:
+        return next((each for each in self._scene.tables.tokens if each.asset.key == new.key.asset), None)
 
     def _came_short(self, new: Deposit) -> bool:
         oracle, token, to = self._scene.oracle, new.key.asset.lower(), bytes.fromhex(new.key.to[2:])

@@ -21,11 +21,23 @@ class Scene:
     """Whose address it is."""
     holders: dict[str, bytes] = attrs.field(factory=dict)
     """Whose wallet it is: the other way round."""
+    meanwhile: range = range(0)
+    """The commits, by their numbers, of others since the unit began: what they changed it may have seen or not."""
+    stopped: dict[tuple[str, str], int] = attrs.field(factory=dict)
+    """The latest commit that changed a token or a user."""
 
     @property
     def chain_id(self) -> int:
         """Of the one chain that there is."""
         return next(iter(self.tables.chains)).chain_id
+
+    def changed(self, table: str, id_: str) -> None:
+        """This unit changes a token or a user."""
+        self.stopped[table, id_] = self.meanwhile.stop
+
+    def is_changing(self, table: str, id_: str) -> bool:
+        """Whether somebody changed that token or user while the unit was open."""
+        return self.stopped.get((table, id_)) in self.meanwhile
 
     def wallet_added(self, address: str, id_: str) -> None:
         """From here on that address is managed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from custody_core.domain import corroboration, matching
+from custody_core.domain import corroboration, deposit, matching
 from custody_core.services import evidence, following, ingest, tracing
 from tests.unit.simulation.zoo.bug import Bug
 
@@ -127,5 +127,38 @@ RECEIVING: Final = (
         "        state = attrs.evolve(state, cursor=self._chain.header(tip.number - 1).value.ref)\n"
         "    last = min(",
         peer="Fystack, bitcart: far behind, the rest is skipped",
+    ),
+    Bug("every deposit is kept from its owner", deposit, "quarantine_reason", "    return None", '    return "looked at by hand"'),
+    Bug("what came short is believed", deposit, "quarantine_reason", "if deposit.reason is not None:", "if False:"),
+    Bug("dust is its owner's", deposit, "quarantine_reason", "deposit.key.amount < dust", "False"),
+    Bug("a token that is not listed any more is credited", deposit, "quarantine_reason", "if not is_listed:", "if False:"),
+    Bug(
+        "who is stopped is credited",
+        deposit,
+        "quarantine_reason",
+        "if owner is not None and owner.disabled_at is not None:",
+        "if False:",
+    ),
+    Bug(
+        "what is credited is booked as quarantined",
+        deposit,
+        "_posted",
+        "Reason.DEPOSIT_CREDITED: (accounts.external, accounts.available)",
+        "Reason.DEPOSIT_CREDITED: (accounts.external, accounts.quarantined)",
+    ),
+    Bug(
+        "what is quarantined is booked as unexplained",
+        deposit,
+        "_posted",
+        "Reason.DEPOSIT_QUARANTINED: (accounts.external, accounts.quarantined)",
+        "Reason.DEPOSIT_QUARANTINED: (accounts.external, accounts.suspense)",
+    ),
+    Bug(
+        "what contracts pay is found by reading again only",
+        ingest.Ingest,
+        "_see_deposits",
+        "for key in deposit_keys(self._state.chain_id, each, self._managed)}",
+        "for key in deposit_keys(self._state.chain_id, each, self._managed)\n"
+        "        if self._is_second_reading or key.kind is not DepositKind.INTERNAL}",
     ),
 )
