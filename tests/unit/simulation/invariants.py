@@ -31,7 +31,7 @@ class Invariants:
         self.books = Books(self.scene)
         self.sends = Sends(self.scene, self.books)
         self.arrivals = Arrivals(self.scene, self.books, limits, lies)
-        self._recount = Recount(oracle, lambda: self.arrivals.missed, self._is_late)
+        self._recount = Recount(oracle, lambda: self.arrivals.missed, self.arrivals.differs)
         self._rules: dict[str, Callable[[Any, Any, Any], None]] = {
             "balances": self.books.require_balance,
             "transactions": self.sends.require_row,
@@ -62,7 +62,7 @@ class Invariants:
         self.sends.require_known(final.start, final.stop - 1)
         self.sends.require_settled()
         if scene.final:
-            self._require_held(touched | self._touched(final))
+            self.books.require_held(touched | self._touched(final), self.arrivals.differs)
 
     def signed(self, authorised: Authorised, key: SealedKey, signed: SignedTransaction) -> None:
         """Bytes were signed."""
@@ -76,7 +76,7 @@ class Invariants:
         """INV-1 of tokens that do not move as they say, and of what was found late, after they were compared."""
         missed = self.arrivals.missed
         require(not missed, "INV-3", f"not found: {missed}")
-        self.books.require_held([each for each in self.books.holdings() if self._is_late(each)])
+        self.books.require_held(self.books.holdings())
 
     def recount(self, tables: Tables) -> None:
         """Everything that is committed, from the first row and the first block on."""
@@ -116,12 +116,6 @@ class Invariants:
         wallets = {scene.managed[each] for each in scene.oracle.touched(final[0], final[-1]) if each in scene.managed}
         assets = ["eth", *("0x" + token.hex() for token in scene.oracle.tokens)]
         return {(self.books.spelled(asset), wallet_id) for wallet_id in wallets for asset in assets}
-
-    def _require_held(self, touched: set[Holding]) -> None:
-        self.books.require_held([each for each in touched if not self._is_late(each)])
-
-    def _is_late(self, holding: Holding) -> bool:
-        return holding[0].lower() in self.scene.oracle.odd or holding in self.arrivals.late
 
     def _wallet(self, address: str, _old: str | None, new: str | None) -> None:
         if new is not None:

@@ -19,6 +19,8 @@ from tests.unit.simulation.oracle import Movement
 
 ARRIVED: Final = frozenset({"completed", "quarantined"})
 
+ANYTHING: Final = range(-(2**256), 2**256)
+
 Owed = Counter[tuple[int, Movement]]
 """Movements to managed addresses, each with the height of its block."""
 
@@ -33,8 +35,8 @@ class Arrivals:
         self._lies = lies
         self.missed: Owed = Counter()
         """What contracts paid in final blocks, and a node left out of its traces: in suspense until the blocks are read again."""
-        self.late: set[Holding] = set()
-        """What such wallets hold is compared when those blocks have been read again."""
+        self._found: Owed = Counter()
+        """Of these what was found since."""
 
     def require_deposit(self, id_: str, old: Deposit | None, new: Deposit | None) -> None:
         """INV-3 for a row."""
@@ -52,6 +54,18 @@ class Arrivals:
         below = self._scene.tables.headers.get((chain_id, height - 1))
         if new is not None and below is not None:
             require(new.parent_hash == below.hash, "INV-20", f"block {height} does not stand on the stored block {height - 1}")
+
+    def differs(self, holding: Holding) -> range:
+        """By how much more a wallet may hold than its books say: by what was missed until a comparison books that as unexplained.
+        What was found is booked twice until the next one. Of a token that does not move as it says nobody can tell before.
+        """
+        if holding[0].lower() in self._scene.oracle.odd:
+            return ANYTHING
+        return range(-self._paid(self._found, holding), self._paid(self.missed, holding) + 1)
+
+    def _paid(self, owed: Owed, holding: Holding) -> int:
+        asset, holder = holding[0].lower(), self._scene.holders[holding[1]]
+        return sum(movement[5] * times for (_, movement), times in owed.items() if (movement[2], movement[4]) == (asset, holder))
 
     def arrive(self, before: Mapping[tuple[str, Any], Any]) -> range:
         """Heights that become final in this unit. INV-3, INV-20, INV-23."""
@@ -86,7 +100,6 @@ class Arrivals:
         """`missing` without what a node left out of the traces of that very block, which is remembered."""
         left_out = Counter({each: count for each, count in missing.items() if self._was_left_out(*each)})
         self.missed += left_out
-        self.late |= {("eth", self._scene.managed[movement[4]]) for _, movement in left_out}
         return missing - left_out
 
     def _was_left_out(self, height: int, movement: Movement) -> bool:
@@ -96,6 +109,7 @@ class Arrivals:
         """What arrives in blocks that were final before was missed in them."""
         require(not found - self.missed, "INV-3", f"credited {found - self.missed}, which was credited or never came")
         self.missed -= found
+        self._found += found
 
     def _require_halted(self, old: ChainState, new: ChainState) -> None:
         """While the chain is halted nothing about it changes; it is halted where a final block did, and somebody is told."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from custody_core.domain.ledger import Account, AccountKind, PostingGroup
@@ -16,6 +16,9 @@ GIVES: Final = frozenset(
     {"deposit-credited", "deposit-released", "send-settled", "send-released", "cancellation-held", "suspense-booked"}
 )
 """Why somebody may have more available than before."""
+
+EXACT: Final = range(1)
+"""The only difference between what an address holds and what the books say."""
 
 Holding = tuple[str, str]
 """An asset, and the id of a wallet that has it."""
@@ -81,13 +84,14 @@ class Books:
         """Whether an operator, and no block, ever moved what was in suspense there."""
         return holding in self._given_away
 
-    def require_held(self, holdings: Collection[Holding]) -> None:
-        """INV-1: the books say what each of these addresses holds in the books' final block."""
+    def require_held(self, holdings: Collection[Holding], allowed: Callable[[Holding], range] = lambda _: EXACT) -> None:
+        """INV-1: the books say what each of these addresses holds in the books' final block, up to a difference that is allowed."""
         scene = self._scene
         for asset, wallet_id in holdings:
             if (holder := scene.holders.get(wallet_id)) is not None:
-                held, booked = scene.oracle.held(asset.lower(), holder, scene.final), self._totals[asset, wallet_id]
-                require(held == booked, "INV-1", f"{wallet_id} holds {held} {asset} at {scene.final}, the books say {booked}")
+                held, booked = scene.oracle.held(asset.lower(), holder, scene.final), self._totals.get((asset, wallet_id), 0)
+                is_booked = held - booked in allowed((asset, wallet_id))
+                require(is_booked, "INV-1", f"{wallet_id} holds {held} {asset} at {scene.final}, the books say {booked}")
 
     def holdings(self) -> list[Holding]:
         """All that there ever were."""

@@ -28,14 +28,14 @@ Sent = Mapping[str, tuple[int, int]]
 
 
 class Recount:
-    """All of `tables` against the truth. `missed` is what a node left out and nobody has found yet, `is_late` says of what a wallet
-    holds whether it need not be right yet: what the truth alone cannot tell.
+    """All of `tables` against the truth. `missed` is what a node left out and nobody has found yet, `differs` says by how
+    much more a wallet may hold than the books say: what the truth alone cannot tell.
     """
 
-    def __init__(self, oracle: Oracle, missed: Callable[[], Owed], is_late: Callable[[Holding], bool]) -> None:
+    def __init__(self, oracle: Oracle, missed: Callable[[], Owed], differs: Callable[[Holding], range]) -> None:
         self._oracle = oracle
         self._missed = missed
-        self._is_late = is_late
+        self._differs = differs
 
     def require(self, tables: Tables) -> None:
         """INV-1, 2, 3, 5, 7, 8, 9, 11, 16, 18, 20, 21, 22, 24 of every row."""
@@ -73,7 +73,7 @@ class Recount:
             holder = bytes.fromhex(wallet.address[2:])
             for lower, asset in assets.items():
                 held, booked = self._oracle.held(lower, holder, height), totals.get((asset, wallet.id), 0)
-                is_right = held == booked or self._is_late((asset, wallet.id))
+                is_right = held - booked in self._differs((asset, wallet.id))
                 require(is_right, "INV-1", f"{wallet.id} holds {held} {asset} at {height}, the books say {booked}")
 
     def _require_arrived(self, tables: Tables, state: ChainState) -> None:
