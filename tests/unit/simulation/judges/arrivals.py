@@ -145,6 +145,8 @@ class Arrivals:
     def _why_kept(self, new: Deposit) -> str | None:
         """Why it must not be its owner's yet, None where nothing speaks against it that is known for sure."""
         owner, token = self._owner_of(new), self._token_of(new)
+        if str(self._scene.tables.wallets.rows[new.wallet_id].state) == "closed":
+            return "its wallet is closed"
         if owner is not None and owner.disabled_at is not None:
             return "its owner is stopped"
         if token is not None and str(token.state) != "listed":
