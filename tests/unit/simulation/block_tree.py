@@ -39,6 +39,11 @@ class Past:
     base_fee_next_wei: int
     heights: dict[Hash, int]
 
+    @property
+    def newest(self) -> int:
+        """The height of its newest block."""
+        return len(self.blocks) - 1
+
     def block(self, height: int) -> MinedBlock:
         """Its block at a height."""
         return self.blocks[height]
@@ -73,6 +78,11 @@ class BlockTree(MemoryChain):
     def final(self) -> int:
         """The height that can never change again, unless finality is breached."""
         return self._final
+
+    @property
+    def newest(self) -> int:
+        """The height of the newest block."""
+        return self.head.number
 
     def block(self, height: int) -> MinedBlock:
         """The canonical block at a height."""

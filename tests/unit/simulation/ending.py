@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, TypeAlias, cast
+
+import attrs
 
 from custody_core import Custody
-from tests.unit.simulation.block_tree import BlockTree
+from custody_core.domain.transaction import Transaction
+from tests.unit.simulation.block_tree import BlockTree, Past
 from tests.unit.simulation.desk import Desk
-from tests.unit.simulation.failures import require
+from tests.unit.simulation.failures import NotLive, require
+from tests.unit.simulation.invariants import Invariants
 from tests.unit.simulation.journal import JournalStore
+from tests.unit.simulation.requests import Intent
+
+MINED: Final = frozenset({"completed", "reverted", "cancelled"})
+"""What became of a send by a transaction that was mined, where it had a nonce."""
+
+NO_SUCH_BLOCK: Final = "the node does not say what"
+
+Paid: TypeAlias = tuple[str, bytes, bytes, int]
+"""An asset in lower case, from, to, amount."""
 
 
 def what_is_left(store: JournalStore, desk: Desk, tree: BlockTree) -> str:
@@ -19,27 +34,123 @@ def what_is_left(store: JournalStore, desk: Desk, tree: BlockTree) -> str:
     left += [f"{each.id} is {each.state}" for each in tables.confirming_deposits]
     left += [f"the cursor is at {state.cursor.number} of {tree.head.number}"] if state.cursor.number < tree.head.number - 8 else []
     left += [f"halted: {state.halted_reason}"] if state.halted_reason else []
-    left += [f"{len(tables.unsealed_audit.rows)} audit rows are not sealed"] if tables.unsealed_audit.rows else []
-    left += [f"{desk.unanswered} requests are not answered"] if desk.unanswered else []
+    left += _unanswered(store, desk)
     return "; ".join(left)
 
 
-def require_the_end(custody: Custody, desk: Desk, tree: BlockTree, *, is_whole: bool, odd: Collection[str]) -> None:
-    """Every verdict is good, nothing is in suspense, and each recipient has what was sent to it, once.
+def _unanswered(store: JournalStore, desk: Desk) -> list[str]:
+    """What a chain has nothing to do with."""
+    left = [f"{len(store.tables.unsealed_audit.rows)} audit rows are not sealed"] if store.tables.unsealed_audit.rows else []
+    return left + ([f"{desk.unanswered} requests are not answered"] if desk.unanswered else [])
 
-    `is_whole`: nobody else used a key of ours, which may leave a wallet short. Of `odd` tokens anything may be in suspense.
-    """
-    verdicts = {check.id: check.violations for check in custody.reconcile().checks if not check.ok}
-    require(not verdicts, "reconcile", str(verdicts))
-    unexplained = [each for each in custody.suspense.list() if each.asset.key.lower() not in odd]
-    require(not is_whole or not unexplained, "INV-1", "something is in suspense")
-    require(custody.audit.verify().first_broken is None, "INV-18", "the audit chain is broken")
-    managed = {wallet.address for wallet in desk.wallets.values()}
-    for intent in desk.intents.values():
-        if intent.to in managed or intent.data is not None:
-            continue
-        token = None if intent.asset == "eth" else bytes.fromhex(desk.token_address[2:])
-        paid = tree.held(token, bytes.fromhex(intent.to[2:]), tree.head.number)
-        state = str(custody.transactions.get(intent.id).state) if intent.id else "never asked for"
-        expected = intent.amount if state == "completed" else 0
-        require(paid == expected, "INV-7", f"{intent.key} is {state}, and {intent.to} got {paid} of {intent.amount}")
+
+@attrs.frozen
+class Ending:
+    """Judges the books as they are in the end, and what people got."""
+
+    store: JournalStore
+    desk: Desk
+    tree: BlockTree
+    invariants: Invariants
+
+    def require_the_end(self, custody: Custody) -> None:
+        """Every verdict is good, nothing is in suspense, and what was wanted came about, once.
+
+        A wallet whose key somebody else used may be short. Of tokens that do not move as they say anything may be in suspense.
+        """
+        self._require_verdicts(custody)
+        oracle, managed = self.invariants.scene.oracle, self.invariants.scene.managed
+        used_elsewhere = {managed[sender] for sender, _ in oracle.foreign.values()}
+        for each in custody.suspense.list():
+            is_forgiven = each.wallet.id in used_elsewhere or each.asset.key.lower() in oracle.odd
+            require(is_forgiven, "INV-1", f"something is in suspense: {each.amount} {each.asset.key} of {each.wallet.id}")
+        self._require_wishes(is_whole=True)
+        self._require_recipients(self.tree, is_whole=True)
+
+    def require_the_end_of_a_halted_chain(self, custody: Custody) -> None:
+        """What has to hold where finality is broken for good: nobody was paid twice for one wish on any branch, and the books are
+        those of the branch on which their final block was final.
+        """
+        if left := "; ".join(_unanswered(self.store, self.desk)):
+            raise NotLive(f"the chain is halted: {left}")
+        self._require_verdicts(custody, cut_off=True)
+        self._require_wishes(is_whole=False)
+        for branch in (self.tree, *self.tree.pasts):
+            self._require_recipients(branch, is_whole=False)
+
+    def _require_verdicts(self, custody: Custody, *, cut_off: bool = False) -> None:
+        """`cut_off`: no node has the books' final block any more, so none says what wallets held there."""
+        found = {check.id: check.violations for check in custody.reconcile().checks if not check.ok}
+        verdicts = {id_: [each for each in of_it if not (cut_off and NO_SUCH_BLOCK in each)] for id_, of_it in found.items()}
+        verdicts = {id_: of_it for id_, of_it in verdicts.items() if of_it}
+        require(not verdicts, "reconcile", str(verdicts))
+        require(custody.audit.verify().first_broken is None, "INV-18", "the audit chain is broken")
+
+    def _require_wishes(self, *, is_whole: bool) -> None:
+        """INV-7, INV-8: each send is one wish, and was mined once or not at all, as its state says; `is_whole`: none is open."""
+        scene, rows = self.invariants.scene, self.store.tables.transactions
+        scene.oracle.follow(scene.final, scene.final_hash)
+        told = Counter(intent.id for intent in self.desk.intents.values() if intent.id)
+        require(not told or max(told.values()) == 1, "INV-8", f"one send for several wishes: {told.most_common(1)}")
+        wishes = {intent.id: intent for intent in self.desk.intents.values() if intent.id}
+        for row in rows:
+            intent = wishes.pop(row.id, None)
+            if intent is None:
+                # What was asked for by mistake is kept where the policy refused it.
+                require(
+                    str(row.state) == "rejected", "INV-8", f"nobody asked for {row.id}: {row.amount} {row.asset.alias} to {row.to}"
+                )
+                continue
+            require(_is_of(row, intent), "INV-8", f"{row.id} is another payment than {intent.key}")
+            heights = scene.oracle.mined([str(each.hash) for each in row.attempts if each.hash]).values()
+            mined = sum(height <= scene.final for height in heights)
+            took_its_nonce = str(row.state) in MINED and row.nonce is not None
+            right = mined == took_its_nonce if is_whole or row.is_final else mined <= 1
+            require(right, "INV-7", f"{row.id} is {row.state}, and was mined {mined} times")
+        require(not wishes, "INV-8", f"what was answered is not there: {wishes}")
+        self._require_paid(is_whole=is_whole)
+
+    def _require_paid(self, *, is_whole: bool) -> None:
+        """INV-7: what left wallets in final blocks is what completed sends say, wherever it went: also to other wallets."""
+        completed, open_ = Counter[Paid](), Counter[Paid]()
+        for row in self.store.tables.transactions:
+            paid = (row.asset.contract or "eth").lower(), bytes.fromhex(row.sender[2:]), bytes.fromhex(row.to[2:]), row.amount
+            if str(row.state) == "completed" and row.amount:
+                completed[paid] += 1
+            elif not row.is_final:
+                open_[paid] += 1
+        scene = self.invariants.scene
+        found = Counter(movement[2:] for movement in scene.oracle.moved_by(scene.managed, up_to=scene.final))
+        missing, besides = completed - found, found - completed
+        if not is_whole:
+            besides -= open_  # its receipt was not read before the chain was halted
+        require(not missing and not besides, "INV-7", f"completed and not paid: {missing}; paid besides: {besides}")
+
+    def _require_recipients(self, branch: BlockTree | Past, *, is_whole: bool) -> None:
+        """INV-7: each recipient outside has what was sent to it, once; where not `is_whole`, once or not at all."""
+        managed = {wallet.address for wallet in self.desk.wallets.values()}
+        for intent in self.desk.intents.values():
+            if intent.to in managed or intent.data is not None:
+                continue
+            token = None if intent.asset == "eth" else bytes.fromhex(self.desk.token_address[2:])
+            paid = branch.held(token, bytes.fromhex(intent.to[2:]), branch.newest)
+            state = str(self.store.tables.transactions.rows[intent.id].state) if intent.id else "never asked for"
+            expected = {intent.amount} if state == "completed" else {0}
+            if not is_whole and intent.id:
+                expected = {0, intent.amount}
+            require(paid in expected, "INV-7", f"{intent.key} is {state}, and {intent.to} got {paid} of {intent.amount}")
+
+
+def _is_of(row: Transaction, intent: Intent) -> bool:
+    """Whether that send is what was wished for."""
+    listed = tuple(
+        (_raw(each["address"]), tuple(_raw(key) for key in cast("Sequence[str]", each["storageKeys"])))
+        for each in intent.access_list
+    )
+    asked = intent.wallet.id, intent.to, intent.amount, intent.asset, intent.data or b"", listed, intent.external_id
+    made = row.wallet_id, row.to, row.amount, row.asset.alias, row.data, row.access_list, row.external_id
+    return asked == made and (intent.data is not None or intent.cap_wei in {None, row.fee_per_gas_max_wei})
+
+
+def _raw(text: object) -> bytes:
+    return bytes.fromhex(str(text)[2:])

@@ -73,6 +73,12 @@ class Oracle:
                 if pooled.sender in managed:
                     yield height, pooled.hash, pooled.transaction.nonce
 
+    def moved_by(self, managed: Collection[bytes], *, up_to: int) -> Iterator[Movement]:
+        """What managed addresses moved by their own transactions up to a height, without what somebody else signed."""
+        ours = {hash_ for _, hash_, _ in self.sent(0, up_to, managed)} - set(self.foreign)
+        for height in range(up_to + 1):
+            yield from (movement for movement in self._movements(self._chain.block(height)) if movement[0] in ours)
+
     def touched(self, first: int, last: int) -> set[bytes]:
         """Every address that had a part in blocks `first` to `last`."""
         found: set[bytes] = set()

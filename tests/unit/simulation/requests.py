@@ -11,12 +11,14 @@ from custody_core import Custody, Wallet
 from custody_core.domain.addresses import Address
 from custody_core.errors import (
     Conflict,
+    CustodyError,
     DatabaseUnavailable,
     FeeUnavailable,
     IdempotencyKeyReused,
     KeyPoolEmpty,
     NodeUnavailable,
     OutcomeUnknown,
+    PolicyDenied,
     SignerUnavailable,
 )
 from custody_core.services.accepting import Accepted
@@ -74,7 +76,11 @@ def ask(custody: Custody, intent: Intent) -> None:
     if intent.payouts is not None:
         ask_for_all(custody, intent.payouts)
     else:
-        _is_made(intent, custody.transactions.send(intent.wallet.id, **_body(intent)).id)
+        try:
+            _is_made(intent, custody.transactions.send(intent.wallet.id, **_body(intent)).id)
+        except PolicyDenied as denied:
+            _is_denied(intent, denied)
+            raise
 
 
 def ask_otherwise(custody: Custody, intent: Intent) -> None:
@@ -82,16 +88,20 @@ def ask_otherwise(custody: Custody, intent: Intent) -> None:
     if intent.payouts is not None:
         _ask_for_all_otherwise(custody, intent.payouts)
         return
-    other = attrs.evolve(intent, amount=intent.amount + 1, id=None)
+    other, denied = attrs.evolve(intent, amount=intent.amount + 1, id=None), None
     try:
         ask(custody, other)
     except IdempotencyKeyReused:
         return
+    except PolicyDenied as problem:
+        denied = problem
     if intent.id is None:
         # It was never asked before: what was just said is what it stands for from now on.
         intent.amount, intent.id = other.amount, other.id
     same = (intent.amount, intent.id) == (other.amount, other.id)
     require(same, "INV-8", f"{intent.key} was taken with another body")
+    if denied is not None:
+        raise denied
 
 
 def ask_together(custody: Custody, intents: Sequence[Intent]) -> list[Intent]:
@@ -102,9 +112,8 @@ def ask_together(custody: Custody, intents: Sequence[Intent]) -> list[Intent]:
     asked = [custody.transactions.ask(intent.wallet.id, **_body(intent)) for intent in intents]
     left = []
     for intent, outcome in zip(intents, custody.transactions.accept_all(asked, wait=False), strict=True):
-        if isinstance(outcome, Accepted):
-            _is_made(intent, outcome.transaction.id)
-        elif isinstance(outcome, ANSWERS_THAT_MAY_PASS):
+        _take(intent, outcome)
+        if isinstance(outcome, ANSWERS_THAT_MAY_PASS):
             left.append(intent)
     return left
 
@@ -113,8 +122,7 @@ def ask_for_all(custody: Custody, payouts: Payouts) -> None:
     """Asks for payments under one key. What is wrong with one is no other's matter."""
     outcomes = custody.transactions.accept_batch(_batch(payouts, 0), idempotency_key=payouts.key)
     for intent, outcome in zip(payouts.intents, outcomes, strict=True):
-        if isinstance(outcome, Accepted):
-            _is_made(intent, outcome.transaction.id)
+        _take(intent, outcome)
     for outcome in outcomes:
         if isinstance(outcome, ANSWERS_THAT_MAY_PASS):
             raise outcome
@@ -143,6 +151,18 @@ def _body(intent: Intent) -> dict[str, Any]:
     if intent.data is not None:
         return body | {"data": intent.data, "value": intent.amount, "access_list": intent.access_list}
     return body | {"amount": intent.amount, "asset": intent.asset, "fee_per_gas_max_wei": intent.cap_wei}
+
+
+def _take(intent: Intent, outcome: Accepted | CustodyError) -> None:
+    if isinstance(outcome, Accepted):
+        _is_made(intent, outcome.transaction.id)
+    elif isinstance(outcome, PolicyDenied):
+        _is_denied(intent, outcome)
+
+
+def _is_denied(intent: Intent, denied: PolicyDenied) -> None:
+    """It is kept, as rejected, and is what the key stands for."""
+    _is_made(intent, str(denied.extra["transaction_id"]))
 
 
 def _is_made(intent: Intent, id_: str) -> None:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from random import Random
 from typing import Final
 
 import attrs
 
-from custody_core.domain.chain import ChainState
-from custody_core.domain.wallet import WalletState
-from custody_core.errors import InvalidStateTransition
-from custody_core.services.kit import rescan_lease_of
 from custody_memory.chain import recover_address
 from custody_memory.keys import MemoryKeys
 from tests.unit.simulation import keys
 from tests.unit.simulation.block_tree import BlockTree
+from tests.unit.simulation.calm import Calm
 from tests.unit.simulation.chance import StreamEntropy, Streams
 from tests.unit.simulation.decisions import WORLD, Decisions
-from tests.unit.simulation.desk import FROZEN_BECAUSE, Desk
-from tests.unit.simulation.ending import require_the_end, what_is_left
-from tests.unit.simulation.failures import NotLive, require
+from tests.unit.simulation.desk import Desk
 from tests.unit.simulation.faults import Faults
 from tests.unit.simulation.gate import OpenGate
 from tests.unit.simulation.invariants import Invariants
@@ -41,16 +35,6 @@ from tests.unit.simulation.weather import Weather
 
 FINALITY_LAG: Final = 4
 STEPS: Final = 2_000
-LIVENESS_S: Final = 4 * 3_600
-LIVENESS_STEPS: Final = 20_000
-OPERATOR_LOOKS_S: Final = 50
-HALTED_WITHIN_S: Final = 600
-"""By then a chain is halted of which a final block has changed, and another time after somebody let it go on."""
-SETTLES_WITHIN_S: Final = 120
-"""What was under way when it was halted comes to its end by then."""
-RESCAN_LEASE_S: Final = 60
-"""So long at a time the lease of somebody is waited for who died while reading blocks again."""
-STANDS_STILL_S: Final = 600
 INTERLEAVED: Final = 0.5
 """The share of stories whose units are interleaved statement by statement."""
 CROSS_CHECKED: Final = 0.5
@@ -99,7 +83,7 @@ class Story:
         self._has_odd_token = script.has_odd_token if script else streams.stream("tokens").random() < ODD_TOKEN
         self._is_tiny = script.is_tiny if script else streams.stream("addresses").random() < TINY
         self._until_us = script.until_us if script else None
-        self.is_calm, self._patience, self._stands_still = False, patience, False
+        self.is_calm = False
         self.trace, self.time = Trace(), VirtualTime()
         self.decisions = Decisions(self.time, script.decisions if script else None)
         self.faults = Faults(streams, self.decisions, only=only)
@@ -120,7 +104,6 @@ class Story:
         )
         self._invariants = Invariants(self._oracle, limits, lies)
         self.store = JournalStore(self._invariants.committed)
-        self._watch = Watch(self._invariants)
         signer = MemoryKeys(entropy) if is_real else keys.FakeCurveKeys(entropy)
         self._parts = Parts(
             self.store,
@@ -128,7 +111,7 @@ class Story:
             signer,
             entropy,
             self.time,
-            self._watch,
+            Watch(self._invariants),
             limits=limits,
             yields=(lambda: self.decisions.take("yields", lambda: statements.random() < 0.5, False))
             if self._is_interleaved
@@ -140,7 +123,7 @@ class Story:
         self._recounted = 0
         self.scheduler.on_look(self._look_over)
         site = Site(self._parts, self.scheduler, self.desk, skew_us=self._skew_us)
-        self._weather = Weather(
+        weather = Weather(
             streams.stream("weather"),
             self.decisions,
             self.tree,
@@ -155,16 +138,19 @@ class Story:
             has_tags=self._depth is None,
         )
         site.start()
-        self._weather.start()
-        self.scheduler.after(OPERATOR_LOOKS_S, "an operator looks", self._look)
+        weather.start()
+        self._calm = Calm(self._parts, self.scheduler, weather, self.desk, self.tree, self._invariants, patience)
+        self._calm.start()
 
     def tell(self) -> Told:
         """Tells it to its end. Raises a `Failure`."""
         try:
             self.tell_trouble()
+            self.is_calm = True
+            self.faults.end()
             self._look_over()
             with tiny(self._is_tiny):
-                self._live()
+                self._calm.live()
             self._look_over()
         finally:
             self.scheduler.close()
@@ -237,95 +223,6 @@ class Story:
             if self._odd_token is not None:
                 custody.tokens.add(chain_id=CHAIN_ID, address=self._odd_token, alias="odd", decimals=18)
         self.faults.resume()
-
-    def _live(self) -> None:
-        """The trouble ends. Within four hours of virtual time everything comes to its end."""
-        self.is_calm = True
-        self.faults.end()
-        self._weather.calm_down()
-        self._weather.is_generous, self.desk.is_open = False, False
-        began_us, steps_max = self.time.us, self.scheduler.steps + int(LIVENESS_STEPS * self._patience)
-        until_us = self.time.us + int(LIVENESS_S * self._patience) * MICROSECONDS
-        while left := what_is_left(self.store, self.desk, self.tree):
-            if self._is_cut_off:
-                self._stand_still()
-                return
-            if self.time.us > until_us or self.scheduler.steps > steps_max:
-                raise NotLive(f"{(self.time.us - began_us) / 3_600e6:.1f} hours after the trouble ended: {left}")
-            for _ in range(100):
-                self.scheduler.step()
-            self._adopt()
-        self._read_what_was_left_out()
-        with self._parts.custody(OpenGate()) as custody:
-            if self._invariants.arrivals.missed:
-                custody.scans.rescan(1, self._chain_state.final.number)
-            require_the_end(custody, self.desk, self.tree, is_whole=not self._oracle.foreign, odd=self._oracle.odd)
-        self._invariants.require_late_books()
-
-    def _read_what_was_left_out(self) -> None:
-        """Who reads blocks again may have died. Its lease ends, and an operator reads the rest; until then nothing is compared."""
-        with self._parts.custody(OpenGate()) as custody:
-            while until := custody._kit.read(lambda unit: unit.lease_until(rescan_lease_of(CHAIN_ID))):
-                if custody._kit.clock.now() >= until:
-                    break
-                self._run_for(RESCAN_LEASE_S)
-            for left_out in custody.scans.unfinished():
-                custody.scans.rescan(left_out.first, left_out.last)
-
-    @property
-    def _is_cut_off(self) -> bool:
-        """Whether the books' final block is not the chain's, and will not be."""
-        return not self._weather.is_torn and self.tree.height_of(self._chain_state.final.hash) is None
-
-    def _look(self) -> None:
-        """An operator lets a halted chain go on, whatever its node shows."""
-        if not self._stands_still:
-            self.scheduler.after(OPERATOR_LOOKS_S, "an operator looks", self._look)
-            self._resume()
-
-    def _resume(self) -> None:
-        if self._chain_state.halted_reason is not None:
-            with self._parts.custody(OpenGate()) as custody:
-                custody.chains.resume(CHAIN_ID)
-
-    def _stand_still(self) -> None:
-        """What was credited cannot be taken back: the chain is halted, and again after each time that it is let go on. Nothing is
-        credited, signed or sent, and nothing is reversed.
-        """
-        self._stands_still = True
-        for _ in range(2):
-            self._resume()
-            began_us = self.time.us
-            while self._chain_state.halted_reason is None:
-                if self.time.us > began_us + HALTED_WITHIN_S * MICROSECONDS:
-                    raise NotLive("a final block has changed, and the chain is not halted")
-                self.scheduler.step()
-            self._run_for(SETTLES_WITHIN_S)
-        before, acts = self._chain_state, self._watch.acts
-        self._run_for(STANDS_STILL_S)
-        require(self._chain_state == before, "INV-23", "the chain is halted and goes on")
-        require(self._watch.acts == acts, "INV-23", "the chain is halted, and something is signed or sent")
-        with self._parts.custody(OpenGate()) as custody:
-            require(custody.audit.verify().first_broken is None, "INV-18", "the audit chain is broken")
-
-    def _run_for(self, seconds: float) -> None:
-        until_us = self.time.us + int(seconds * MICROSECONDS)
-        while self.time.us < until_us:
-            self.scheduler.step()
-
-    @property
-    def _chain_state(self) -> ChainState:
-        (state,) = list(self.store.tables.chains)
-        return state
-
-    def _adopt(self) -> None:
-        """An operator looks at wallets that were used elsewhere, and lets them go on once that is final; then at the others."""
-        with self._parts.custody(OpenGate()) as custody, suppress(InvalidStateTransition):
-            if custody.chains.stopped_wallets():
-                custody.chains.adopt(CHAIN_ID)
-            for wallet in self.store.tables.wallets:
-                if wallet.state_reason == FROZEN_BECAUSE and wallet.state is WalletState.FROZEN:
-                    custody.wallets.unfreeze(wallet.id)
 
     def _skew_us(self) -> int:
         return self.faults.strike("clock-skew", lambda: self._shape.randrange(-2 * MICROSECONDS, 2 * MICROSECONDS)) or 0

@@ -95,7 +95,7 @@ class Books:
 
     def holdings(self) -> list[Holding]:
         """All that there ever were."""
-        return list(self._totals)
+        return sorted({(self.spelled(asset), wallet_id) for asset, wallet_id in self._totals})
 
     def spelled(self, asset: str) -> str:
         """An asset that is given in lower case as the books write it."""
