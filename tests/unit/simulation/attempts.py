@@ -43,6 +43,7 @@ class Signed:
     to: bytes
     value: int
     data: bytes
+    access_list: tuple[tuple[bytes, tuple[bytes, ...]], ...]
 
 
 def require_attempts(old: Transaction | None, new: Transaction) -> None:
@@ -66,6 +67,8 @@ def _require_bytes(of: Transaction, attempt: Attempt, raw: bytes) -> None:
     require(signed.chain_id == of.asset.chain_id, "INV-13", f"{attempt.id} is for chain {signed.chain_id}")
     require(signed.nonce == of.nonce, "INV-9", f"{attempt.id} has nonce {signed.nonce}, its send {of.nonce}")
     require((signed.to, signed.value, signed.data) == _payment(of, attempt), "INV-7", f"{attempt.id} is another payment")
+    listed = () if str(attempt.kind) == "cancellation" else of.access_list
+    require(signed.access_list == listed, "INV-7", f"{attempt.id} has another access list")
     require(signed.tip_wei <= signed.fee_max_wei, "INV-12", f"the tip of {attempt.id} is above its maximum")
     cap = of.cancel_fee_per_gas_max_wei if str(attempt.kind) == "cancellation" else None
     dearest = signed.gas_limit * signed.fee_max_wei
@@ -75,10 +78,15 @@ def _require_bytes(of: Transaction, attempt: Attempt, raw: bytes) -> None:
 def _payment(of: Transaction, attempt: Attempt) -> tuple[bytes, int, bytes]:
     if str(attempt.kind) == "cancellation":
         return bytes.fromhex(of.sender[2:]), 0, b""
-    to = bytes.fromhex(of.to[2:])
-    if of.asset.contract is None:
-        return to, of.amount, of.data
-    return bytes.fromhex(of.asset.contract[2:]), 0, TRANSFER_SELECTOR + bytes(12) + to + of.amount.to_bytes(32, "big")
+    return payment(of.asset.contract, of.to, of.amount, of.data)
+
+
+def payment(contract: str | None, to: str, amount: int, data: bytes) -> tuple[bytes, int, bytes]:
+    """Recipient, value and data of a transaction that pays so much: ether, or the token of that contract."""
+    recipient = bytes.fromhex(to[2:])
+    if contract is None:
+        return recipient, amount, data
+    return bytes.fromhex(contract[2:]), 0, TRANSFER_SELECTOR + bytes(12) + recipient + amount.to_bytes(32, "big")
 
 
 def _require_dearer(of: Transaction, attempt: Attempt, earlier: tuple[Attempt, ...]) -> None:
@@ -98,4 +106,5 @@ def read(raw: bytes) -> Signed:
     require(raw[:1] == b"\x02", "INV-13", "the bytes are of another type")
     fields = rlp.decode(raw[1:])
     chain_id, nonce, tip_wei, fee_max_wei, gas_limit, value = (int.from_bytes(each, "big") for each in (*fields[:5], fields[6]))
-    return Signed(chain_id, nonce, tip_wei, fee_max_wei, gas_limit, bytes(fields[5]), value, bytes(fields[7]))
+    listed = tuple((bytes(address), tuple(bytes(key) for key in keys)) for address, keys in fields[8])
+    return Signed(chain_id, nonce, tip_wei, fee_max_wei, gas_limit, bytes(fields[5]), value, bytes(fields[7]), listed)

@@ -17,9 +17,6 @@ from tests.unit.simulation.invariants import Invariants
 from tests.unit.simulation.journal import JournalStore
 from tests.unit.simulation.requests import Intent
 
-MINED: Final = frozenset({"completed", "reverted", "cancelled"})
-"""What became of a send by a transaction that was mined, where it had a nonce."""
-
 NO_SUCH_BLOCK: Final = "the node does not say what"
 
 Paid: TypeAlias = tuple[str, bytes, bytes, int]
@@ -64,7 +61,8 @@ class Ending:
         for each in custody.suspense.list():
             is_forgiven = each.wallet.id in used_elsewhere or each.asset.key.lower() in oracle.odd
             require(is_forgiven, "INV-1", f"something is in suspense: {each.amount} {each.asset.key} of {each.wallet.id}")
-        self._require_wishes(is_whole=True)
+        self._require_wishes()
+        self._require_paid()
         self._require_recipients(self.tree, is_whole=True)
 
     def require_the_end_of_a_halted_chain(self, custody: Custody) -> None:
@@ -74,8 +72,10 @@ class Ending:
         if left := "; ".join(_unanswered(self.store, self.desk)):
             raise NotLive(f"the chain is halted: {left}")
         self._require_verdicts(custody, cut_off=True)
-        self._require_wishes(is_whole=False)
-        for branch in (self.tree, *self.tree.pasts):
+        self._require_wishes()
+        self._require_paid()
+        branches: list[BlockTree | Past] = [self.tree, *self.tree.pasts]
+        for branch in branches:
             self._require_recipients(branch, is_whole=False)
 
     def _require_verdicts(self, custody: Custody, *, cut_off: bool = False) -> None:
@@ -86,44 +86,31 @@ class Ending:
         require(not verdicts, "reconcile", str(verdicts))
         require(custody.audit.verify().first_broken is None, "INV-18", "the audit chain is broken")
 
-    def _require_wishes(self, *, is_whole: bool) -> None:
-        """INV-7, INV-8: each send is one wish, and was mined once or not at all, as its state says; `is_whole`: none is open."""
-        scene, rows = self.invariants.scene, self.store.tables.transactions
-        scene.oracle.follow(scene.final, scene.final_hash)
-        told = Counter(intent.id for intent in self.desk.intents.values() if intent.id)
-        require(not told or max(told.values()) == 1, "INV-8", f"one send for several wishes: {told.most_common(1)}")
-        wishes = {intent.id: intent for intent in self.desk.intents.values() if intent.id}
-        for row in rows:
-            intent = wishes.pop(row.id, None)
-            if intent is None:
-                # What was asked for by mistake is kept where the policy refused it.
-                require(
-                    str(row.state) == "rejected", "INV-8", f"nobody asked for {row.id}: {row.amount} {row.asset.alias} to {row.to}"
-                )
-                continue
-            require(_is_of(row, intent), "INV-8", f"{row.id} is another payment than {intent.key}")
-            heights = scene.oracle.mined([str(each.hash) for each in row.attempts if each.hash]).values()
-            mined = sum(height <= scene.final for height in heights)
-            took_its_nonce = str(row.state) in MINED and row.nonce is not None
-            right = mined == took_its_nonce if is_whole or row.is_final else mined <= 1
-            require(right, "INV-7", f"{row.id} is {row.state}, and was mined {mined} times")
-        require(not wishes, "INV-8", f"what was answered is not there: {wishes}")
-        self._require_paid(is_whole=is_whole)
-
-    def _require_paid(self, *, is_whole: bool) -> None:
-        """INV-7: what left wallets in final blocks is what completed sends say, wherever it went: also to other wallets."""
-        completed, open_ = Counter[Paid](), Counter[Paid]()
+    def _require_wishes(self) -> None:
+        """INV-8: each send is one wish, and the wish that it says."""
+        wishes: dict[str, Intent] = {}
+        for intent in self.desk.intents.values():
+            if intent.id is not None:
+                other = wishes.setdefault(intent.id, intent)
+                require(other is intent, "INV-8", f"{intent.id} is the answer to {other.key} and to {intent.key}")
         for row in self.store.tables.transactions:
-            paid = (row.asset.contract or "eth").lower(), bytes.fromhex(row.sender[2:]), bytes.fromhex(row.to[2:]), row.amount
+            wish = wishes.pop(row.id, None)
+            # What was asked for by mistake is kept where the policy refused it.
+            is_wished = wish is not None or str(row.state) == "rejected"
+            require(is_wished, "INV-8", f"nobody wished for {row.id}: {row.amount} {row.asset.alias} to {row.to}")
+            require(wish is None or _is_of(row, wish), "INV-8", f"{row.id} is not what was wished for: {wish}")
+        require(not wishes, "INV-8", f"what was answered is not there: {list(wishes)}")
+
+    def _require_paid(self) -> None:
+        """INV-7: what wallets paid in final blocks is what completed sends say, wherever it went: also to each other."""
+        scene, completed = self.invariants.scene, Counter[Paid]()
+        for row in self.store.tables.transactions:
             if str(row.state) == "completed" and row.amount:
+                paid = (row.asset.contract or "eth").lower(), bytes.fromhex(row.sender[2:]), bytes.fromhex(row.to[2:]), row.amount
                 completed[paid] += 1
-            elif not row.is_final:
-                open_[paid] += 1
-        scene = self.invariants.scene
+        scene.oracle.follow(scene.final, scene.final_hash)
         found = Counter(movement[2:] for movement in scene.oracle.moved_by(scene.managed, up_to=scene.final))
         missing, besides = completed - found, found - completed
-        if not is_whole:
-            besides -= open_  # its receipt was not read before the chain was halted
         require(not missing and not besides, "INV-7", f"completed and not paid: {missing}; paid besides: {besides}")
 
     def _require_recipients(self, branch: BlockTree | Past, *, is_whole: bool) -> None:

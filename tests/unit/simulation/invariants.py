@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
 from custody_core import Limits
-from custody_core.domain.authorisation import Authorised
 from custody_core.domain.transaction import Transaction
 from custody_core.domain.wallet import SealedKey
 from custody_core.ports import SignedTransaction
@@ -15,10 +14,12 @@ from custody_memory.tables import Tables
 from tests.unit.simulation.failures import require
 from tests.unit.simulation.journal import Changed
 from tests.unit.simulation.judges.arrivals import Arrivals
+from tests.unit.simulation.judges.audit import require_told
 from tests.unit.simulation.judges.books import Books, Holding
 from tests.unit.simulation.judges.recount import Recount
 from tests.unit.simulation.judges.scene import Scene
 from tests.unit.simulation.judges.sends import Sends
+from tests.unit.simulation.judges.signatures import Signatures
 from tests.unit.simulation.lies import Lies
 from tests.unit.simulation.oracle import Oracle
 
@@ -30,6 +31,7 @@ class Invariants:
         self.scene = Scene(oracle)
         self.books = Books(self.scene)
         self.sends = Sends(self.scene, self.books)
+        self.signatures = Signatures(self.scene, self.books)
         self.arrivals = Arrivals(self.scene, self.books, limits, lies)
         self._recount = Recount(oracle, lambda: self.arrivals.missed, self.arrivals.differs)
         self._rules: dict[str, Callable[[Any, Any, Any], None]] = {
@@ -57,16 +59,17 @@ class Invariants:
         for (table, key), old in before.items():
             if (rule := self._rules.get(table)) is not None:
                 rule(key, old, getattr(tables, table).rows.get(key))
-        _require_told(tables, before)
+        require_told(tables, changed)
+        self.signatures.committed(before)
         final = self.arrivals.arrive(before)
         self.sends.require_known(final.start, final.stop - 1)
         self.sends.require_settled()
         if scene.final:
             self.books.require_held(touched | self._touched(final), self.arrivals.differs)
 
-    def signed(self, authorised: Authorised, key: SealedKey, signed: SignedTransaction) -> None:
+    def signed(self, key: SealedKey, signed: SignedTransaction) -> None:
         """Bytes were signed."""
-        self.sends.signed(authorised, key, signed)
+        self.signatures.require(key, signed)
 
     def broadcasting(self, raws: Sequence[bytes], hash_of: Callable[[bytes], str]) -> None:
         """Bytes are about to leave."""
@@ -86,7 +89,7 @@ class Invariants:
         """What the judges remember, for `go_back`."""
         return {
             judge: {name: deepcopy(value) for name, value in vars(judge).items() if isinstance(value, (dict, set, int, str))}
-            for judge in (self.scene, self.books, self.sends, self.arrivals)
+            for judge in (self.scene, self.books, self.sends, self.signatures, self.arrivals)
         }
 
     def go_back(self, marks: dict[object, dict[str, Any]]) -> None:
@@ -124,12 +127,3 @@ class Invariants:
 
 def _require_kept(key: object, old: object, new: object) -> None:
     require(old is None and new is not None, "append-only", f"{key} changes")
-
-
-def _require_told(tables: Tables, before: Mapping[tuple[str, Any], Any]) -> None:
-    """INV-18: each change of a state commits with an audit row."""
-    changes = any(
-        table in {"transactions", "deposits"} and (old is None or old.state != getattr(tables, table).rows[key].state)
-        for (table, key), old in before.items()
-    )
-    require(not changes or any(table == "audit_ids" for table, _ in before), "INV-18", "a state changes without an audit row")

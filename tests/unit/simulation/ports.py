@@ -45,7 +45,7 @@ _UNHEARD: Final = BroadcastAnswer(BroadcastOutcome.UNKNOWN, SILENCE)
 class Watcher(Protocol):
     """Who is told what leaves the processes."""
 
-    def signed(self, authorised: Authorised, key: SealedKey, signed: SignedTransaction) -> None:
+    def signed(self, key: SealedKey, signed: SignedTransaction) -> None:
         """A signature was made."""
         ...
 
@@ -108,7 +108,7 @@ class GatedKeys:
 
         def sign() -> SignedTransaction:
             signed = self._keys.sign(authorised, key)
-            self._watcher.signed(authorised, key, signed)
+            self._watcher.signed(key, signed)
             return signed
 
         return self._ask("sign", sign)

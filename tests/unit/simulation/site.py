@@ -9,7 +9,6 @@ from typing import Final
 import attrs
 
 from custody_core import Custody, CustodyError, Limits, OutcomeUnknown
-from custody_core.domain.authorisation import Authorised
 from custody_core.domain.encoding import keccak256
 from custody_core.domain.wallet import SealedKey
 from custody_core.ports import Chain, Keys, SignedTransaction, Store
@@ -40,10 +39,10 @@ class Watch:
         self.acts = 0
         """How many signatures were made and how often bytes left."""
 
-    def signed(self, authorised: Authorised, key: SealedKey, signed: SignedTransaction) -> None:
+    def signed(self, key: SealedKey, signed: SignedTransaction) -> None:
         """A signature."""
         self.acts += 1
-        self._invariants.signed(authorised, key, signed)
+        self._invariants.signed(key, signed)
 
     def broadcasting(self, raws: Sequence[bytes]) -> None:
         """Bytes."""

@@ -1,4 +1,4 @@
-"""Sends: their states, their holds, their nonces, what is signed for them, and what the chain says became of them."""
+"""Sends: their states, their holds, their nonces, and what the chain says became of them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from custody_core.domain.authorisation import Authorised, AuthorisedPayment
 from custody_core.domain.transaction import Transaction
-from custody_core.domain.wallet import SealedKey
-from custody_core.ports import SignedTransaction
 from tests.unit.simulation.attempts import require_attempts
 from tests.unit.simulation.failures import require
 from tests.unit.simulation.judges.books import Books
@@ -26,7 +23,7 @@ NEXT: Final[Mapping[str, frozenset[str]]] = {
 
 
 class Sends:
-    """Judges the rows of sends, and what is signed and sent for them."""
+    """Judges the rows of sends, and what is sent for them."""
 
     def __init__(self, scene: Scene, books: Books) -> None:
         self._scene = scene
@@ -79,19 +76,6 @@ class Sends:
             other = self._mined.setdefault(id_, hash_)
             require(other == hash_, "INV-7", f"{id_} was mined as {other} and as {hash_}")
             require(scene.tables.transactions.rows[id_].nonce == nonce, "INV-9", f"{id_} was mined at nonce {nonce}")
-
-    def signed(self, authorised: Authorised, key: SealedKey, signed: SignedTransaction) -> None:
-        """INV-15, INV-16: what was signed is what one committed decision allows."""
-        scene = self._scene
-        require(scene.managed.get(bytes.fromhex(key.address[2:])) == key.wallet_id, "INV-15", f"{key.wallet_id} signed for another")
-        if not isinstance(authorised, AuthorisedPayment):
-            return
-        decision = scene.tables.decisions.get(authorised.decision_id)
-        require(decision is not None, "INV-16", f"{signed.hash} was signed without a committed decision")
-        assert decision is not None
-        transaction = scene.tables.transactions.get(decision.transaction_id)
-        unsigned = authorised.unsigned
-        require(transaction is not None and unsigned.nonce == transaction.nonce == decision.nonce, "INV-16", "another nonce")
 
     def broadcasting(self, raws: Sequence[bytes], hash_of: Callable[[bytes], str]) -> None:
         """INV-10: what leaves was committed before."""

@@ -9,10 +9,11 @@ from typing import Final
 from tests.unit.simulation.crash_points import clean_run, crash_points, require_the_same_end
 from tests.unit.simulation.failures import Failure
 from tests.unit.simulation.script import FOLDER, read
-from tests.unit.simulation.shrinking import replay
+from tests.unit.simulation.shrinking import named, replay
 from tests.unit.simulation.story import Story
 from tests.unit.simulation.zoo.asking import ASKING
 from tests.unit.simulation.zoo.bug import Bug, planted
+from tests.unit.simulation.zoo.deciding import DECIDING
 from tests.unit.simulation.zoo.halting import HALTING
 from tests.unit.simulation.zoo.keeping import KEEPING
 from tests.unit.simulation.zoo.lies import LIES
@@ -23,7 +24,7 @@ from tests.unit.simulation.zoo.tokens import TOKENS
 
 __all__ = ["ZOO", "Bug", "crash_fails", "planted", "seen", "story_fails", "trace_fails", "trace_of"]
 
-ZOO: Final = (*RECEIVING, *SENDING, *REPLACING, *KEEPING, *HALTING, *TOKENS, *LIES, *ASKING)
+ZOO: Final = (*RECEIVING, *SENDING, *REPLACING, *KEEPING, *HALTING, *TOKENS, *LIES, *ASKING, *DECIDING)
 
 
 def seen(bug: Bug, *, seeds: range, steps: int) -> str | None:
@@ -40,10 +41,13 @@ def trace_of(bug: Bug) -> Path:
 
 
 def trace_fails(bug: Bug) -> str | None:
-    """How the story of its trace fails, or None."""
+    """How the story of its trace fails, or None; to fail of another cause than when it was kept is none of its."""
     path = trace_of(bug)
-    failure = replay(read(path).script)[1] if path.exists() else None
-    return None if failure is None else f"{path.stem}: {failure.kind}: {failure}"
+    if not path.exists():
+        return None
+    kept = read(path)
+    failure = replay(kept.script)[1]
+    return f"{path.stem}: {failure.kind}: {failure}" if failure is not None and named(failure) == kept.failure else None
 
 
 def story_fails(seed: int, steps: int) -> str | None:

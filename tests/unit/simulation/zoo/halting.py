@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from custody_core.domain import chain
-from custody_core.services import chains, following, sending
+from custody_core.services import accepting, chains, following, sending
 from tests.unit.simulation.zoo.bug import Bug
 
 HALTING: Final = (
@@ -45,5 +45,12 @@ HALTING: Final = (
         "_halt",
         'raise_alarm(self._kit, unit, now=now, code="finality-breached", object_id=object_id, detail=reason)',
         "pass",
+    ),
+    Bug(
+        "who asks of a halted chain is never answered",
+        accepting.Desk,
+        "_require_may_send",
+        "raise ChainHalted(",
+        "raise NodeUnavailable(",
     ),
 )

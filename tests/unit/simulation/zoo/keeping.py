@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from custody_core.domain import ledger, lifecycle
-from custody_core.services import accepting, idempotency, kit
+from custody_core.services import acceptance, accepting, idempotency, kit
 from custody_memory import tables
 from tests.unit.simulation.zoo.bug import Bug
 
@@ -29,6 +29,13 @@ KEEPING: Final = (
         "pass",
     ),
     Bug(
+        "of several changes one has an audit row",
+        kit,
+        "record_changes",
+        "for change in changes])\n    unit.add_events",
+        "for change in changes[:1]])\n    unit.add_events",
+    ),
+    Bug(
         "a row's version is not compared",
         tables.VersionedTable,
         "save",
@@ -44,6 +51,20 @@ KEEPING: Final = (
         "require_funds(request.amount",
         "(lambda *_: None)(request.amount",
         peer="SHKeeper: a payout of what is not there",
+    ),
+    Bug(
+        "a call's key is kept after it",
+        acceptance.Acceptance,
+        "_keep",
+        "return self._kit.write(lambda unit: self._accept(unit, estimated, wait=wait), repeatable=True)",
+        "if not estimated[0][0].request.is_call:\n"
+        "        return self._kit.write(lambda unit: self._accept(unit, estimated, wait=wait), repeatable=True)\n"
+        "    kept = []\n"
+        "    aside = lambda unit: type('Aside', (), {'__getattr__': lambda _, name:\n"
+        "        kept.extend if name == 'add_idempotency' else getattr(unit, name)})()\n"
+        "    made = self._kit.write(lambda unit: self._accept(aside(unit), estimated, wait=wait), repeatable=True)\n"
+        "    self._kit.write(lambda unit: unit.add_idempotency({each.key: each for each in kept}.values()))\n"
+        "    return made",
     ),
     Bug(
         "a used key with another body is taken",
