@@ -148,7 +148,6 @@ class Story:
             self.tell_trouble()
             self.is_calm = True
             self.faults.end()
-            self._look_over()
             with tiny(self._is_tiny):
                 self._calm.live()
             self._look_over()
@@ -173,6 +172,7 @@ class Story:
             self._until_us = self.time.us
             while self.scheduler.next_us <= self._until_us:
                 self._step()
+        self._look_over()
 
     def script(self) -> Script:
         """What was decided so far."""
