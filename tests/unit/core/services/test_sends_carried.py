@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pytest
 
@@ -180,6 +180,22 @@ def test_no_more_than_the_limit_is_in_flight_and_the_rest_follows_in_order(bench
     assert nonces(done) == list(range(len(made)))
     assert bench.alarms() == []
     bench.require_sound()
+
+
+def test_room_that_a_block_made_while_a_send_was_parked_is_not_overlooked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever counted before that block was saved parks the send after it; no other block may come to wake it."""
+    wallet = bench.wallet(wei=ether("1"))
+    made, counted, counts = bench.send(wallet), MemoryUnit.in_flight_of, [{wallet.id: IN_FLIGHT_MAX}]
+
+    def count(unit: MemoryUnit, chain_id: int, wallet_ids: Iterable[str]) -> Mapping[str, int]:
+        return counts.pop() if counts else counted(unit, chain_id, wallet_ids)
+
+    monkeypatch.setattr(MemoryUnit, "in_flight_of", count)
+    bench.rounds()
+    assert not counts
+    assert bench.transaction(made.id).nonce is None
+    bench.rounds()
+    assert bench.transaction(made.id).nonce == 0
 
 
 def test_one_wallets_queue_holds_up_nobody_else(bench: Bench) -> None:
