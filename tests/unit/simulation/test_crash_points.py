@@ -6,7 +6,8 @@ from itertools import islice
 
 import pytest
 
-from tests.unit.simulation.crash_points import clean_run, crash_pairs, crash_points, require_the_same_end
+from tests.unit.simulation.crash_points import CrashPoint, clean_run, crash_pairs, crash_points, require_the_same_end
+from tests.unit.simulation.gate import Fate
 from tests.unit.simulation.rehearsal import Rehearsal
 from tests.unit.simulation.workflows import PAIRED, WORKFLOWS
 
@@ -30,6 +31,12 @@ def test_r06_neither_do_two_crashes(workflow: str) -> None:
     calls, expected = clean_run(workflow)
     for point in islice(crash_pairs(workflow, calls), len(workflow), None, PAIRS_EVERY):
         require_the_same_end(point, expected)
+
+
+def test_a_second_crash_that_never_came_is_no_pair() -> None:
+    _, expected = clean_run("deposit")
+    assert require_the_same_end(CrashPoint("deposit", {1: Fate.KILLED_BEFORE, 2: Fate.LOST_AFTER}), expected)
+    assert not require_the_same_end(CrashPoint("deposit", {1: Fate.KILLED_BEFORE, 10_000: Fate.KILLED_BEFORE}), expected)
 
 
 def test_the_bump_is_one() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.unit.simulation.covering import is_out_of_memory
+from tests.unit.simulation.failures import Crashed
 from tests.unit.simulation.harmless import HARMLESS, Harmless
 from tests.unit.simulation.judging import CORE
 from tests.unit.simulation.modules import MONEY
@@ -56,6 +58,16 @@ def test_a_change_matters_where_its_statement_runs() -> None:
     ]
     assert [body[line - 1].split()[0] for line in within["amount < left"] or ()] == ["if"]
     assert [body[line - 1].split()[0] for line in within["left - amount"] or ()] == ["return"]
+
+
+def test_who_has_no_memory_left_has_seen_nothing() -> None:
+    """However it is told in the end."""
+    told, other = Crashed("send_ether: MemoryError"), Crashed("send_ether: KeyError")
+    told.__cause__, other.__cause__ = MemoryError(), KeyError()
+    wrapped = AssertionError()
+    wrapped.__context__ = told
+    assert is_out_of_memory(wrapped)
+    assert not is_out_of_memory(other)
 
 
 @pytest.mark.parametrize("harmless", HARMLESS, ids=lambda each: f"{each.module}: {each.what}"[:60])
