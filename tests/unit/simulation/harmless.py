@@ -96,6 +96,18 @@ HARMLESS: Final = (
         "True",
         "a chain gives an answer for each question, which the contract of the port tries; here it is only said again",
     ),
+    Harmless(
+        "services/evidence",
+        "answers = dict(zip(hashes, self._chain.signed_transactions(hashes), strict=True))",
+        "True",
+        "a chain gives an answer for each question, which the contract of the port tries; here it is only said again",
+    ),
+    Harmless(
+        "services/replacing",
+        "return asked_at is not None and newest is not None and asked_at > newest.planned_at",
+        "asked_at > newest.planned_at",
+        "whoever asks in the very microsecond in which an attempt is planned has asked for that one or the next: both are dearer",
+    ),
     *(
         Harmless(
             "services/foreign_use",

@@ -79,7 +79,8 @@ def test_more_hurry_never_pays_less(base: int, tips: list[list[int]]) -> None:
 
 @pytest.mark.parametrize("tips", [[], [[]], [[0, 0, 0]] * 20, [[1], []]])
 def test_an_empty_or_idle_history_gives_the_least_tip(tips: list[list[int]]) -> None:
-    assert quote(FeeHistory(0, tips)) == FeeQuote(0, dict.fromkeys(FeeTier, TIP_MIN_WEI))
+    """0.01 gwei."""
+    assert quote(FeeHistory(0, tips)) == FeeQuote(0, dict.fromkeys(FeeTier, 10_000_000))
 
 
 @pytest.mark.parametrize(

@@ -163,15 +163,15 @@ def _told(chosen: Sequence[Mutant], total: int, by: Counter[str], alive: int, se
     """Prints what came of it."""
     judged_count, seen = by.total(), by[SIMULATION] + by[UNIT_TESTS]
     harmless = by[NOBODY] - alive
-    percent = 100 * seen / max(judged_count - harmless, 1)
+    percent = 100 * seen / max(judged_count - by[ENDLESS] - harmless, 1)
     which = f"{judged_count}" if judged_count == len(chosen) else f"the first {judged_count} of a sample of {len(chosen)}"
     rows = [
         ("Mutants judged", f"{which}, of {total:,} in {len(MONEY)} modules (seed {seed})"),
         *((f"Seen by {who}", f"{by[who]}") for who in (SIMULATION, UNIT_TESTS)),
-        ("Do not end", f"{by[ENDLESS]}; they count as not seen"),
+        ("Do not end", f"{by[ENDLESS]}; they count as seen by nobody in the first share, and not at all in the second"),
         ("Seen by nobody", f"{by[NOBODY]}, of which {harmless} change nothing that matters, by review"),
         ("Seen of all", f"{100 * seen / max(judged_count, 1):.1f} %"),
-        ("Seen of those that matter", f"{percent:.1f} %"),
+        ("Seen of those that end and matter", f"{percent:.1f} %"),
         ("Time", f"{passed_s / 60:.0f} minutes"),
     ]
     for what, figure in rows:
