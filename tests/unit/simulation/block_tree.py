@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from copy import deepcopy
+from typing import Final
 
 import attrs
 
@@ -18,6 +19,9 @@ from custody_memory.mempool import Pooled
 from custody_memory.versioned import Versioned
 from custody_memory.world import OUTSIDER
 from tests.unit.simulation.narrow_pool import ACCOUNT_SLOTS, NarrowPool
+
+TOGETHER: Final = 5
+"""So many blocks are read at a time."""
 
 
 @attrs.frozen
@@ -108,6 +112,14 @@ class BlockTree(MemoryChain):
         """The block with that hash, where it is under that tip."""
         mined = self._every.get(block_hash)
         return mined if mined and self.on_branch(tip, mined.block.header.number) is mined else None
+
+    def ever_mined(self, block_hash: str) -> MinedBlock:
+        """The block with that hash, of whatever branch."""
+        return self._every[Hash(block_hash)]
+
+    def just_above(self, height: int) -> list[Hash]:
+        """Of the next few blocks all that there ever were."""
+        return [each for each, mined in self._every.items() if height < mined.block.header.number <= height + TOGETHER]
 
     def blocks_with(self, transaction_hash: Hash) -> Sequence[MinedBlock]:
         """Every block, of whatever branch, that holds this transaction."""

@@ -55,6 +55,7 @@ class Desk:
         self._token = token
         self.token_address = token_address
         self._waiting: list[Request] = []
+        self._being_served = 0
         self.wallets: dict[str, Wallet] = {}
         self.intents: dict[str, Intent] = {}
         self._operators = Operators(self.again)
@@ -77,8 +78,8 @@ class Desk:
 
     @property
     def unanswered(self) -> int:
-        """Requests that have to be asked again."""
-        return len(self._waiting)
+        """Requests that are being served, or have to be asked again."""
+        return self._being_served + len(self._waiting)
 
     def next(self) -> Request | None:
         """What is asked next; an unanswered request first, as often as not."""
@@ -93,6 +94,7 @@ class Desk:
 
     def serve(self, custody: Custody, request: Request) -> str:
         """Asks. What cannot be answered now is asked again; any other no is an answer."""
+        self._being_served += 1
         try:
             request.act(custody)
         except ANSWERS_THAT_MAY_PASS as problem:
@@ -100,6 +102,8 @@ class Desk:
             return problem.code
         except CustodyError as problem:
             return problem.code
+        finally:
+            self._being_served -= 1
         return "ok"
 
     # What chance wishes for

@@ -31,6 +31,7 @@ KINDS: Final[dict[str, float]] = {
     "empty-blocks": 2,
     "finality-stalls": 2,
     "node-late": 5,
+    "traces-fail": 3,
     "foreign-use": 3,
     "token-says-no": 2,
     "token-keeps-fee": 3,
@@ -132,6 +133,10 @@ class Faults:
         self._decisions = decisions
         self._are_on = True
         self.struck: Counter[str] = Counter()
+
+    def may_strike(self, kind: str) -> bool:
+        """Whether that kind is one of this story's."""
+        return kind in self._on
 
     def roll(self, kind: str) -> bool:
         """Whether that kind strikes now."""

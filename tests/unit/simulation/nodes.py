@@ -24,6 +24,7 @@ from custody_core.ports import (
     no_doubt,
 )
 from custody_rpc import several
+from tests.unit.simulation.untraced import Untraced
 from tests.unit.simulation.views import View
 
 T = TypeVar("T")
@@ -36,9 +37,10 @@ _IN_THE_POOL = {BroadcastOutcome.ACCEPTED, BroadcastOutcome.KNOWN}
 class Nodes:
     """The `Chain` port. Later views are asked for what the ones before do not have."""
 
-    def __init__(self, chain_id: int, views: Sequence[View]) -> None:
+    def __init__(self, chain_id: int, views: Sequence[View], untraced: Untraced | None = None) -> None:
         self._chain_id = chain_id
         self._views = views
+        self._untraced = untraced
         self._tree = views[0].tree
 
     @property
@@ -86,7 +88,10 @@ class Nodes:
 
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
         """By block hash."""
-        return self._each(blocks, lambda view, left: view.internal_transfers(left))
+        answers = self._each(blocks, lambda view, left: view.internal_transfers(left))
+        if self._untraced is not None:
+            self._untraced.answered(blocks, answers)
+        return answers
 
     def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
         """The first that is found."""

@@ -29,6 +29,7 @@ from tests.unit.simulation.script import Script
 from tests.unit.simulation.site import CHAIN_ID, LIMITS, Parts, Site, Watch
 from tests.unit.simulation.tiny import tiny
 from tests.unit.simulation.trace import Trace
+from tests.unit.simulation.untraced import Untraced, impatient
 from tests.unit.simulation.views import View
 from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
 from tests.unit.simulation.weather import Weather
@@ -107,7 +108,7 @@ class Story:
         signer = MemoryKeys(entropy) if is_real else keys.FakeCurveKeys(entropy)
         self._parts = Parts(
             self.store,
-            Nodes(CHAIN_ID, views),
+            Nodes(CHAIN_ID, views, Untraced(self.tree, lies, self.time, lambda: self.faults.struck["clock-jump"] > 0)),
             signer,
             entropy,
             self.time,
@@ -148,7 +149,7 @@ class Story:
             self.tell_trouble()
             self.is_calm = True
             self.faults.end()
-            with tiny(self._is_tiny):
+            with tiny(self._is_tiny), impatient(self.faults.may_strike("traces-fail")):
                 self._calm.live()
             self._look_over()
         finally:
@@ -166,7 +167,7 @@ class Story:
 
     def tell_trouble(self) -> None:
         """Tells it until the trouble ends."""
-        with tiny(self._is_tiny):
+        with tiny(self._is_tiny), impatient(self.faults.may_strike("traces-fail")):
             while self.scheduler.steps < self._steps if self._until_us is None else self.scheduler.next_us <= self._until_us:
                 self._step()
             self._until_us = self.time.us

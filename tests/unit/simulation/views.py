@@ -53,6 +53,8 @@ class View:
     """
     may_lie: bool = False
     """Whether it makes up balances and counts of transactions, and leaves calls out of traces. One node of several may."""
+    says_of_traces: Unknown | Absent | None = None
+    """What it answers where it is asked for traces, while these fail."""
     lies: Lies = attrs.field(factory=Lies)
     """What it made up and left out, for those who judge the books."""
 
@@ -114,6 +116,8 @@ class View:
         """Of exactly these blocks."""
         if self.trouble.roll("node-silent"):
             return [Unknown(SILENCE)] * len(blocks)
+        if self.says_of_traces is not None:
+            return [self.says_of_traces] * len(blocks)
         tip = self._tip()
         found = [self.tree.by_hash(tip, block.header.hash) for block in blocks]
         return [Found(self._traced(each)) if each else Unknown("unknown block") for each in found]

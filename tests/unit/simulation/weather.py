@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, Final, TypeAlias
 
 from custody_core.domain.addresses import Address, address_from_bytes, address_to_bytes
 from custody_core.domain.chain import Hash
 from custody_core.domain.fees import GWEI
+from custody_core.ports import Absent, Unknown
 from custody_memory.execution import Passing, TokenContract
 from tests.unit.simulation.block_tree import BlockTree
 from tests.unit.simulation.decisions import Decisions
@@ -32,6 +33,8 @@ FEES_PERCENT: Final = (0, 1, 50, 100)
 REBASES_PERMILLE: Final = (0, 500, 990, 1_010, 3_000)
 RETURNS_AFTER: Final = (None, 2, 10, 30)
 """After how many blocks what was the chain then is the chain again."""
+
+TRACES_FAIL_FOR_S: Final = (30, 120, 300, 1_200)
 
 Payment: TypeAlias = list[Any]
 """To which wallet, how, how much, as plain JSON."""
@@ -88,6 +91,7 @@ class Weather:
         self._tree.narrow()
         for view in self._views:
             view.late_by = 0
+            view.says_of_traces = None
         for clock in self._clocks.values():
             clock.skew_us = 0
 
@@ -119,6 +123,7 @@ class Weather:
         if self._desk.wallets and (key := strike("foreign-use", lambda: chance.choice(list(self._desk.wallets)))):
             self._use_elsewhere(key)
         self._change_tokens()
+        self._keep_traces()
         for view in self._views:
             late_by = strike("node-late", lambda: chance.choice((0, 0, 1, 2, 5)))
             view.late_by = view.late_by if late_by is None else late_by
@@ -142,6 +147,22 @@ class Weather:
         permille = strike("token-rebases", lambda: chance.choice(REBASES_PERMILLE))
         if permille is not None:
             self._tree.rebase(self._odd_token, permille)
+
+    def _keep_traces(self) -> None:
+        """One node, or all, for some minutes: it is asked for traces in vain, and answers everything else."""
+        chance, views = self._chance, self._views
+
+        def draw() -> list[Any]:
+            return [chance.choice((None, *range(len(views)))), chance.choice((True, False)), chance.choice(TRACES_FAIL_FOR_S)]
+
+        struck = self._faults.strike("traces-fail", draw)
+        if struck is None:
+            return
+        index, has_none, seconds = struck
+        failing = views if index is None else views[index : index + 1]
+        for view in failing:
+            view.says_of_traces = Absent() if has_none else Unknown("its trace takes too long")
+        self._scheduler.after(seconds, "traces are told again", lambda: _tell_traces(failing))
 
     def _reorganise(self) -> None:
         """Replaces blocks that are not final. What stays is told by its place among what was in them."""
@@ -242,3 +263,8 @@ class Weather:
         if (to, how, parts) not in self._passing:
             self._passing[to, how, parts] = self._tree.deploy_passing(to, how, parts=parts)
         return self._passing[to, how, parts]
+
+
+def _tell_traces(views: Sequence[View]) -> None:
+    for view in views:
+        view.says_of_traces = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from custody_core import Limits
@@ -100,7 +100,18 @@ class Arrivals:
         """`missing` without what a node left out of the traces of that very block, which is remembered."""
         left_out = Counter({each: count for each, count in missing.items() if self._was_left_out(*each)})
         self.missed += left_out
+        self._require_named([height for height, movement in left_out if self._is_kept_back(height, movement)])
         return missing - left_out
+
+    def _require_named(self, untold: Sequence[int]) -> None:
+        """Who can have blocks read again has been told from which on."""
+        if untold:
+            named = self._scene.tables.settings.get(f"traces-missing:{self._scene.chain_id}")
+            is_named = named and int(named) <= min(untold)
+            require(is_named, "INV-21", f"nobody is told that blocks {untold} were read without traces: named is {named!r}")
+
+    def _is_kept_back(self, height: int, movement: Movement) -> bool:
+        return self._lies.was_kept_back(self._scene.oracle.hash_at(height), movement)
 
     def _was_left_out(self, height: int, movement: Movement) -> bool:
         return self._lies.was_left_out(self._scene.oracle.hash_at(height), movement)
@@ -117,8 +128,7 @@ class Arrivals:
             require((old.cursor, old.final) == (new.cursor, new.final), "INV-23", "the chain is halted and goes on")
         elif new.halted_reason is not None:
             require(self._scene.oracle.was_breached, "INV-23", f"halted, and every final block stands: {new.halted_reason}")
-            alarms = {event.data.get("code") for event in self._scene.tables.unnumbered_events if event.type == "alarm.raised"}
-            require("finality-breached" in alarms, "INV-23", "halted without an alarm")
+            require("finality-breached" in self._scene.new_alarms, "INV-23", "halted without an alarm")
 
     def _arrived(self, before: Mapping[tuple[str, Any], Any]) -> list[tuple[int, Movement]]:
         arrived: list[tuple[int, Movement]] = []

@@ -39,6 +39,11 @@ class Scene:
         """Whether somebody changed that token or user while the unit was open."""
         return self.stopped.get((table, id_)) in self.meanwhile
 
+    @property
+    def new_alarms(self) -> set[object]:
+        """Raised, and not numbered yet."""
+        return {event.data.get("code") for event in self.tables.unnumbered_events if event.type == "alarm.raised"}
+
     def wallet_added(self, address: str, id_: str) -> None:
         """From here on that address is managed."""
         self.managed[bytes.fromhex(address[2:])] = id_

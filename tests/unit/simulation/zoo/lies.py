@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from custody_core.services import booking, evidence
+from custody_core.services import booking, evidence, tracing
 from custody_rpc import bulk
 from tests.unit.simulation.zoo.bug import Bug
 
@@ -36,6 +36,20 @@ LIES: Final = (
         "_may_lack",
         "unit.taken_from_suspense(",
         "unit.booked_from_suspense(",
+    ),
+    Bug(
+        "a block is read without its traces and nobody is told",
+        tracing.TraceReader,
+        "_go_without",
+        "if self._alarm is not None and is_expected:",
+        "if False:",
+    ),
+    Bug(
+        "what was not asked about is taken for told",
+        tracing.TraceReader,
+        "_answers",
+        'Unknown("was not asked")',
+        "Found(())",
     ),
     Bug("what is explained stays in suspense", booking.Booking, "run", "if difference.explained:", "if False:"),
 )
