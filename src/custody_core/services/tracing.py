@@ -9,7 +9,7 @@ Rules of this file
 3. Once it has given up on a block, it asks about the next one alone. If that is told, all is as before. If not, that one is not
    waited for either; and after some such in a row, the node is taken for one that tells nothing for now.
 4. The alarm lasts until every block has been told of for an hour. Where blocks of which nothing comes stand between others, a
-   person is told once and not of each.
+   person is told once and not of each; again only of one below the first that was named, which a reorganisation brings.
 """
 
 from __future__ import annotations
@@ -134,6 +134,7 @@ class TraceReader:
                 f"what contracts paid in block {number} is not known ({why}), so it ends in suspense there; read the block again "
                 "from a node that tells it",
                 mark=str(number),
+                tells_more=lambda first: number < int(first),
             )
         if not self._is_told:
             self._kit.observer.trouble(

@@ -267,6 +267,27 @@ def test_d12_a_block_whose_traces_never_come_is_read_without_them_and_no_other_o
         assert bench.balance(wallet).available == 8 * ONE
 
 
+def test_a_block_below_the_one_that_was_named_is_named_too() -> None:
+    """Else who reads again from the named one on never finds what a reorganisation put below it."""
+    chain = Heavy()
+    with opened(chain=chain) as bench:
+        wallet = bench.wallet()
+        paying_blocks(bench, wallet, 4)
+        chain.heavy = frozenset(range(4, 1000))
+        follow_for(bench, 12)
+        assert internal_blocks(bench, wallet) == [1, 2, 3]
+        chain.heavy = frozenset(range(3, 1000))
+        chain.reorg(2, keep=[each.key.transaction_hash for each in bench.deposits(wallet)])
+        chain.mine(FINALITY)
+        follow_for(bench, 1)
+        first, second = [detail for _, detail in alarms(bench)]
+        assert "in block 4 is not known" in first
+        assert "in block 3 is not known" in second
+        chain.heavy = frozenset()
+        bench.custody.scans.rescan(3, chain.head.number)
+        assert 3 in internal_blocks(bench, wallet)
+
+
 def test_d12_a_node_that_traces_nothing_any_more_holds_up_no_deposit_for_long() -> None:
     chain = Heavy()
     with opened(chain=chain) as bench:
