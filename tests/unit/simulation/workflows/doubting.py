@@ -27,6 +27,7 @@ A_MINUTE: Final = timedelta(minutes=1).total_seconds()
 STAGES: Final[Mapping[str, Stage]] = {
     "traced_by_one_node": Stage(views=2, limits=attrs.evolve(LIMITS, cross_check_min_wei=0)),
     "shown_by_one_node_alone": Stage(views=2),
+    "left_out_by_one_node": Stage(views=2, limits=attrs.evolve(LIMITS, cross_check_min_wei=0)),
     "halted_by_one_node_alone": Stage(views=2),
     "payment_to_a_look_alike": Stage(is_tiny=True),
 }
@@ -54,6 +55,25 @@ def head_of_a_branch_that_is_gone(on: Rehearsal) -> None:
     on.arm()
     on.trouble.plan["node-stale"] = [1]
     on.rounds(2)
+
+
+def silent_about_its_head(on: Rehearsal) -> None:
+    """Without a head nothing is read; it is asked for again."""
+    on.tree.send_ether(on.wallet.address, ETHER)
+    on.tree.mine()
+    on.arm()
+    on.meanwhile("ends", lambda _: on.trouble.plan["node-silent"].append(True))
+    on.rounds(2)
+
+
+def silent_about_how_far_a_wallet_is(on: Rehearsal) -> None:
+    """No nonce is reserved before the node has said which one is next."""
+    on.fund()
+    sent = on.send()
+    on.arm()
+    on.meanwhile("known_nonces", lambda _: on.trouble.plan["node-silent"].append(True))
+    on.rounds()
+    on.until(lambda: on.transaction(sent).nonce is not None)
 
 
 def silent_about_what_to_take_back(on: Rehearsal) -> None:
@@ -141,6 +161,16 @@ def shown_by_one_node_alone(on: Rehearsal) -> None:
     on.rounds(2)
     on.views[0].late_by = 0
     on.adopt()  # where nobody heard the other node, the wallet was stopped
+
+
+def left_out_by_one_node(on: Rehearsal) -> None:
+    """The first node leaves a payment out of its block, the second one shows it: the block is taken back and read again."""
+    on.views[0].may_omit = True
+    on.tree.send_ether(on.wallet.address, ETHER)
+    on.tree.mine()
+    on.arm()
+    on.meanwhile("blocks", lambda _: on.trouble.plan["node-omits"].append(True))
+    on.rounds(3)
 
 
 def halted_by_one_node_alone(on: Rehearsal) -> None:
