@@ -5,17 +5,16 @@ They live outside of every process, so what they were answered survives any cras
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from custody_core import Custody, Transaction, TransactionState, Wallet
 from custody_core.domain.addresses import Address, address_from_bytes
-from custody_core.domain.fees import GWEI
 from custody_core.errors import CustodyError, InvalidStateTransition
 from tests.unit.simulation.decisions import Decisions
 from tests.unit.simulation.failures import require
-from tests.unit.simulation.mistakes import MISTAKES, ask_wrongly
+from tests.unit.simulation.mistakes import ask_wrongly
 from tests.unit.simulation.operators import Operators
 from tests.unit.simulation.requests import (
     ANSWERS_THAT_MAY_PASS,
@@ -27,23 +26,10 @@ from tests.unit.simulation.requests import (
     ask_otherwise,
     ask_together,
 )
+from tests.unit.simulation.wishing import Wishes
 
-OWNERS: Final = ("alice", "bob", "carol")
-WALLETS_MAX: Final = 5
-INTENTS_MAX: Final = 400
-FREEZES: Final = 0.02
-OPERATED: Final = 0.02
-CAPPED: Final = 0.2
-"""The share of payments that name a cap of their own, which may be near the market."""
-NAMED: Final = 0.15
-"""The share of payments that have an external id, which may be another one's."""
-TOGETHER_MAX: Final = 4
 FROZEN_BECAUSE: Final = "its owner wants it"
 APPROVE: Final = bytes.fromhex("095ea7b3")  # approve(address,uint256)
-
-
-Wish: TypeAlias = list[Any]
-"""What is asked for, as plain JSON: its name, then the keys and numbers that it needs."""
 
 
 class Desk:
@@ -52,16 +38,15 @@ class Desk:
     def __init__(self, chance: Random, decisions: Decisions, *, token: str, token_address: Address) -> None:
         self._chance = chance
         self._decisions = decisions
-        self._token = token
         self.token_address = token_address
         self._waiting: list[Request] = []
         self._being_served = 0
         self.wallets: dict[str, Wallet] = {}
         self.intents: dict[str, Intent] = {}
         self._operators = Operators(self.again)
-        self._asked = 0
+        self._wishes = Wishes(chance, token, self._operators, self.wallets, self.intents)
         self.is_open = True
-        self._wishes: dict[str, Callable[..., Request | None]] = {
+        self._requests: dict[str, Callable[..., Request | None]] = {
             "wallet": self._wallet,
             "send": self._send,
             "again": self._again,
@@ -85,8 +70,8 @@ class Desk:
         """What is asked next; an unanswered request first, as often as not."""
         if self._waiting and (not self.is_open or self._decisions.take("asks first", lambda: self._chance.random() < 0.5, False)):
             return self._waiting.pop(0)
-        wish = self._decisions.take("asks for", self._draw, None) if self.is_open else None
-        return self._wishes[wish[0]](*wish[1:]) if wish else None
+        wish = self._decisions.take("asks for", self._wishes.draw, None) if self.is_open else None
+        return self._requests[wish[0]](*wish[1:]) if wish else None
 
     def again(self, request: Request) -> None:
         """Nobody answered."""
@@ -106,59 +91,7 @@ class Desk:
             self._being_served -= 1
         return "ok"
 
-    # What chance wishes for
-
-    def _draw(self) -> Wish | None:
-        chance = self._chance
-        if len(self.wallets) < WALLETS_MAX and (not self.wallets or chance.random() < 0.1):
-            self._asked += 1
-            return ["wallet", f"wallet-{self._asked}", chance.choice(OWNERS)]
-        if chance.random() < FREEZES:
-            return ["freeze", chance.choice(list(self.wallets))]
-        if chance.random() < OPERATED:
-            return self._operators.draw(chance, sorted({wallet.owner_id or "" for wallet in self.wallets.values()}))
-        kind = chance.choice(KINDS)
-        if kind == "wrong":
-            return [kind, f"wrong-{len(self.intents)}", chance.choice(list(self.wallets)), chance.choice(MISTAKES)]
-        if kind in DRAWN or not self.intents:
-            return DRAWN.get(kind, Desk._draw_send)(self) if len(self.intents) < INTENTS_MAX else None
-        if kind == "cancel":
-            return [kind, chance.choice(list(self.intents)[-5:]), chance.choice((None, None, 20 * 10**9))]
-        return [kind, chance.choice(list(self.intents)[-5 if kind == "speed up" else 0 :])]
-
-    def _draw_send(self) -> Wish:
-        chance, number = self._chance, len(self.intents)
-        key = chance.choice(list(self.wallets))
-        others = [other for other in self.wallets if other != key]
-        to = chance.choice(others) if others and chance.random() < 0.2 else number
-        asset, amount = "eth", chance.choice((1, 10**15, 10**17, chance.randrange(1, 3 * 10**17)))
-        kind = chance.random()
-        if kind < 0.3:
-            asset, amount = self._token, chance.randrange(1, 1_000)
-        elif kind < 0.4:
-            asset, amount = "approval", 0
-        cap_wei = chance.choice((3, 6, 60)) * GWEI if chance.random() < CAPPED else None
-        name = f"name-{chance.randrange(number + 1)}" if chance.random() < NAMED else None
-        return ["send", f"send-{number}", key, to, asset, amount, cap_wei, name]
-
-    def _draw_call(self) -> Wish:
-        chance = self._chance
-        listed = [[chance.randrange(1, 9), chance.randrange(3)] for _ in range(chance.randrange(3))]
-        return ["call", f"send-{len(self.intents)}", chance.choice(list(self.wallets)), chance.choice((7, 10**6, 10**7)), listed]
-
-    def _draw_several(self, kind: str) -> Wish:
-        """Payments from one wallet, or from any, each as in the wish for one."""
-        chance, number = self._chance, len(self.intents)
-        wallet = chance.choice(list(self.wallets))
-        drawn = [self._draw_send()[1:6] for _ in range(chance.randrange(1, TOGETHER_MAX + 1))]
-        sends = [send for send in drawn if send[3] != "approval"]
-        for index, send in enumerate(sends):
-            send[0] = f"send-{number + index}"
-            send[1] = wallet if kind == "payouts" else send[1]
-            send[2] = number + index if isinstance(send[2], int) or send[2] == send[1] else send[2]
-        return [kind, f"{kind}-{number}", sends]
-
-    # What that comes to. What it speaks of may not be there, where a script leaves things out.
+    # What a wish comes to. What it speaks of may not be there, where a script leaves things out.
 
     def _wallet(self, key: str, owner: str) -> Request:
         def create(custody: Custody) -> None:
@@ -214,7 +147,7 @@ class Desk:
     def _together(self, name: str, sends: list[list[Any]]) -> Request | None:
         """Payments that are asked for at the same moment. Whichever is not answered is asked for again, alone."""
         intents = [intent for send in sends if (intent := self._intent(*send)) is not None]
-        self.intents |= {intent.key: intent for intent in intents}
+        self.intents.update({intent.key: intent for intent in intents})
 
         def act(custody: Custody) -> None:
             for left in ask_together(custody, intents):
@@ -289,19 +222,3 @@ class Desk:
 def recipient_word(address: Address) -> bytes:
     """An address as an argument of a call."""
     return bytes(12) + bytes.fromhex(address[2:])
-
-
-DRAWN: Final[Mapping[str, Callable[[Desk], Wish]]] = {
-    "send": Desk._draw_send,
-    "call": Desk._draw_call,
-    "together": lambda desk: desk._draw_several("together"),
-    "payouts": lambda desk: desk._draw_several("payouts"),
-}
-KINDS: Final = (
-    *("send",) * 8,
-    *("cancel",) * 5,
-    *("again", "other body", "speed up") * 2,
-    *DRAWN,
-    "wrong",
-)
-"""What is asked for, as often as it stands here."""
