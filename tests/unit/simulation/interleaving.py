@@ -85,6 +85,7 @@ class _Statements:
         self, store: JournalStore, gate: Gate, locks: dict[object, object], yields: Callable[[], bool], stack: ExitStack
     ) -> None:
         self._store = store
+        self._began = store.commits
         self._gate = gate
         self._locks = locks
         self._yields = yields
@@ -122,7 +123,7 @@ class _Statements:
     def _write(self, name: str, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """A statement of a unit that has written, or writes now. What another has locked is waited for."""
         if self._open is None:
-            self._open = self._stack.enter_context(self._store.transaction())
+            self._open = self._stack.enter_context(self._store.transaction(self._began))
             self._store.tables.mode.pool_is_locked = POOL in self._held
         elif self._yields():
             self._let_others_go_on(name)

@@ -118,10 +118,10 @@ class JournalStore:
         self._began = 0
 
     @contextmanager
-    def transaction(self) -> Iterator[MemoryUnit]:
-        """A unit that writes."""
+    def transaction(self, began: int | None = None) -> Iterator[MemoryUnit]:
+        """A unit that writes. `began`: how many had been committed when it began to read, where that was earlier."""
         self._begin(writable=True)
-        self._began = self.commits
+        self._began = self.commits if began is None else began
         try:
             yield self._unit
             if self.tables.mode.refused:

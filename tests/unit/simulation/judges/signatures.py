@@ -1,4 +1,4 @@
-"""Signatures: each is read from its bytes and compared with what was decided, wherever the core says that it comes from."""
+"""Decisions, which are by the policy in force, and signatures: each is read from its bytes and has to be what was decided."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ class Signatures:
         for (table, key), old in before.items():
             if table == "wallets" and not _is_frozen(tables.wallets.rows[key]):
                 self._frozen_before.pop(key, None)
+            elif table == "active_policies":
+                self._scene.changed(table, "")
+            elif table == "decisions":
+                self._require_in_force(tables.decisions.rows[key])
             elif table == "transactions":
                 new = tables.transactions.rows[key]
                 wallet = tables.wallets.rows[new.wallet_id]
@@ -60,6 +64,14 @@ class Signatures:
             is_frozen = {attempt.id for attempt in send.attempts if attempt.raw is None} & self._frozen_before[send.wallet_id]
             require(not is_frozen, "INV-19", f"{send.wallet_id} is frozen and signed {is_frozen}, which was planned since")
         self._require_held(send, said)
+
+    def _require_in_force(self, decision: Decision) -> None:
+        """INV-16: it is by every policy in force, and by no other; what was published while its unit was open may be either."""
+        active = {policy.id: str(policy.layer) for policy in self._scene.tables.active_policies}
+        named = set(decision.evaluation.policy_ids)
+        in_force = named <= active.keys() and {id_ for id_, layer in active.items() if layer == "global"} <= named
+        is_changing = self._scene.is_changing("active_policies", "")
+        require(in_force or is_changing, "INV-16", f"{decision.id} is by {sorted(named)}, in force: {sorted(active)}")
 
     def _require_decided(self, send: Transaction, decision: Decision, said: Signed) -> None:
         allows = str(decision.evaluation.verdict) == "allow" and decision.transaction_id == send.id

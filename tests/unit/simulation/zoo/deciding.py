@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from custody_core.domain import authorisation, lifecycle
-from custody_core.services import signing
+from custody_core.services import reserving, signing
 from tests.unit.simulation.zoo.bug import Bug
 
 DECIDING: Final = (
+    Bug(
+        "a process reads the policy once",
+        reserving._Reservation,
+        "run",
+        "policies = self._unit.active_policies()",
+        "policies = vars(self._kit.observer).setdefault('policies', self._unit.active_policies())",
+    ),
     Bug(
         "what an access list names is not signed",
         authorisation,
