@@ -10,35 +10,24 @@ from typing import Final
 import attrs
 
 from tests.unit.simulation.decisions import Decision
+from tests.unit.simulation.shape import Shape
 from tests.unit.simulation.virtual_time import MICROSECONDS
 
 FOLDER: Final = Path(__file__).parent / "traces"
-_MAY_BE_LEFT_OUT: Final = {"cross_check_min_wei": None, "confirmations": None, "has_odd_token": False, "is_tiny": False}
 
 
 @attrs.frozen
 class Script:
-    """The trouble ends at `until_us`. `seed` gives keys and ids; all else is decided by `decisions`."""
+    """The trouble ends at `until_us`. `seed` gives keys and ids; all else is decided by `shape` and `decisions`."""
 
     seed: int
-    views: int
-    is_interleaved: bool
+    shape: Shape
     until_us: int
     decisions: tuple[Decision, ...]
-    cross_check_min_wei: int | None = None
-    confirmations: int | None = None
-    has_odd_token: bool = False
-    is_tiny: bool = False
 
     def told(self) -> Iterator[str]:
         """In words."""
-        units = "units interleave" if self.is_interleaved else "units are serial"
-        minimum = self.cross_check_min_wei
-        nodes = f"{self.views} nodes" if minimum is None else f"{self.views} nodes, two of which agree from {minimum} wei on"
-        final = "" if self.confirmations is None else f", final is what is {self.confirmations} deep"
-        odd = ", a token is not what its events say" if self.has_odd_token else ""
-        odd += ", addresses are held by their first bytes" if self.is_tiny else ""
-        yield f"keys of seed {self.seed}, {nodes}, {units}{final}{odd}; the trouble ends after {self.until_us / MICROSECONDS:.6f}s"
+        yield f"keys of seed {self.seed}, {self.shape.told()}; the trouble ends after {self.until_us / MICROSECONDS:.6f}s"
         yield from (decision.told() for decision in self.decisions)
 
 
@@ -53,12 +42,8 @@ class Kept:
 
 def written(kept: Kept) -> str:
     """The text of its file: one decision a line."""
-    head = {"failure": kept.failure, "bug": kept.bug} | {
-        name: getattr(kept.script, name) for name in ("seed", "views", "is_interleaved", "until_us")
-    }
-    for name, plain in _MAY_BE_LEFT_OUT.items():
-        if getattr(kept.script, name) != plain:
-            head[name] = getattr(kept.script, name)
+    shape = attrs.asdict(kept.script.shape, filter=lambda field, value: value != field.default)
+    head = {"failure": kept.failure, "bug": kept.bug, "seed": kept.script.seed, "until_us": kept.script.until_us} | shape
     lines = [json.dumps([each.us, each.nth, each.who, each.what, each.value]) for each in kept.script.decisions]
     return json.dumps(head | {"decisions": []}, indent=1).replace("[]", "[\n  " + ",\n  ".join(lines) + "\n ]") + "\n"
 
@@ -67,6 +52,5 @@ def read(path: Path) -> Kept:
     """What a file holds."""
     found = json.loads(path.read_text())
     decisions = tuple(Decision(*fields) for fields in found["decisions"])
-    rest = {name: found.get(name, plain) for name, plain in _MAY_BE_LEFT_OUT.items()}
-    script = Script(found["seed"], found["views"], found["is_interleaved"], found["until_us"], decisions, **rest)
-    return Kept(found["failure"], found["bug"], script)
+    shape = Shape(**{field.name: found[field.name] for field in attrs.fields(Shape) if field.name in found})
+    return Kept(found["failure"], found["bug"], Script(found["seed"], shape, found["until_us"], decisions))

@@ -65,8 +65,8 @@ class Shrinker:
 
     def _leave_out_kinds(self) -> None:
         """Whole kinds of decisions first, the most frequent ones before others; and the plainest shape."""
-        self._fails(attrs.evolve(self.best, is_interleaved=False))
-        self._fails(attrs.evolve(self.best, views=1))
+        for plainer in ({"is_interleaved": False}, {"views": 1}, {"is_tiny": False}, {"dust_wei": 0}):
+            self._fails(attrs.evolve(self.best, shape=attrs.evolve(self.best.shape, **plainer)))
         for key in (lambda of: of.what, lambda of: (of.who, of.what)):
             for common, _ in Counter(key(each) for each in self.best.decisions).most_common():
                 self._fails_with([each for each in self.best.decisions if key(each) != common])

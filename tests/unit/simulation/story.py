@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from random import Random
 from typing import Final
 
 import attrs
@@ -26,7 +25,8 @@ from tests.unit.simulation.operators import POLICY
 from tests.unit.simulation.oracle import Oracle
 from tests.unit.simulation.processes import Scheduler
 from tests.unit.simulation.script import Script
-from tests.unit.simulation.site import CHAIN_ID, LIMITS, Parts, Site, Watch
+from tests.unit.simulation.shape import drawn
+from tests.unit.simulation.site import CHAIN_ID, Parts, Site, Watch
 from tests.unit.simulation.tiny import tiny
 from tests.unit.simulation.trace import Trace
 from tests.unit.simulation.untraced import Untraced, impatient
@@ -34,19 +34,7 @@ from tests.unit.simulation.views import View
 from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
 from tests.unit.simulation.weather import Weather
 
-FINALITY_LAG: Final = 4
 STEPS: Final = 2_000
-INTERLEAVED: Final = 0.5
-"""The share of stories whose units are interleaved statement by statement."""
-CROSS_CHECKED: Final = 0.5
-"""The share of stories with several nodes in which two of them have to agree about every block."""
-BY_DEPTH: Final = 0.25
-"""The share of stories in which a depth says what is final, and no tag."""
-DEPTHS: Final = (3, 5, 12)
-ODD_TOKEN: Final = 0.35
-"""The share of stories with a token whose balances are not always what its events say."""
-TINY: Final = 0.2
-"""The share of stories in which addresses are held as a very large service holds them."""
 REAL_CURVE_EVERY: Final = 1_000
 
 
@@ -75,14 +63,8 @@ class Story:
     ) -> None:
         self.seed, self._steps = seed, steps
         streams = Streams(seed)
-        self._shape = shape = streams.stream("shape")
-        self._views = script.views if script else shape.choice((1, 1, 2, 3))
-        self._is_interleaved = script.is_interleaved if script else shape.random() < INTERLEAVED
-        minimum_wei = script.cross_check_min_wei if script else _drawn_minimum(streams.stream("cross-check"))
-        self._cross_check_min_wei = minimum_wei if self._views > 1 else None
-        self._depth = script.confirmations if script else _drawn_depth(streams.stream("finality"))
-        self._has_odd_token = script.has_odd_token if script else streams.stream("tokens").random() < ODD_TOKEN
-        self._is_tiny = script.is_tiny if script else streams.stream("addresses").random() < TINY
+        self.shape = shape = script.shape if script else drawn(streams)
+        self._skews = streams.stream("skews")
         self._until_us = script.until_us if script else None
         self.is_calm = False
         self.trace, self.time = Trace(), VirtualTime()
@@ -90,20 +72,15 @@ class Story:
         self.faults = Faults(streams, self.decisions, only=only)
         is_real = seed % REAL_CURVE_EVERY == REAL_CURVE_EVERY - 1
         entropy = StreamEntropy(streams.stream("entropy"))
-        lag = FINALITY_LAG if self._depth is None else self._depth - 1
-        self.tree = BlockTree(CHAIN_ID, finality_lag=lag, recover=recover_address if is_real else keys.recover)
+        recover = recover_address if is_real else keys.recover
+        self.tree = BlockTree(CHAIN_ID, finality_lag=shape.finality_lag, recover=recover)
         views_chance, statements = streams.stream("views"), streams.stream("statements")
         lies = Lies()
-        views = [View(self.tree, self.faults, views_chance, lies=lies) for _ in range(self._views)]
+        views = [View(self.tree, self.faults, views_chance, lies=lies) for _ in range(shape.views)]
         views[0].may_lie = len(views) > 1
-        views[0].may_omit = self._cross_check_min_wei is not None
+        views[0].may_omit = shape.minimum_wei is not None
         self._oracle = Oracle(self.tree)
-        limits = attrs.evolve(
-            LIMITS,
-            cross_check_min_wei=self._cross_check_min_wei,
-            confirmations={} if self._depth is None else {CHAIN_ID: self._depth},
-        )
-        self._invariants = Invariants(self._oracle, limits, lies)
+        self._invariants = Invariants(self._oracle, shape.limits, lies)
         self.store = JournalStore(self._invariants.committed)
         signer = MemoryKeys(entropy) if is_real else keys.FakeCurveKeys(entropy)
         self._parts = Parts(
@@ -113,9 +90,9 @@ class Story:
             entropy,
             self.time,
             Watch(self._invariants),
-            limits=limits,
+            limits=shape.limits,
             yields=(lambda: self.decisions.take("yields", lambda: statements.random() < 0.5, False))
-            if self._is_interleaved
+            if shape.is_interleaved
             else None,
         )
         self._open()
@@ -136,7 +113,7 @@ class Story:
             self._odd_token,
             self._oracle,
             site.clocks,
-            has_tags=self._depth is None,
+            has_tags=shape.confirmations is None,
         )
         site.start()
         weather.start()
@@ -149,7 +126,7 @@ class Story:
             self.tell_trouble()
             self.is_calm = True
             self.faults.end()
-            with tiny(self._is_tiny), impatient(self.faults.may_strike("traces-fail")):
+            with tiny(self.shape.is_tiny), impatient(self.faults.may_strike("traces-fail")):
                 self._calm.live()
             self._look_over()
         finally:
@@ -167,7 +144,7 @@ class Story:
 
     def tell_trouble(self) -> None:
         """Tells it until the trouble ends."""
-        with tiny(self._is_tiny), impatient(self.faults.may_strike("traces-fail")):
+        with tiny(self.shape.is_tiny), impatient(self.faults.may_strike("traces-fail")):
             while self.scheduler.steps < self._steps if self._until_us is None else self.scheduler.next_us <= self._until_us:
                 self._step()
             self._until_us = self.time.us
@@ -178,18 +155,7 @@ class Story:
     def script(self) -> Script:
         """What was decided so far."""
         until_us = min(self.time.us, self.time.us if self._until_us is None else self._until_us)
-        taken = tuple(self.decisions.taken)
-        return Script(
-            self.seed,
-            self._views,
-            self._is_interleaved,
-            until_us,
-            taken,
-            cross_check_min_wei=self._cross_check_min_wei,
-            confirmations=self._depth,
-            has_odd_token=self._has_odd_token,
-            is_tiny=self._is_tiny,
-        )
+        return Script(self.seed, self.shape, until_us, tuple(self.decisions.taken))
 
     def _step(self) -> None:
         self.decisions.who = WORLD
@@ -212,7 +178,7 @@ class Story:
         token = self.tree.deploy_token()
         self._oracle.tokens.add(bytes.fromhex(token[2:]))
         self._token = token
-        self._odd_token = self.tree.deploy_token() if self._has_odd_token else None
+        self._odd_token = self.tree.deploy_token() if self.shape.has_odd_token else None
         if self._odd_token is not None:
             self._oracle.tokens.add(bytes.fromhex(self._odd_token[2:]))
             self._oracle.odd.add(self._odd_token.lower())
@@ -226,12 +192,4 @@ class Story:
         self.faults.resume()
 
     def _skew_us(self) -> int:
-        return self.faults.strike("clock-skew", lambda: self._shape.randrange(-2 * MICROSECONDS, 2 * MICROSECONDS)) or 0
-
-
-def _drawn_depth(chance: Random) -> int | None:
-    return chance.choice(DEPTHS) if chance.random() < BY_DEPTH else None
-
-
-def _drawn_minimum(chance: Random) -> int | None:
-    return chance.choice((0, 10**17)) if chance.random() < CROSS_CHECKED else None
+        return self.faults.strike("clock-skew", lambda: self._skews.randrange(-2 * MICROSECONDS, 2 * MICROSECONDS)) or 0

@@ -130,7 +130,7 @@ RECEIVING: Final = (
     ),
     Bug("every deposit is kept from its owner", deposit, "quarantine_reason", "    return None", '    return "looked at by hand"'),
     Bug("what came short is believed", deposit, "quarantine_reason", "if deposit.reason is not None:", "if False:"),
-    Bug("dust is its owner's", deposit, "quarantine_reason", "deposit.key.amount < dust", "False", flow="quarantine_and_release"),
+    Bug("dust is its owner's", deposit, "quarantine_reason", "deposit.key.amount < dust", "False"),
     Bug("a token that is not listed any more is credited", deposit, "quarantine_reason", "if not is_listed:", "if False:"),
     Bug(
         "who is stopped is credited",
