@@ -47,7 +47,7 @@ class TraceReader:
         self._alarm = LastingAlarm(kit, MISSING, chain.chain_id) if gives_up else None
         self._is_told = False
         self._has_shown = False
-        self._in_a_row = 0
+        self._given_up: set[Hash] = set()
         self._patience = Patience(kit.clock)
         self._may_be_raised = True
         self._told_since: tuple[int, datetime] | None = None
@@ -74,11 +74,11 @@ class TraceReader:
                     self._shown(block)
                     read.append((block, transfers))
                 case Absent() if self._wanted is Traces.AUTO:
-                    self._in_a_row = 0
+                    self._given_up.clear()
                     self._go_without(block, is_expected=self._has_shown)
                     read.append((block, ()))
                 case Unknown(reason=reason) if self._is_given_up(block, is_first=not read):
-                    self._in_a_row += 1
+                    self._give_up(block)
                     self._go_without(block, is_expected=True, why=reason)
                     read.append((block, ()))
                 case answer:
@@ -90,8 +90,8 @@ class TraceReader:
         """By block. After giving up on one, the others are asked about only if the next one is told."""
         if not asked:
             return {}
-        told = list(self._chain.internal_transfers(asked[:1] if self._in_a_row else asked))
-        if self._in_a_row and not isinstance(told[0], Unknown):
+        told = list(self._chain.internal_transfers(asked[:1] if self._given_up else asked))
+        if self._given_up and not isinstance(told[0], Unknown):
             told += self._chain.internal_transfers(asked[1:]) if asked[1:] else ()
         told += [Unknown("was not asked")] * (len(asked) - len(told))
         return dict(zip([block.header.hash for block in asked], told, strict=True))
@@ -99,20 +99,27 @@ class TraceReader:
     def _is_given_up(self, block: Block, *, is_first: bool) -> bool:
         if self._alarm is None or self._wanted is not Traces.AUTO:
             return False
-        if self._in_a_row:
-            return is_first or self._in_a_row >= IN_A_ROW_MAX
+        if self._given_up:
+            return is_first or len(self._given_up) >= IN_A_ROW_MAX
         if not is_first:
             return False
         return self._patience.is_over(block.header.hash)
 
+    def _give_up(self, block: Block) -> None:
+        """One that is read again, because nothing came of the last reading, is not another one in the row."""
+        if len(self._given_up) < IN_A_ROW_MAX:
+            self._given_up.add(block.header.hash)
+
     def forget(self) -> None:
         """Somebody else may have read blocks meanwhile."""
-        self._in_a_row, self._may_be_raised, self._told_since = 0, True, None
+        self._given_up.clear()
+        self._may_be_raised, self._told_since = True, None
 
     def _shown(self, block: Block) -> None:
         if not block.transactions:
             return
-        self._has_shown, self._is_told, self._in_a_row = True, False, 0
+        self._has_shown, self._is_told = True, False
+        self._given_up.clear()
         self._patience.was_told(block.header.hash)
         now = self._kit.clock.now()
         self._told_since = first, since = self._told_since or (block.header.number, now)

@@ -14,7 +14,7 @@ from custody_core import DepositState, Limits, Traces, Wallet, ether
 from custody_core.domain.chain import Block, Hash, InternalTransfer, Receipt
 from custody_core.domain.deposit import DepositKind
 from custody_core.errors import NodeUnavailable
-from custody_core.ports import Answer, Found, Unknown
+from custody_core.ports import Answer, Doubt, Found, Unknown, no_doubt
 from custody_core.services.following import Follower, Round
 from custody_memory.chain import MemoryChain
 from custody_memory.execution import Passing
@@ -286,6 +286,38 @@ def test_a_block_below_the_one_that_was_named_is_named_too() -> None:
         chain.heavy = frozenset()
         bench.custody.scans.rescan(3, chain.head.number)
         assert 3 in internal_blocks(bench, wallet)
+
+
+class OfAnotherBlock(Heavy):
+    """A node whose receipts are of another block while `is_wrong`."""
+
+    is_wrong = False
+
+    def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
+        if not self.is_wrong:
+            return super().receipts(transaction_hashes, doubt=doubt)
+        answers = super().receipts(transaction_hashes)
+        wrong = [attrs.evolve(each.value, block_hash=Hash("0x" + "ab" * 32)) for each in answers if isinstance(each, Found)]
+        return [Found(each) if (why := doubt(each)) is None else Unknown(why) for each in wrong]
+
+
+def test_a_block_that_is_given_up_on_again_and_again_is_one_block() -> None:
+    """Nothing comes of reading it before its receipts are right; the blocks above it are asked about all the same."""
+    chain = OfAnotherBlock()
+    with opened(chain=chain) as bench:
+        wallet = bench.wallet()
+        paying_blocks(bench, wallet, 3)
+        chain.send_ether(wallet.address, ONE)  # its receipt is needed
+        paying_blocks(bench, wallet, 5)
+        chain.heavy = frozenset({4})
+        chain.mine(FINALITY)
+        follow_for(bench, 1)
+        chain.is_wrong = True
+        follow_for(bench, 14)
+        assert internal_blocks(bench, wallet) == [1, 2, 3]
+        chain.is_wrong = False
+        follow_for(bench, 1)
+        assert internal_blocks(bench, wallet) == [1, 2, 3, 5, 6, 7, 8]
 
 
 def test_d12_a_node_that_traces_nothing_any_more_holds_up_no_deposit_for_long() -> None:
