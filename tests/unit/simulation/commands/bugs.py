@@ -61,7 +61,7 @@ def _see(index: int, keep: bool) -> Sight | None:
     with planted(bug):
         if bug.flow is not None:
             why = crash_fails(bug.flow)
-            return Sight(why, f"a crash of {bug.flow}") if why else None
+            return Sight(": ".join(why.split(": ")[:2]), f"a crash of {bug.flow}") if why else None
         return _see_in_stories(bug, keep=keep)
 
 
