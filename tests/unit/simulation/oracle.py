@@ -1,4 +1,4 @@
-"""What really happened, from the block tree alone. Plain Python; it shares no code with the core that it judges.
+"""What really happened, from the block tree alone. Plain Python; it shares no rule with the core that it judges.
 
 It knows every block, so it knows who must have been credited what at any final height, which transactions were mined, and what each
 address holds.
