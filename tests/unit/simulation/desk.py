@@ -9,12 +9,12 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
-from custody_core import Custody, Transaction, TransactionState, Wallet
+from custody_core import Custody, TransactionState, Wallet
 from custody_core.domain.addresses import Address, address_from_bytes
-from custody_core.errors import CustodyError, InvalidStateTransition
+from custody_core.errors import CustodyError, IdempotencyKeyReused, InvalidStateTransition
 from tests.unit.simulation.decisions import Decisions
-from tests.unit.simulation.failures import require
-from tests.unit.simulation.mistakes import ask_wrongly
+from tests.unit.simulation.failures import InvariantBroken, require
+from tests.unit.simulation.mistakes import ask_wrongly, intrude
 from tests.unit.simulation.operators import Operators
 from tests.unit.simulation.requests import (
     ANSWERS_THAT_MAY_PASS,
@@ -41,7 +41,10 @@ class Desk:
         self.token_address = token_address
         self._waiting: list[Request] = []
         self._being_served = 0
+        self._keys: dict[tuple[str, str], dict[str, str]] = {}
         self.wallets: dict[str, Wallet] = {}
+        self.owners: dict[str, str] = {}
+        """Who asked for each wallet, by the wallet's id."""
         self.intents: dict[str, Intent] = {}
         self._operators = Operators(self.again)
         self._wishes = Wishes(chance, token, self._operators, self.wallets, self.intents)
@@ -58,6 +61,7 @@ class Desk:
             "together": self._together,
             "payouts": self._payouts,
             "wrong": self._wrong,
+            "intrude": self._intrude,
             "operator": self._operators.request,
         }
 
@@ -93,11 +97,23 @@ class Desk:
 
     # What a wish comes to. What it speaks of may not be there, where a script leaves things out.
 
+    def _key(self, what: str, owner: str, name: str) -> str:
+        """What an owner calls it: each counts from 1, so all of them use the same keys."""
+        of_theirs = self._keys.setdefault((what, owner), {})
+        return of_theirs.setdefault(name, f"{what}-{len(of_theirs) + 1}")
+
     def _wallet(self, key: str, owner: str) -> Request:
+        own_key = self._key("wallet", owner, key)
+
         def create(custody: Custody) -> None:
-            wallet = custody.wallets.create(owner=owner, idempotency_key=key)
+            try:
+                wallet = custody.wallets.create(owner=owner, idempotency_key=own_key)
+            except IdempotencyKeyReused as reused:
+                raise InvariantBroken(f"INV-8: {owner} is refused {own_key} for what another owner asked for") from reused
             known = self.wallets.setdefault(key, wallet)
             require(known.id == wallet.id, "INV-8", f"{key} made {known.id} and {wallet.id}")
+            before = self.owners.setdefault(wallet.id, owner)
+            require(before == owner, "INV-24", f"{wallet.id} was made for {before}, and is given to {owner}")
 
         return Request(f"{key} for {owner}", create)
 
@@ -128,7 +144,8 @@ class Desk:
         if wallet is None or (isinstance(to, str) and other is None):
             return None
         recipient = other.address if other else address_from_bytes(b"\xee" * 12 + int(to).to_bytes(8, "big"))
-        return Intent(key, wallet, recipient, amount, asset)
+        own_key = self._key("send", wallet.owner_id or "", key)
+        return Intent(key, wallet, recipient, amount, asset, idempotency_key=own_key)
 
     def _call(self, key: str, wallet_key: str, allowed: int, listed: list[list[int]]) -> Request | None:
         """A contract call with an access list: of each contract's number so many slots."""
@@ -160,7 +177,8 @@ class Desk:
         intents = [intent for send in sends if (intent := self._intent(*send)) is not None]
         if not intents:
             return None
-        payouts = Payouts(key, intents[0].wallet, intents)
+        wallet = intents[0].wallet
+        payouts = Payouts(self._key("payouts", wallet.owner_id or "", key), wallet, intents)
         for intent in intents:
             intent.payouts, intent.external_id = payouts, intent.key
             self.intents[intent.key] = intent
@@ -181,10 +199,26 @@ class Desk:
         return Request(f"{key} with another body", lambda custody: ask_otherwise(custody, intent)) if intent else None
 
     def _cancel(self, key: str, cap_wei: int | None) -> Request | None:
-        return self._change("cancel", key, lambda custody, id_: custody.transactions.cancel(id_, fee_per_gas_max_wei=cap_wei))
+        def cancel(custody: Custody, intent: Intent, id_: str) -> None:
+            intent.is_to_be_cancelled = True
+            custody.transactions.cancel(id_, fee_per_gas_max_wei=cap_wei, owner_id=intent.wallet.owner_id)
+
+        return self._change("cancel", key, cancel)
 
     def _speed_up(self, key: str) -> Request | None:
-        return self._change("speed up", key, lambda custody, id_: custody.transactions.speed_up(id_))
+        def speed_up(custody: Custody, intent: Intent, id_: str) -> None:
+            custody.transactions.speed_up(id_, owner_id=intent.wallet.owner_id)
+
+        return self._change("speed up", key, speed_up)
+
+    def _intrude(self, key: str, how: str) -> Request | None:
+        """The owner of another wallet asks for what is not theirs."""
+        intent = self.intents.get(key)
+        others = [each.owner_id for each in self.wallets.values() if intent and each.owner_id != intent.wallet.owner_id]
+        if intent is None or not others or others[0] is None:
+            return None
+        stranger = others[0]
+        return Request(f"{key}: {how} by {stranger}", lambda custody: intrude(custody, intent, how, stranger))
 
     def _freeze(self, key: str) -> Request | None:
         """An owner freezes a wallet, and lifts that some time later."""
@@ -202,7 +236,7 @@ class Desk:
 
         return Request(f"{id_} frozen", freeze)
 
-    def _change(self, name: str, key: str, act: Callable[[Custody, str], Transaction]) -> Request | None:
+    def _change(self, name: str, key: str, act: Callable[[Custody, Intent, str], None]) -> Request | None:
         intent = self.intents.get(key)
         if intent is None:
             return None
@@ -211,7 +245,7 @@ class Desk:
             if intent.id is None:
                 return
             try:
-                act(custody, intent.id)
+                act(custody, intent, intent.id)
             except InvalidStateTransition:
                 found = custody.transactions.get(intent.id)
                 require(found.state is not TransactionState.QUEUED or name == "speed up", "lifecycle", "a queued send is cancelled")

@@ -62,6 +62,7 @@ class Ending:
             is_forgiven = each.wallet.id in used_elsewhere or each.asset.key.lower() in oracle.odd
             require(is_forgiven, "INV-1", f"something is in suspense: {each.amount} {each.asset.key} of {each.wallet.id}")
         self._require_wishes()
+        self._require_owners()
         self._require_paid()
         self._require_recipients(self.tree, is_whole=True)
 
@@ -73,6 +74,7 @@ class Ending:
             raise NotLive(f"the chain is halted: {left}")
         self._require_verdicts(custody, cut_off=True)
         self._require_wishes()
+        self._require_owners()
         self._require_paid()
         branches: list[BlockTree | Past] = [self.tree, *self.tree.pasts]
         for branch in branches:
@@ -100,6 +102,18 @@ class Ending:
             require(is_wished, "INV-8", f"nobody wished for {row.id}: {row.amount} {row.asset.alias} to {row.to}")
             require(wish is None or _is_of(row, wish), "INV-8", f"{row.id} is not what was wished for: {wish}")
         require(not wishes, "INV-8", f"what was answered is not there: {list(wishes)}")
+
+    def _require_owners(self) -> None:
+        """INV-24: each wallet is of whoever asked for it, also by name; and nobody but its owner had a send cancelled."""
+        tables, owners = self.store.tables, self.desk.owners
+        for wallet in tables.wallets:
+            user = tables.users.get(wallet.owner_id or "")
+            asked = owners.get(wallet.id)
+            require(asked is None or (user and user.subject == asked), "INV-24", f"{wallet.id} was made for {asked}")
+        for intent in self.desk.intents.values():
+            row = tables.transactions.get(intent.id or "")
+            is_cancelled = row is not None and str(row.state) == "cancelled"
+            require(not is_cancelled or intent.is_to_be_cancelled, "INV-16", f"nobody asked to cancel {intent.id}")
 
     def _require_paid(self) -> None:
         """INV-7: what wallets paid in final blocks is what completed sends say, wherever it went: also to each other."""

@@ -1,4 +1,4 @@
-"""How every workflow has to end, as somebody has read and agreed to: a file for each room of workflows, in `ends/`."""
+"""How every workflow has to end, as somebody has read and agreed to: a file for each room of workflows, in `written_ends/`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.unit.simulation.business import BusinessState
 from tests.unit.simulation.failures import InvariantBroken
 from tests.unit.simulation.workflows import WORKFLOWS
 
-FOLDER: Final = Path(__file__).parent / "ends"
+FOLDER: Final = Path(__file__).parent / "written_ends"
 COMMAND: Final = "make sim-ends ARGS=--write"
 
 
@@ -33,7 +33,7 @@ def difference(workflow: str, state: BusinessState) -> str | None:
     ]
     if not differs:
         return None
-    return f"{workflow} ends otherwise than ends/{room}.json says: {'; '.join(differs)}. If that is right: {COMMAND}"
+    return f"{workflow} ends otherwise than written_ends/{room}.json says: {'; '.join(differs)}. If that is right: {COMMAND}"
 
 
 def room_of(workflow: str) -> str:

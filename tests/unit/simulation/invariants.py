@@ -16,6 +16,7 @@ from tests.unit.simulation.journal import Changed
 from tests.unit.simulation.judges.arrivals import Arrivals
 from tests.unit.simulation.judges.audit import require_told
 from tests.unit.simulation.judges.books import Books, Holding
+from tests.unit.simulation.judges.events import require_events
 from tests.unit.simulation.judges.recount import Recount
 from tests.unit.simulation.judges.scene import Scene
 from tests.unit.simulation.judges.sends import Sends
@@ -60,6 +61,7 @@ class Invariants:
             if (rule := self._rules.get(table)) is not None:
                 rule(key, old, getattr(tables, table).rows.get(key))
         require_told(tables, changed)
+        require_events(tables, changed)
         self.signatures.committed(before)
         final = self.arrivals.arrive(before)
         self.sends.require_known(final.start, final.stop - 1)

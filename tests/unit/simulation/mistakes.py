@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from custody_core import Custody, Wallet
 from custody_core.domain.addresses import Address
 from custody_core.domain.encoding import erc20_transfer_calldata
+from custody_core.errors import NotFound
 from tests.unit.simulation.failures import require
+from tests.unit.simulation.requests import Intent
 
 TOO_MUCH: Final = 2**128
 HEAVY: Final = [{"address": f"0x{index:040x}", "storageKeys": [f"0x{key:064x}" for key in range(10)]} for index in range(1, 80)]
@@ -28,11 +30,33 @@ MISTAKES: Final = (
     "too much allowed",
 )
 
+INTRUSIONS: Final = ("cancel", "cancel", "speed up", "look", "freeze", "see")
+"""What somebody asks for who has no right to it."""
+
 
 def ask_wrongly(custody: Custody, wallet: Wallet, mistake: str, key: str, token: Address) -> None:
     """Asks, and raises what it is refused with."""
     custody.transactions.send(wallet.id, **_request(wallet, mistake, token), idempotency_key=key)
     require(False, "refusals", f"{mistake} was accepted")
+
+
+def intrude(custody: Custody, intent: Intent, how: str, stranger: str) -> None:
+    """Somebody else asks about a send or its wallet. INV-24: what is not theirs is not there."""
+    send, wallet = intent.id, intent.wallet.id
+    if send is None:
+        return
+    acts: dict[str, Callable[[], object]] = {
+        "cancel": lambda: custody.transactions.cancel(send, owner_id=stranger),
+        "speed up": lambda: custody.transactions.speed_up(send, owner_id=stranger),
+        "look": lambda: custody.transactions.get(send, owner_id=stranger),
+        "freeze": lambda: custody.wallets.freeze(wallet, reason="a stranger's", owner_id=stranger),
+        "see": lambda: custody.wallets.get(wallet, owner_id=stranger),
+    }
+    try:
+        acts[how]()
+    except NotFound:
+        return
+    require(False, "INV-24", f"{stranger} may {how} {send}, which is of {wallet}")
 
 
 def _request(wallet: Wallet, mistake: str, token: Address) -> Mapping[str, Any]:

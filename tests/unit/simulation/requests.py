@@ -55,12 +55,18 @@ class Intent:
     amount: int
     asset: str
     data: bytes | None = None
+    idempotency_key: str = ""
+    """The key as its owner says it: other owners have the same ones."""
     id: str | None = None
     cap_wei: int | None = None
     access_list: Sequence[Mapping[str, object]] = ()
     external_id: str | None = None
     payouts: Payouts | None = None
     """Those that it is one of."""
+    is_to_be_cancelled: bool = False
+    """Whether its owner ever asked for that."""
+    has_another_body: bool = False
+    """Whether something else was ever asked for under its key."""
 
 
 @attrs.frozen
@@ -81,6 +87,9 @@ def ask(custody: Custody, intent: Intent) -> None:
         except PolicyDenied as denied:
             _is_denied(intent, denied)
             raise
+        except IdempotencyKeyReused:
+            require(intent.has_another_body, "INV-8", f"{intent.key} is refused for what another one was asked for")
+            raise
 
 
 def ask_otherwise(custody: Custody, intent: Intent) -> None:
@@ -88,6 +97,7 @@ def ask_otherwise(custody: Custody, intent: Intent) -> None:
     if intent.payouts is not None:
         _ask_for_all_otherwise(custody, intent.payouts)
         return
+    intent.has_another_body = True
     other, denied = attrs.evolve(intent, amount=intent.amount + 1, id=None), None
     try:
         ask(custody, other)
@@ -147,7 +157,7 @@ def _batch(payouts: Payouts, more: int) -> Batch:
 
 
 def _body(intent: Intent) -> dict[str, Any]:
-    body: dict[str, Any] = {"to": intent.to, "idempotency_key": intent.key, "external_id": intent.external_id}
+    body: dict[str, Any] = {"to": intent.to, "idempotency_key": intent.idempotency_key, "external_id": intent.external_id}
     if intent.data is not None:
         return body | {"data": intent.data, "value": intent.amount, "access_list": intent.access_list}
     return body | {"amount": intent.amount, "asset": intent.asset, "fee_per_gas_max_wei": intent.cap_wei}

@@ -23,7 +23,9 @@ def test_what_ends_otherwise_is_told() -> None:
     with pytest.raises(InvariantBroken) as failure:
         ends.require_as_written("send_ether", written | {"every send": 2, "friend": ["0", "0"]})
     told = str(failure.value)
-    assert told.startswith("send_ether ends otherwise than ends/sending.json says: every send 2, not 1; friend ['0', '0'], not [")
+    assert told.startswith(
+        "send_ether ends otherwise than written_ends/sending.json says: every send 2, not 1; friend ['0', '0'], not ["
+    )
     assert "deposits" not in told
     assert told.endswith(ends.COMMAND)
 

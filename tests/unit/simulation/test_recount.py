@@ -18,9 +18,11 @@ STEPS: Final = 1_500
 
 @pytest.fixture(scope="module")
 def story() -> Iterator[Story]:
-    """A story in progress."""
+    """A story in progress, at a moment when something waits to be sealed."""
     told = Story(SEED, steps=STEPS)
     told.tell_trouble()
+    while not told.store.tables.unsealed_audit.rows or not told.store.tables.unnumbered_events.rows:
+        told.scheduler.step()
     yield told
     told.scheduler.close()
 

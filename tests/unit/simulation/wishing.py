@@ -10,7 +10,7 @@ import attrs
 
 from custody_core import Wallet
 from custody_core.domain.fees import GWEI
-from tests.unit.simulation.mistakes import MISTAKES
+from tests.unit.simulation.mistakes import INTRUSIONS, MISTAKES
 from tests.unit.simulation.operators import Operators
 from tests.unit.simulation.requests import Intent
 
@@ -53,6 +53,8 @@ class Wishes:
         kind = chance.choice(KINDS)
         if kind == "wrong":
             return [kind, f"wrong-{len(self._intents)}", chance.choice(list(self._wallets)), chance.choice(MISTAKES)]
+        if kind == "intrude" and self._intents:
+            return [kind, chance.choice(list(self._intents)[-5:]), chance.choice(INTRUSIONS)]
         if kind in DRAWN or not self._intents:
             return DRAWN.get(kind, Wishes._send)(self) if len(self._intents) < INTENTS_MAX else None
         if kind == "cancel":
@@ -104,5 +106,6 @@ KINDS: Final = (
     *("again", "other body", "speed up") * 2,
     *DRAWN,
     "wrong",
+    "intrude",
 )
 """What is asked for, as often as it stands here."""

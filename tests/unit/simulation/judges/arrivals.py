@@ -37,6 +37,8 @@ class Arrivals:
         """What contracts paid in final blocks, and a node left out of its traces: in suspense until the blocks are read again."""
         self._found: Owed = Counter()
         """Of these what was found since."""
+        self._read_again: set[str] = set()
+        """Deposits that a second reading of their blocks brought, or confirmed."""
 
     def require_deposit(self, id_: str, old: Deposit | None, new: Deposit | None) -> None:
         """INV-3 for a row."""
@@ -69,6 +71,8 @@ class Arrivals:
 
     def arrive(self, before: Mapping[tuple[str, Any], Any]) -> range:
         """Heights that become final in this unit. INV-3, INV-20, INV-23."""
+        if not any(table == "chains" for table, _ in before):
+            self._read_again |= {key for table, key in before if table == "deposits"}
         for (table, _key), old in before.items():
             if table == "chains":
                 return self._go_on(old, before)
@@ -173,7 +177,8 @@ class Arrivals:
         if str(new.key.kind) == "internal" and minimum_wei is not None and new.key.amount >= minimum_wei:
             return True
         is_doubted = str(new.key.kind) == "token" and (self._came_short(new) or self._is_told_of_otherwise(new))
-        return is_doubted or self._books.was_given_away((new.key.asset, new.wallet_id))
+        is_found_late = new.id in self._read_again
+        return is_doubted or (is_found_late and self._books.was_given_away((new.key.asset, new.wallet_id)))
 
     def _is_changing(self, new: Deposit) -> bool:
         """Whether somebody stopped its owner or its token, or let them go on, while the unit was open."""

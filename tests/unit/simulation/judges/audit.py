@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
 from custody_core.domain.audit import AuditEvent
@@ -22,7 +22,7 @@ def require_told(tables: Tables, changed: Changed) -> None:
         row = tables.unsealed_audit.get(key) if table == "unsealed_audit" and old is None else None
         if row is not None:
             rows[row.object_id].append(row)
-    for table, old, new in _steps(tables, changed):
+    for table, old, new in steps(tables, changed, TOLD):
         is_told_by = TOLD[table](old, new)
         if is_told_by is None:
             continue
@@ -33,11 +33,11 @@ def require_told(tables: Tables, changed: Changed) -> None:
         rows[object_id].remove(told)
 
 
-def _steps(tables: Tables, changed: Changed) -> Iterator[tuple[str, Any, Any]]:
-    """Each change of a row, in order: the table, the row before or None, the row after. Rows that are taken away are not here."""
+def steps(tables: Tables, changed: Changed, of: Collection[str]) -> Iterator[tuple[str, Any, Any]]:
+    """Each change of a row of these tables: the table, the row before or None, the row after; but of rows that are taken away."""
     latest: dict[tuple[str, Any], Any] = {}
     for table, key, old in changed:
-        if table in TOLD:
+        if table in of:
             if (table, key) in latest:
                 yield table, latest[table, key], old
             latest[table, key] = old

@@ -111,6 +111,12 @@ def forced_ether_booked(on: Rehearsal) -> None:
     on.ask(_book)
 
 
+def deposit_after_forced_ether_was_booked(on: Rehearsal) -> None:
+    """What arrives later has nothing to do with it, and is its owner's at once."""
+    forced_ether_booked(on)
+    on.fund()
+
+
 def _book(custody: Custody) -> None:
     for each in custody.suspense.list():
         custody.suspense.book(each.wallet.id, asset=each.asset.key, amount=each.amount, note="looked at")

@@ -15,6 +15,7 @@ from tests.unit.simulation.zoo.asking import ASKING
 from tests.unit.simulation.zoo.bug import Bug, planted
 from tests.unit.simulation.zoo.deciding import DECIDING
 from tests.unit.simulation.zoo.halting import HALTING
+from tests.unit.simulation.zoo.isolation import ISOLATION
 from tests.unit.simulation.zoo.keeping import KEEPING
 from tests.unit.simulation.zoo.lies import LIES
 from tests.unit.simulation.zoo.receiving import RECEIVING
@@ -24,7 +25,7 @@ from tests.unit.simulation.zoo.tokens import TOKENS
 
 __all__ = ["ZOO", "Bug", "crash_fails", "planted", "seen", "story_fails", "trace_fails", "trace_of"]
 
-ZOO: Final = (*RECEIVING, *SENDING, *REPLACING, *KEEPING, *HALTING, *TOKENS, *LIES, *ASKING, *DECIDING)
+ZOO: Final = (*RECEIVING, *SENDING, *REPLACING, *KEEPING, *HALTING, *TOKENS, *LIES, *ASKING, *DECIDING, *ISOLATION)
 
 
 def seen(bug: Bug, *, seeds: range, steps: int) -> str | None:
