@@ -106,4 +106,5 @@ TOLD: Final[Mapping[str, Callable[[Any, Any], Told]]] = {
     "users": _user,
     "chains": _chain,
     "policies": _policy,
+    "settled_outflows": lambda _old, new: _acted(new.wallet_id, "wallet.moved-elsewhere"),
 }

@@ -70,7 +70,7 @@ class Signatures:
         active = {policy.id: str(policy.layer) for policy in self._scene.tables.active_policies}
         named = set(decision.evaluation.policy_ids)
         in_force = named <= active.keys() and {id_ for id_, layer in active.items() if layer == "global"} <= named
-        is_changing = self._scene.is_changing("active_policies", "")
+        is_changing = self._scene.is_changing("active_policies", "") and named <= self._scene.tables.policies.rows.keys()
         require(in_force or is_changing, "INV-16", f"{decision.id} is by {sorted(named)}, in force: {sorted(active)}")
 
     def _require_decided(self, send: Transaction, decision: Decision, said: Signed) -> None:

@@ -122,6 +122,18 @@ def nonce_taken_before_it_was_mined(on: Rehearsal) -> None:
     assert on.transaction(sent).state is TransactionState.FAILED
 
 
+def queued_when_a_nonce_was_used_elsewhere(on: Rehearsal) -> None:
+    """It has no nonce yet, and may be the very payment that waits in the pool: its wallet is stopped before one is reserved."""
+    on.fund()
+    sent = on.send()
+    on.signed_elsewhere(FRIEND, 10**16)
+    on.arm()
+    on.rounds()
+    on.tree.mine()
+    on.adopt()
+    assert on.transaction(sent).state is TransactionState.FAILED
+
+
 def tokens_taken_elsewhere(on: Rehearsal) -> None:
     """Somebody else moves the wallet's tokens; reading these blocks again finds nothing more."""
     on.fund(tokens=500)
