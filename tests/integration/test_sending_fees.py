@@ -159,7 +159,8 @@ def offered(waiting: Waiting, fee_max_wei: int, tip_max_wei: int) -> dict[str, A
     wanted = FeeMarketTransaction(CHAIN_ID, 0, tip_max_wei, fee_max_wei, 21_000, bytes.fromhex(OUTSIDER[2:]), ether("0.1"))
     with kit.store.reading() as unit:
         key = unit.sealed_keys([waiting.wallet.id])[waiting.wallet.id]
-    raw = kit.keys.sign(AuthorisedPayment(waiting.wallet.id, "dec_elsewhere", wanted), key).raw
+    authorised = AuthorisedPayment(waiting.wallet.id, waiting.wallet.address, "dec_elsewhere", wanted)
+    raw = kit.keys.sign(authorised, key).raw
     kit.chains[CHAIN_ID].broadcast([raw])
     return waiting.proxy.calls("eth_sendRawTransaction")[-1].answer
 

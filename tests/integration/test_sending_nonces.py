@@ -51,7 +51,7 @@ def sign_elsewhere(service: Service, wallet: Wallet, nonce: int, *, fee_max_wei:
     elsewhere = FeeMarketTransaction(CHAIN_ID, nonce, 10 * GWEI, fee_max_wei, 21_000, bytes.fromhex(THIEF[2:]), 5)
     with kit.store.reading() as unit:
         key = unit.sealed_keys([wallet.id])[wallet.id]
-    service.node.send_raw(kit.keys.sign(AuthorisedPayment(wallet.id, "dec_elsewhere", elsewhere), key).raw)
+    service.node.send_raw(kit.keys.sign(AuthorisedPayment(wallet.id, wallet.address, "dec_elsewhere", elsewhere), key).raw)
 
 
 def nonces_mined(service: Service, wallet: Wallet) -> list[int]:

@@ -25,9 +25,10 @@ class NotAuthorised(Exception):
 
 @attrs.frozen
 class AuthorisedPayment:
-    """One payment attempt that a decision allows."""
+    """One payment attempt that a decision allows. `sender` is the address whose nonce it takes."""
 
     wallet_id: str
+    sender: Address
     decision_id: str
     unsigned: FeeMarketTransaction
 
@@ -37,6 +38,7 @@ class AuthorisedCancellation:
     """A transfer of nothing to oneself, at the nonce of a transaction that is to be cancelled."""
 
     wallet_id: str
+    sender: Address
     transaction_id: str
     unsigned: FeeMarketTransaction
 
@@ -48,21 +50,23 @@ def authorise(transaction: Transaction, attempt: Attempt, decision: Decision) ->
     """The authorisation to sign `attempt`. Raises `NotAuthorised` unless `decision` covers exactly this transaction and nonce."""
     nonce = _covered_nonce(transaction, attempt, decision)
     if attempt.kind is AttemptKind.CANCELLATION:
-        return AuthorisedCancellation(transaction.wallet_id, transaction.id, _cancellation(transaction, attempt, nonce))
-    return AuthorisedPayment(transaction.wallet_id, decision.id, _payment(transaction, attempt, nonce))
+        cancellation = _cancellation(transaction, attempt, nonce)
+        return AuthorisedCancellation(transaction.wallet_id, transaction.sender, transaction.id, cancellation)
+    return AuthorisedPayment(transaction.wallet_id, transaction.sender, decision.id, _payment(transaction, attempt, nonce))
 
 
 def transaction_to_sign(authorised: object, key: SealedKey) -> FeeMarketTransaction:
     """What a signer may sign with `key`: its own look at what it was handed. Raises `NotAuthorised`."""
     match authorised:
-        case AuthorisedPayment(wallet_id=wallet_id, unsigned=unsigned):
+        case AuthorisedPayment(wallet_id=wallet_id, sender=sender, unsigned=unsigned):
             is_payment = True
-        case AuthorisedCancellation(wallet_id=wallet_id, unsigned=unsigned):
+        case AuthorisedCancellation(wallet_id=wallet_id, sender=sender, unsigned=unsigned):
             is_payment = False
         case _:
             raise NotAuthorised("a signer takes an authorised payment or cancellation, and nothing else")
     # Exactly this type: a subclass could say one thing to these checks and another to the encoder.
-    if type(unsigned) is not FeeMarketTransaction or unsigned.chain_id < 1 or wallet_id != key.wallet_id:
+    is_of_key = (wallet_id, sender) == (key.wallet_id, key.address)
+    if type(unsigned) is not FeeMarketTransaction or unsigned.chain_id < 1 or not is_of_key:
         raise NotAuthorised(f"this is no transaction that was authorised for {key.wallet_id}")
     if not is_payment and not _moves_nothing(unsigned, key.address):
         raise NotAuthorised(f"a cancellation for {key.wallet_id} sends nothing to itself, and nothing else")

@@ -32,8 +32,10 @@ def sign_planned(kit: Kit, keys: Keys, planned: Sequence[Transaction]) -> list[T
         wallets = unit.wallets_by_id({each.wallet_id for each in planned})
     signed = {each.id: _frozen(each, wallets.get(each.wallet_id)) or _sign(keys, each, sealed, decisions) for each in planned}
 
-    def step(_unit: Unit, fresh: Sequence[Transaction], now: datetime) -> list[Outcome]:
-        return [_outcome(each, signed[each.id], now) for each in fresh]
+    def step(unit: Unit, fresh: Sequence[Transaction], now: datetime) -> list[Outcome]:
+        # Signing takes time, and a process may sleep meanwhile: what was frozen since leaves no more, because it is not kept.
+        still = unit.wallets_by_id({each.wallet_id for each in fresh})
+        return [_frozen(each, still.get(each.wallet_id)) or _outcome(each, signed[each.id], now) for each in fresh]
 
     return save_step(kit, planned, step)
 

@@ -56,13 +56,13 @@ class RepeatingEntropy:
 def payment(key: SealedKey, **changes: object) -> AuthorisedPayment:
     """A payment from the wallet of `key`, with some fields of its transaction changed."""
     unsigned = FeeMarketTransaction(31_337, 5, 10**9, 10**11, 60_000, RECIPIENT, 10**18)
-    return AuthorisedPayment(key.wallet_id, "dec_1", attrs.evolve(unsigned, **changes))  # type: ignore[arg-type]
+    return AuthorisedPayment(key.wallet_id, key.address, "dec_1", attrs.evolve(unsigned, **changes))  # type: ignore[arg-type]
 
 
 def cancellation(key: SealedKey, **changes: object) -> AuthorisedCancellation:
     """A cancellation for the wallet of `key`, with some fields of its transaction changed."""
     unsigned = FeeMarketTransaction(31_337, 5, 10**9, 10**11, 21_000, address_to_bytes(key.address), 0)
-    return AuthorisedCancellation(key.wallet_id, "txn_1", attrs.evolve(unsigned, **changes))  # type: ignore[arg-type]
+    return AuthorisedCancellation(key.wallet_id, key.address, "txn_1", attrs.evolve(unsigned, **changes))  # type: ignore[arg-type]
 
 
 def by_eth_account(unsigned: FeeMarketTransaction, private_key: bytes) -> tuple[bytes, str]:
@@ -221,6 +221,12 @@ class KeysContract:
         with pytest.raises(NotAuthorised):
             keys.sign(cancellation(one), two)
 
+    def test_signs_no_nonce_of_another_address(self, keys: Keys) -> None:
+        one, two = keys.create([WALLET, OTHER_WALLET])
+        for authorised in (payment(one), cancellation(one)):
+            with pytest.raises(NotAuthorised):
+                keys.sign(attrs.evolve(authorised, sender=two.address), one)
+
     def test_signs_nothing_but_the_two_authorised_types(self, keys: Keys) -> None:
         @attrs.frozen
         class LooksAuthorised:
@@ -242,7 +248,7 @@ class KeysContract:
         chameleon = Chameleon(31_337, 5, 10**9, 10**11, 60_000, RECIPIENT, 10**18)
         chainless = payment(key)
         object.__setattr__(chainless.unsigned, "chain_id", 0)
-        for authorised in (AuthorisedPayment(WALLET, "dec_1", chameleon), chainless):
+        for authorised in (AuthorisedPayment(WALLET, key.address, "dec_1", chameleon), chainless):
             with pytest.raises(NotAuthorised):
                 keys.sign(authorised, key)
 

@@ -309,7 +309,8 @@ def sign_elsewhere(bench: Bench, wallet: Wallet) -> None:
     elsewhere = FeeMarketTransaction(bench.chain.chain_id, 0, GWEI, 10 * GWEI, 21_000, b"\x77" * 20, 5)
     with kit.store.reading() as unit:
         key = unit.sealed_keys([wallet.id])[wallet.id]
-    bench.chain.broadcast([kit.keys.sign(AuthorisedPayment(wallet.id, "dec_elsewhere", elsewhere), key).raw])
+    authorised = AuthorisedPayment(wallet.id, wallet.address, "dec_elsewhere", elsewhere)
+    bench.chain.broadcast([kit.keys.sign(authorised, key).raw])
     bench.blocks(1)
 
 

@@ -28,7 +28,8 @@ def sign_elsewhere(bench: Bench, wallet: Wallet, unsigned: FeeMarketTransaction)
     """The same key signs, and these books do not hear of it."""
     with bench.custody._kit.store.reading() as unit:
         key = unit.sealed_keys([wallet.id])[wallet.id]
-    bench.chain.broadcast([require_keys(bench).sign(AuthorisedPayment(wallet.id, "dec_lost", unsigned), key).raw])
+    authorised = AuthorisedPayment(wallet.id, wallet.address, "dec_lost", unsigned)
+    bench.chain.broadcast([require_keys(bench).sign(authorised, key).raw])
 
 
 def require_keys(bench: Bench) -> Keys:

@@ -24,7 +24,7 @@ class Scene:
     meanwhile: range = range(0)
     """The commits, by their numbers, of others since the unit began: what they changed it may have seen or not."""
     stopped: dict[tuple[str, str], int] = attrs.field(factory=dict)
-    """The latest commit that changed a token or a user."""
+    """The latest commit that changed a token, a user, a wallet or the policies."""
 
     @property
     def chain_id(self) -> int:
@@ -32,11 +32,11 @@ class Scene:
         return next(iter(self.tables.chains)).chain_id
 
     def changed(self, table: str, id_: str) -> None:
-        """This unit changes a token or a user."""
+        """This unit changes it."""
         self.stopped[table, id_] = self.meanwhile.stop
 
     def is_changing(self, table: str, id_: str) -> bool:
-        """Whether somebody changed that token or user while the unit was open."""
+        """Whether somebody else changed it while the unit was open."""
         return self.stopped.get((table, id_)) in self.meanwhile
 
     @property

@@ -31,8 +31,10 @@ class Signatures:
         """A unit is about to be committed; `before` holds the rows that it changes as they were."""
         tables = self._scene.tables
         for (table, key), old in before.items():
-            if table == "wallets" and not _is_frozen(tables.wallets.rows[key]):
-                self._frozen_before.pop(key, None)
+            if table == "wallets":
+                self._scene.changed(table, key)
+                if not _is_frozen(tables.wallets.rows[key]):
+                    self._frozen_before.pop(key, None)
             elif table == "active_policies":
                 self._scene.changed(table, "")
             elif table == "decisions":
@@ -40,6 +42,7 @@ class Signatures:
             elif table == "transactions":
                 new = tables.transactions.rows[key]
                 wallet = tables.wallets.rows[new.wallet_id]
+                self._require_not_kept(old, new, before.get(("wallets", wallet.id), wallet))
                 if _is_frozen(wallet) and _is_frozen(before.get(("wallets", wallet.id), wallet)):
                     known = {attempt.id for attempt in old.attempts} if old else set()
                     self._frozen_before[wallet.id] |= {attempt.id for attempt in new.attempts} - known
@@ -64,6 +67,14 @@ class Signatures:
             is_frozen = {attempt.id for attempt in send.attempts if attempt.raw is None} & self._frozen_before[send.wallet_id]
             require(not is_frozen, "INV-19", f"{send.wallet_id} is frozen and signed {is_frozen}, which was planned since")
         self._require_held(send, said)
+
+    def _require_not_kept(self, old: Transaction | None, new: Transaction, wallet: Wallet) -> None:
+        """INV-19: no bytes of a frozen wallet's payment are kept, so none leave. Restored books may find some on a chain."""
+        if old is None or not _is_frozen(wallet) or self._scene.is_changing("wallets", wallet.id):
+            return
+        planned = {attempt.id for attempt in old.attempts if attempt.raw is None and str(attempt.kind) == "payment"}
+        kept = {attempt.id for attempt in new.attempts if attempt.raw is not None} & planned
+        require(not kept, "INV-19", f"{wallet.id} is frozen, and the bytes of {kept} were kept")
 
     def _require_in_force(self, decision: Decision) -> None:
         """INV-16: it is by every policy in force, and by no other; what was published while its unit was open may be either."""

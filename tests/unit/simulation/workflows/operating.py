@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from custody_core import Custody
+from custody_core.errors import WalletFrozen
 from custody_memory.execution import Passing
 from tests.unit.simulation.operators import POLICY, in_turn
 from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal
@@ -21,6 +22,18 @@ def frozen_and_unfrozen(on: Rehearsal) -> None:
     on.send()
     on.ask(lambda custody: custody.wallets.freeze(on.wallet.id, reason="looked at"))
     on.rounds(3)
+    on.unfreeze()
+
+
+def frozen_while_it_was_signed(on: Rehearsal) -> None:
+    """The signature is made and not kept: nothing leaves before the wallet is open again."""
+    on.fund()
+    sent = on.send()
+    on.arm()
+    on.meanwhile("sign", lambda custody: custody.wallets.freeze(on.wallet.id, reason="looked at"))
+    on.until(lambda: on.transaction(sent).parked_reason == WalletFrozen.code)
+    assert not on.tree.pool
+    assert on.transaction(sent).hash is None
     on.unfreeze()
 
 

@@ -69,6 +69,17 @@ def cancelled_by_nobody(on: Rehearsal) -> None:
     _tampered(on, lambda row: _planned(row, AttemptKind.CANCELLATION), lambda row: _planned(row, AttemptKind.PAYMENT))
 
 
+def paid_from_another_wallet(on: Rehearsal) -> None:
+    """The row and its decision name another wallet, at the nonce and the address of this one."""
+    on.fund()
+    other = on.custody.wallets.create(owner="bob", idempotency_key="other-wallet").id
+    sent = _waiting_for_the_signer(on)
+    _of_wallet(on, sent, other)
+    _is_not_authorised(on, sent)
+    _of_wallet(on, sent, on.wallet.id)
+    on.until(lambda: on.transaction(sent).state is not TransactionState.PENDING_SIGNATURE)
+
+
 def cancelled_from_another_wallet(on: Rehearsal) -> None:
     """The row and its decision name another wallet: what cancels a send goes from a wallet to itself, whoever asks for it."""
     on.fund()

@@ -45,6 +45,13 @@ DECIDING: Final = (
         "attempt is None or len(transaction.attempts) > 1 or wallet is None or wallet.state is not WalletState.FROZEN",
     ),
     Bug(
+        "what was frozen while it was signed is kept",
+        signing,
+        "sign_planned",
+        "_frozen(each, still.get(each.wallet_id)) or _outcome(",
+        "_outcome(",
+    ),
+    Bug(
         "a token's amount is held in ether",
         lifecycle,
         "accept",

@@ -99,9 +99,8 @@ SENDING: Final = (
         "bytes leave within a unit",
         signing,
         "sign_planned",
-        "        return [_outcome(each, signed[each.id], now) for each in fresh]",
-        "        kit.chains[planned[0].chain_id].fee_history()\n"
-        "        return [_outcome(each, signed[each.id], now) for each in fresh]",
+        "        still = unit.",
+        "        kit.chains[planned[0].chain_id].fee_history()\n        still = unit.",
         peer="peatio: the node is asked within a row lock",
     ),
     Bug(
