@@ -55,6 +55,8 @@ def _sign(
     attempt = transaction.newest_attempt
     if key is None or decision is None or attempt is None:
         return Parked(transaction, "not-authorised", "its key, its decision or its plan is missing")
+    if attempt.raw is not None:
+        return Parked(transaction, "not-authorised", "its plan holds bytes before it was signed")
     try:
         return attempt.id, keys.sign(authorise(transaction, attempt, decision), key)
     except NotAuthorised as problem:

@@ -43,12 +43,6 @@ UNREACHED: Final = (
         Why.GUARD,
         "no caller hands the signer anything but an authorised payment or cancellation",
     ),
-    Unreached(
-        "domain/authorisation",
-        'raise NotAuthorised(f"this is no transaction that was authorised for {key.wallet_id}")',
-        Why.GUARD,
-        "the key is looked up by the wallet of the very transaction that is authorised",
-    ),
     # Double entry: who posts makes groups that sum to zero, by `moves`.
     Unreached(
         "domain/ledger",
@@ -80,6 +74,12 @@ UNREACHED: Final = (
         'raise IllegalTransition(f"{transaction.id} is {transaction.state}: {type(fact).__name__} has no edge there")',
         Why.GUARD,
         "sends are selected by their state, and a version keeps what was selected",
+    ),
+    Unreached(
+        "domain/lifecycle",
+        'raise IllegalTransition(f"{transaction.id}: {newest.id} has its bytes, and they never change")',
+        Why.GUARD,
+        "a plan that holds bytes is not signed",
     ),
     Unreached(
         "domain/lifecycle",
