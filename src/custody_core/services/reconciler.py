@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from custody_core.errors import NotFound
 from custody_core.ports import Unit
 from custody_core.services.comparing import Slice, compare_after, listed_tokens
 from custody_core.services.kit import Kit
@@ -71,10 +70,7 @@ class Reconciler:
                 return 0
             pace = attrs.evolve(pace, after="", current=Pass(now, final, token=_next(listed, pace.last)))
         token = pace.current.token if pace.current else None
-        try:
-            found = compare_after(self._kit, chain, pace.after, tokens=[each for each in listed if each == token])
-        except NotFound:
-            return 0
+        found = compare_after(self._kit, chain, pace.after, tokens=[each for each in listed if each == token])
         gone_on = _after(pace, found, now)
         due_at = now + self.interval * (found.requests if found else 0)
         self._kit.write(lambda unit: unit.put_setting(_name(self._chain_id), _text(attrs.evolve(gone_on, due_at=due_at))))

@@ -8,13 +8,14 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from custody_core.domain.addresses import address_from_bytes
+from custody_core.domain.addresses import Address, address_from_bytes
 from custody_core.domain.authorisation import Authorised
-from custody_core.domain.chain import Block, Hash, Header, InternalTransfer, Receipt
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Receipt
 from custody_core.domain.wallet import SealedKey
 from custody_core.errors import SignerUnavailable
-from custody_core.ports import Absent, Answer, BlockTag, Doubt, Found, SignedTransaction, no_doubt
+from custody_core.ports import Absent, Answer, BlockTag, Doubt, Found, SignedTransaction, Unknown, no_doubt
 from custody_memory.blocks import MinedBlock
+from custody_memory.chain import SILENCE
 from tests.unit.simulation import keys
 from tests.unit.simulation.gate import Fate, Killed
 from tests.unit.simulation.views import View
@@ -33,6 +34,8 @@ class PlannedView(View):
     says_of_block: Callable[[Block], Block] | None = None
     says_of_receipt: Callable[[Receipt], Receipt] | None = None
     says_of_final: Callable[[Header], Header] | None = None
+    says_of_balance: Callable[[int], int | None] | None = None
+    """None where it does not say."""
     has_traces: bool = True
 
     def header(self, at: int | BlockTag) -> Answer[Header]:
@@ -44,6 +47,14 @@ class PlannedView(View):
         """Of its own branch."""
         answers, say = super().receipts(transaction_hashes, doubt=doubt), self.says_of_receipt
         return [Found(say(each.value)) if say and isinstance(each, Found) else each for each in answers]
+
+    def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
+        """At exactly that block."""
+        answers, say = super().balances(holders, at), self.says_of_balance
+        if say is None:
+            return answers
+        said = [say(each.value) if isinstance(each, Found) else None for each in answers]
+        return [Unknown(SILENCE) if each is None else Found(each) for each in said]
 
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
         """Of exactly these blocks."""

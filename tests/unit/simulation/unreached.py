@@ -112,6 +112,18 @@ UNREACHED: Final = (
         Why.NARROWS,
         "it was looked up by that hash",
     ),
+    Unreached(
+        "services/comparing",
+        'raise NotFound(f"{chain_text(chain.chain_id)} is not followed")',
+        Why.NARROWS,
+        "who compares has just read the chain's row, and none is ever taken away",
+    ),
+    Unreached(
+        "services/comparing",
+        'raise NotFound(f"{chain_text(self._chain.chain_id)} is not followed")',
+        Why.NARROWS,
+        "the chain's row was read before the nodes were asked, and none is ever taken away",
+    ),
     # Approvals.
     Unreached("domain/lifecycle", "return attrs.evolve(transaction, due_at=now)", Why.LATER, "approvals", after="case Approved():"),
     Unreached("domain/lifecycle", "return transaction", Why.LATER, "approvals", after="case ApprovalExpired():"),

@@ -7,6 +7,8 @@ from typing import Final
 
 from tests.unit.simulation.rehearsal import Rehearsal, Stage
 from tests.unit.simulation.workflows import (
+    booking,
+    comparing,
     doubting,
     halting,
     operating,
@@ -22,7 +24,7 @@ Workflow = Callable[[Rehearsal], None]
 
 WORKFLOWS: Final[Mapping[str, Workflow]] = {
     workflow.__name__: workflow
-    for module in (sending, replacing, receiving, operating, halting, refusing, restoring, doubting, tampering)
+    for module in (sending, replacing, receiving, operating, halting, refusing, restoring, doubting, tampering, booking, comparing)
     for workflow in vars(module).values()
     if callable(workflow) and getattr(workflow, "__module__", "") == module.__name__ and not workflow.__name__.startswith("_")
 }
@@ -30,7 +32,7 @@ WORKFLOWS: Final[Mapping[str, Workflow]] = {
 STAGES: Final[Mapping[str, Stage]] = doubting.STAGES
 """Where a workflow needs more than one node, or other limits."""
 
-_REFUSING: Final = {module.__name__ for module in (refusing, doubting, tampering)}
+_REFUSING: Final = {module.__name__ for module in (refusing, doubting, tampering, booking, comparing)}
 THINNED: Final = frozenset(name for name, workflow in WORKFLOWS.items() if workflow.__module__ in _REFUSING)
 """Those in which something is refused or waited for: `make sim` crashes each at some of its calls only, `make sim-long` at all."""
 
