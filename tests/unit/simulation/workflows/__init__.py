@@ -29,7 +29,7 @@ WORKFLOWS: Final[Mapping[str, Workflow]] = {
     if callable(workflow) and getattr(workflow, "__module__", "") == module.__name__ and not workflow.__name__.startswith("_")
 }
 
-STAGES: Final[Mapping[str, Stage]] = doubting.STAGES
+STAGES: Final[Mapping[str, Stage]] = {**doubting.STAGES, **comparing.STAGES}
 """Where a workflow needs more than one node, or other limits."""
 
 _REFUSING: Final = {module.__name__ for module in (refusing, doubting, tampering, booking, comparing)}

@@ -5,25 +5,29 @@ What nodes say of balances here is made up, so nothing of it may be in the books
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Final
 
 import attrs
 import pytest
 
 from custody_core import Custody
+from custody_core.errors import NodeUnavailable
 from custody_core.services import comparing
 from tests.unit.simulation.failures import require
 from tests.unit.simulation.gate import Killed, OpenGate
 from tests.unit.simulation.journal import JournalStore
-from tests.unit.simulation.operators import resume
+from tests.unit.simulation.operators import in_turn, resume
 from tests.unit.simulation.props import StrikingGate
-from tests.unit.simulation.rehearsal import FINALITY_LAG, Rehearsal
+from tests.unit.simulation.rehearsal import FINALITY_LAG, LIMITS, Rehearsal, Stage
 from tests.unit.simulation.site import CHAIN_ID
 from tests.unit.simulation.virtual_time import MICROSECONDS
 
 LEASE_MAX_S = 60
 SILENT = "does not say"
+
+STAGES: Final[Mapping[str, Stage]] = {"given_up_half_way": Stage(limits=attrs.evolve(LIMITS, blocks_per_commit_max=1))}
 
 
 def ether_that_was_gone_for_a_while(on: Rehearsal) -> None:
@@ -63,6 +67,28 @@ def compared_while_blocks_are_read_again(on: Rehearsal) -> None:
     on.views[0].says_of_balance = None
     on.time.us += LEASE_MAX_S * MICROSECONDS
     assert _found_wrong(on) == ""
+
+
+def given_up_half_way(on: Rehearsal) -> None:
+    """Of two payments in a token that was listed late a rescan finds the first, then nodes are silent about the second. An operator
+    gives the rest up, and comparisons judge again; the next one who reads all of it again finds the second payment.
+    """
+    other = on.tree.deploy_token()
+    for amount in (33, 44):
+        on.tree.send_token(other, on.wallet.address, amount)
+        on.blocks()
+    on.blocks(FINALITY_LAG + 1)
+    on.counts(other)
+    on.custody.tokens.add(chain_id=CHAIN_ID, address=other, alias="late", decimals=6)
+    last = on.tree.final
+    on.meanwhile("blocks", lambda _: on.meanwhile("blocks", lambda _: on.trouble.plan["node-silent"].append(True)))
+    with suppress(NodeUnavailable):
+        on.custody.scans.rescan(1, last)
+    on.arm()
+    assert "were not" in _found_wrong(on)
+    on.ask(lambda custody: custody.scans.abandon())
+    assert on.ask(lambda custody: custody.scans.unfinished()) == []
+    on.ask(in_turn(lambda custody: custody.scans.rescan(1, last)))
 
 
 def silent_about_a_difference(on: Rehearsal) -> None:
