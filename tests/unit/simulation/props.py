@@ -13,7 +13,7 @@ from custody_core.domain.authorisation import Authorised
 from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Receipt
 from custody_core.domain.wallet import SealedKey
 from custody_core.errors import SignerUnavailable
-from custody_core.ports import Absent, Answer, BlockTag, Doubt, Found, SignedTransaction, Unknown, no_doubt
+from custody_core.ports import Absent, Answer, BlockTag, Doubt, Found, SignedBytes, SignedTransaction, Unknown, no_doubt
 from custody_memory.blocks import MinedBlock
 from custody_memory.chain import SILENCE
 from tests.unit.simulation import keys
@@ -37,6 +37,7 @@ class PlannedView(View):
     says_of_balance: Callable[[int], int | None] | None = None
     """None where it does not say."""
     has_traces: bool = True
+    shows_bytes: bool = True
 
     def header(self, at: int | BlockTag) -> Answer[Header]:
         """The header on its own branch."""
@@ -55,6 +56,10 @@ class PlannedView(View):
             return answers
         said = [say(each.value) if isinstance(each, Found) else None for each in answers]
         return [Unknown(SILENCE) if each is None else Found(each) for each in said]
+
+    def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[SignedBytes]]:
+        """What was signed."""
+        return super().signed_transactions(hashes) if self.shows_bytes else [Unknown(SILENCE)] * len(hashes)
 
     def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
         """Of exactly these blocks."""
@@ -118,20 +123,23 @@ class StrikingGate:
         fate = self._strikes.get(len(self.calls), Fate.DONE)
         if fate is Fate.KILLED_BEFORE:
             self.landed += 1
-            self._is_dead = True
-            raise Killed
+            self.die()
         return fate
 
     def leave(self, fate: Fate) -> None:
         """Dies here, if that is the fate."""
         self.landed += fate is not Fate.DONE
         if fate is Fate.KILLED_AFTER:
-            self._is_dead = True
-            raise Killed
+            self.die()
 
     def sleep(self, seconds: float) -> None:
         """Time passes."""
         self._time.us += int(seconds * MICROSECONDS)
+
+    def die(self) -> None:
+        """Dies now."""
+        self._is_dead = True
+        raise Killed
 
     def live_again(self) -> None:
         """The next process passes the same gate."""

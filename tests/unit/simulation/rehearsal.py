@@ -175,6 +175,18 @@ class Rehearsal:
 
         self._gate.meanwhile[call] = run
 
+    def dies(self, call: str, act: Callable[[Custody], object]) -> None:
+        """Another process does something, and dies just before its first call of that name."""
+        gate = StrikingGate(self.time, {})
+        gate.meanwhile[call] = gate.die
+        with suppress(Killed):
+            act(self._parts.custody(gate, limits=self.stage.limits))
+
+    def is_halted(self) -> bool:
+        """Whether a final block is another one than it was, so far as the books know."""
+        (state,) = list(self.store.tables.chains)
+        return state.halted_reason is not None
+
     def tamper(self, table: str, key: str, row: object) -> None:
         """Somebody who can write to the database changes a row behind the service's back; None takes it away."""
         tables = self.store.tables

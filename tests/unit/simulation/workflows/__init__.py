@@ -15,6 +15,7 @@ from tests.unit.simulation.workflows import (
     receiving,
     refusing,
     replacing,
+    rescanning,
     restoring,
     sending,
     tampering,
@@ -24,15 +25,28 @@ Workflow = Callable[[Rehearsal], None]
 
 WORKFLOWS: Final[Mapping[str, Workflow]] = {
     workflow.__name__: workflow
-    for module in (sending, replacing, receiving, operating, halting, refusing, restoring, doubting, tampering, booking, comparing)
+    for module in (
+        sending,
+        replacing,
+        receiving,
+        operating,
+        halting,
+        refusing,
+        restoring,
+        doubting,
+        tampering,
+        booking,
+        comparing,
+        rescanning,
+    )
     for workflow in vars(module).values()
     if callable(workflow) and getattr(workflow, "__module__", "") == module.__name__ and not workflow.__name__.startswith("_")
 }
 
-STAGES: Final[Mapping[str, Stage]] = {**doubting.STAGES, **comparing.STAGES}
+STAGES: Final[Mapping[str, Stage]] = {**doubting.STAGES, **comparing.STAGES, **rescanning.STAGES}
 """Where a workflow needs more than one node, or other limits."""
 
-_REFUSING: Final = {module.__name__ for module in (refusing, doubting, tampering, booking, comparing)}
+_REFUSING: Final = {module.__name__ for module in (refusing, doubting, tampering, booking, comparing, rescanning)}
 THINNED: Final = frozenset(name for name, workflow in WORKFLOWS.items() if workflow.__module__ in _REFUSING)
 """Those in which something is refused or waited for: `make sim` crashes each at some of its calls only, `make sim-long` at all."""
 

@@ -98,7 +98,7 @@ def released_wrongly(on: Rehearsal) -> None:
     for id_ in (sent, credited.id):
         _refused(on, InvalidStateTransition, lambda custody, id_=id_: custody.transactions.release(id_, note=NOTE))  # type: ignore[misc]
     on.tree.breach(FINALITY_LAG + 1)
-    on.until(lambda: _is_halted(on))
+    on.until(on.is_halted)
     _refused(on, ChainHalted, lambda custody: custody.transactions.release(dust, note=NOTE))
     on.tree.return_to(on.tree.pasts[0])
     on.ask(resume)
@@ -169,11 +169,6 @@ def _book(wallet_id: str, *, asset: str = "eth", amount: int = 1, chain_id: int 
 
 def _fill(wallet_id: str, *, asset: str = "eth", amount: int = 1, chain_id: int | None = None) -> Callable[[Custody], object]:
     return lambda custody: custody.suspense.fill(wallet_id, asset=asset, amount=amount, note=NOTE, chain_id=chain_id)
-
-
-def _is_halted(on: Rehearsal) -> bool:
-    (state,) = list(on.store.tables.chains)
-    return state.halted_reason is not None
 
 
 def _refused(on: Rehearsal, reason: type[CustodyError], act: Callable[[Custody], object]) -> None:

@@ -16,10 +16,9 @@ from custody_core import Custody
 from custody_core.errors import NodeUnavailable
 from custody_core.services import comparing
 from tests.unit.simulation.failures import require
-from tests.unit.simulation.gate import Killed, OpenGate
+from tests.unit.simulation.gate import OpenGate
 from tests.unit.simulation.journal import JournalStore
 from tests.unit.simulation.operators import in_turn, resume
-from tests.unit.simulation.props import StrikingGate
 from tests.unit.simulation.rehearsal import FINALITY_LAG, LIMITS, Rehearsal, Stage
 from tests.unit.simulation.site import CHAIN_ID
 from tests.unit.simulation.virtual_time import MICROSECONDS
@@ -48,7 +47,7 @@ def compared_while_it_is_halted(on: Rehearsal) -> None:
     on.fund()
     on.arm()
     on.tree.breach(FINALITY_LAG + 1)
-    on.until(lambda: _is_halted(on))
+    on.until(on.is_halted)
     on.tree.return_to(on.tree.pasts[0])
     on.views[0].says_of_balance = lambda wei: wei + 5
     assert "the chain is halted" in _found_wrong(on)
@@ -60,7 +59,7 @@ def compared_while_it_is_halted(on: Rehearsal) -> None:
 def compared_while_blocks_are_read_again(on: Rehearsal) -> None:
     """Somebody died while reading blocks again. Until their lease ends, half of what blocks say is no finding."""
     on.fund()
-    _dies_reading_again(on)
+    on.dies("blocks", lambda custody: custody.scans.rescan(1, on.tree.final))
     on.views[0].says_of_balance = lambda wei: wei + 5
     on.arm()
     assert "blocks are being read again" in _found_wrong(on)
@@ -178,23 +177,6 @@ def _alarms(on: Rehearsal) -> list[str]:
     on.ask(lambda custody: custody.seal())
     committed = on.store._histories["events"]._committed
     return [str(event.type) for event in committed if str(event.type).startswith("alarm.")]
-
-
-def _is_halted(on: Rehearsal) -> bool:
-    (state,) = list(on.store.tables.chains)
-    return state.halted_reason is not None
-
-
-def _dies_reading_again(on: Rehearsal) -> None:
-    gate = StrikingGate(on.time, {})
-
-    def die() -> None:
-        gate._is_dead = True
-        raise Killed
-
-    gate.meanwhile["blocks"] = die
-    with suppress(Killed):
-        on._parts.custody(gate).scans.rescan(1, on.tree.final)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ def breached_and_back(on: Rehearsal) -> None:
     on.blocks(1)
     on.arm()
     on.tree.breach(FINALITY_LAG + 1)
-    on.until(lambda: _is_halted(on))
+    on.until(on.is_halted)
     on.tree.return_to(on.tree.pasts[0])
     on.rounds(2)
     on.ask(resume)
@@ -29,9 +29,9 @@ def let_go_on_too_early(on: Rehearsal) -> None:
     on.rounds(2)
     on.arm()
     on.tree.breach(FINALITY_LAG + 1)
-    on.until(lambda: _is_halted(on))
+    on.until(on.is_halted)
     on.ask(resume)
-    on.until(lambda: _is_halted(on))
+    on.until(on.is_halted)
     on.tree.return_to(on.tree.pasts[0])
     on.ask(resume)
 
@@ -42,7 +42,7 @@ def asked_while_it_is_halted(on: Rehearsal) -> None:
     on.rounds()
     on.arm()
     on.tree.breach(FINALITY_LAG + 1)
-    on.until(lambda: _is_halted(on))
+    on.until(on.is_halted)
     try:
         on.send()
     except ChainHalted:
@@ -51,8 +51,3 @@ def asked_while_it_is_halted(on: Rehearsal) -> None:
         on.send()
         return
     raise AssertionError("a send was accepted on a chain that is halted")
-
-
-def _is_halted(on: Rehearsal) -> bool:
-    (state,) = list(on.store.tables.chains)
-    return state.halted_reason is not None
