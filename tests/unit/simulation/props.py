@@ -85,6 +85,14 @@ class PlannedTrouble:
         return self.plan[kind].pop(0) if self.plan[kind] else None
 
 
+class Gone(PlannedTrouble):
+    """The node answers nothing."""
+
+    def roll(self, kind: str) -> bool:
+        """Whether that kind strikes now."""
+        return kind == "node-silent"
+
+
 class FickleSigner(keys.FakeCurveKeys):
     """Keys whose machine may be away."""
 

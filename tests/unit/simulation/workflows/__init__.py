@@ -7,6 +7,7 @@ from typing import Final
 
 from tests.unit.simulation.rehearsal import Rehearsal, Stage
 from tests.unit.simulation.workflows import (
+    agreeing,
     booking,
     comparing,
     doubting,
@@ -38,15 +39,16 @@ WORKFLOWS: Final[Mapping[str, Workflow]] = {
         booking,
         comparing,
         rescanning,
+        agreeing,
     )
     for workflow in vars(module).values()
     if callable(workflow) and getattr(workflow, "__module__", "") == module.__name__ and not workflow.__name__.startswith("_")
 }
 
-STAGES: Final[Mapping[str, Stage]] = {**doubting.STAGES, **comparing.STAGES, **rescanning.STAGES}
+STAGES: Final[Mapping[str, Stage]] = {**doubting.STAGES, **comparing.STAGES, **rescanning.STAGES, **agreeing.STAGES}
 """Where a workflow needs more than one node, or other limits."""
 
-_REFUSING: Final = {module.__name__ for module in (refusing, doubting, tampering, booking, comparing, rescanning)}
+_REFUSING: Final = {module.__name__ for module in (refusing, doubting, tampering, booking, comparing, rescanning, agreeing)}
 THINNED: Final = frozenset(name for name, workflow in WORKFLOWS.items() if workflow.__module__ in _REFUSING)
 """Those in which something is refused or waited for: `make sim` crashes each at some of its calls only, `make sim-long` at all."""
 

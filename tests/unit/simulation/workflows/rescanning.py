@@ -28,6 +28,7 @@ from tests.unit.simulation.virtual_time import MICROSECONDS
 
 ANOTHER_CHAIN: Final = 2
 ALL: Final = 10**6
+LEASE_MAX_S: Final = 300
 
 STAGES: Final[Mapping[str, Stage]] = {
     "read_again_with_one_node_behind": Stage(views=2, limits=attrs.evolve(LIMITS, cross_check_min_wei=0)),
@@ -40,6 +41,7 @@ def read_again_by_two(on: Rehearsal) -> None:
     on.dies("blocks", lambda custody: custody.scans.rescan(1, on.tree.final))
     on.arm()
     _is_refused(on, InvalidStateTransition, "read again already", 1)
+    on.time.us += LEASE_MAX_S * MICROSECONDS
     _read_again(on, 1, on.tree.final)
 
 
