@@ -107,6 +107,12 @@ UNREACHED: Final = (
         "`SeenInBlock` sets the inclusion, and no attempt is ever taken away",
     ),
     Unreached(
+        "services/sights",
+        'raise AssertionError("a confirming transaction has the block that holds it")',
+        Why.NARROWS,
+        "`SeenInBlock` sets the inclusion, and no attempt is ever taken away",
+    ),
+    Unreached(
         "services/outgoing",
         'raise AssertionError("a transaction was found by a hash that it does not have")',
         Why.NARROWS,

@@ -15,7 +15,6 @@ from tests.unit.simulation.site import CHAIN_ID
 
 ETHER: Final = 10**18
 A_MINUTE: Final = 60
-MANY_MINUTES: Final = 20
 
 STAGES: Final[Mapping[str, Stage]] = {
     "disputed_by_one_of_two": Stage(views=2, limits=attrs.evolve(LIMITS, cross_check_min_wei=0)),
@@ -56,10 +55,10 @@ def small_payments_and_a_silent_node(on: Rehearsal) -> None:
     on.tree.send_ether(on.wallet.address, ETHER // 10)
     on.tree.mine(FINALITY_LAG + 1)
     on.arm()
-    on.until(lambda: _states(on) == [DepositState.COMPLETED], seconds=A_MINUTE)
+    on.until(lambda: _states(on) == [DepositState.COMPLETED], seconds=5 * A_MINUTE)
     on.tree.send_ether(on.wallet.address, ETHER)
     on.tree.mine(FINALITY_LAG + 1)
-    on.rounds(MANY_MINUTES, seconds=A_MINUTE)
+    on.rounds(4, seconds=5 * A_MINUTE)
     assert _states(on) == [DepositState.COMPLETED, DepositState.CONFIRMING]
     on.views[1].trouble = on.trouble
 
