@@ -18,7 +18,7 @@ class Harmless:
     what: str
     why: str
     places: int = 1
-    """How often the module holds that line."""
+    """How often the module holds that line, or the line what is changed."""
 
     def names(self, module: str, mutation: Mutation) -> bool:
         """Whether it is about that one."""
@@ -107,6 +107,46 @@ HARMLESS: Final = (
         "return asked_at is not None and newest is not None and asked_at > newest.planned_at",
         "asked_at > newest.planned_at",
         "whoever asks in the very microsecond in which an attempt is planned has asked for that one or the next: both are dearer",
+    ),
+    Harmless(
+        "services/cross_check",
+        "for each, sight in zip(left, self._sights.seen_by(witness, left, tokens, self._managed), strict=True):",
+        "True",
+        "`seen_by` gives a sight for each block that it is asked for; here it is only said again",
+    ),
+    Harmless(
+        "services/arrivals",
+        "for index, (each, of_it) in enumerate(zip(evidence, moved, strict=True)):",
+        "True",
+        "one is made of each of the other; here it is only said again",
+    ),
+    Harmless(
+        "services/vouched",
+        "(most,) = Counter(answer.value for answer in answers if isinstance(answer, Found)).most_common(1) or [(0, 0)]",
+        "0",
+        "where nobody answers, nobody has said it and one has said it are the same: two have to",
+        places=2,
+    ),
+    *(
+        Harmless(
+            "services/sights",
+            f"for {what} in unit.confirming_{what}s(chain_id, above=first - 1, up_to=last):",
+            "1",
+            "what is of the block before is left out below: its header is not asked for",
+        )
+        for what in ("deposit", "transaction")
+    ),
+    Harmless(
+        "services/rescanning",
+        "if state is None or unit.addresses_after(self._managed.sequence, 1) or not self._is_canonical(unit):",
+        "1",
+        "whether there is one is asked, by any number",
+    ),
+    Harmless(
+        "domain/managed",
+        "NEWEST_MAX: Final = 8_192",
+        "8192",
+        "how many addresses are held whole beside the others: a matter of time",
     ),
     *(
         Harmless(

@@ -418,6 +418,18 @@ class TestWhatIsRefused:
             chain.second.says = "the same"
             assert [each.state for each in everything(bench).deposits] == [DepositState.COMPLETED]
 
+    def test_what_is_small_takes_one_nodes_word(self) -> None:
+        """As it does where the follower finds it."""
+        chain = TwoNodes(offers_traces=False)
+        chain.second = SecondNode(chain)
+        with opened(chain=chain, limits=Limits(key_pool_size=3, cross_check_min_wei=ether("1"))) as bench:
+            wallet = bench.wallet()
+            bench.chain.send_ether(bench.chain.deploy_passing(wallet.address, Passing.CALL), ether("0.1"))
+            bench.blocks(FINALITY + 2)
+            chain._offers_traces = True
+            chain.second.says = "nothing"
+            assert [each.state for each in everything(bench).deposits] == [DepositState.COMPLETED]
+
 
 def test_many_blocks_are_read_some_at_a_time_and_who_asked_is_kept(bench: Bench) -> None:
     wallet = bench.wallet()

@@ -102,6 +102,20 @@ def test_events_tell_each_step_once_and_in_order(bench: Bench) -> None:
     assert bench.custody.audit.verify().first_broken is None
 
 
+def test_each_step_is_audited_with_what_is_known_by_then_and_nothing_else(bench: Bench) -> None:
+    made = bench.send(bench.wallet(wei=ether("1")))
+    bench.settle()
+    done = bench.transaction(made.id)
+    rows = [each.detail for each in bench.custody.audit.list(limit=1000) if each.object_id == made.id]
+    by_state = {row["state"]: set(row) for row in rows}
+    known = {"state", "version"}
+    assert by_state["queued"] == known
+    assert by_state["pending_signature"] == known | {"nonce", "decision"}
+    assert by_state["completed"] == known | {"nonce", "decision", "hash"}
+    (last,) = [row for row in rows if row["state"] == "completed"]
+    assert (last["nonce"], last["hash"], last["decision"]) == ("0", done.hash, done.decision_id)
+
+
 def test_s10_a_payment_that_reverts_costs_the_gas_once_and_is_not_tried_again(bench: Bench) -> None:
     """The tokens leave by another way between the estimate and the block: the call reverts, the ether for its gas is gone."""
     token, wallet = bench.token(), bench.wallet(wei=ether("1"))
