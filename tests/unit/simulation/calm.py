@@ -57,7 +57,7 @@ class Calm:
         self._weather.is_generous, self._desk.is_open = False, False
         began_us, steps_max = self._parts.time.us, self._scheduler.steps + int(LIVENESS_STEPS * self._patience)
         until_us = began_us + int(LIVENESS_S * self._patience) * MICROSECONDS
-        while left := what_is_left(self._parts.store, self._desk, self._tree):
+        while left := self._what_is_left():
             if self._is_cut_off:
                 self._stand_still()
                 return
@@ -72,6 +72,12 @@ class Calm:
                 custody.scans.rescan(1, self._chain_state.final.number)
             self._ending().require_the_end(custody)
         self._invariants.require_late_books()
+
+    def _what_is_left(self) -> str:
+        """Before the branch is the chain that stays, everything may be done and is not at its end: finality is yet to be broken."""
+        left = what_is_left(self._parts.store, self._desk, self._tree)
+        is_to_change = self._weather.is_torn or not self._is_on_the_chain
+        return left or ("another branch is the chain for a while" if is_to_change else "")
 
     def _ending(self) -> Ending:
         return Ending(self._parts.store, self._desk, self._tree, self._invariants)
@@ -89,7 +95,12 @@ class Calm:
     @property
     def _is_cut_off(self) -> bool:
         """Whether the books' final block is not the chain's, and will not be."""
-        return not self._weather.is_torn and self._tree.height_of(self._chain_state.final.hash) is None
+        return not self._weather.is_torn and not self._is_on_the_chain
+
+    @property
+    def _is_on_the_chain(self) -> bool:
+        """Whether the books' final block is one of the chain's."""
+        return self._tree.height_of(self._chain_state.final.hash) is not None
 
     def _look(self) -> None:
         """An operator lets a halted chain go on, whatever its node shows."""
