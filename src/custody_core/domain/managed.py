@@ -41,9 +41,6 @@ class ManagedAddresses:
         made.sequence = sequence
         return made
 
-    def __len__(self) -> int:
-        return len(self._newest) + len(self._prefixes)
-
     @property
     def is_exact(self) -> bool:
         """Whether a "yes" needs no second look."""

@@ -9,6 +9,7 @@ Rules of this file
    would be at its nonce. Fees may differ, as they do among attempts.
 2. What costs more than was held is not taken for ours: the hold could not pay for it.
 3. An attempt that was found is never signed or planned again; it may be sent again as it is.
+4. At which nonce bytes are, they say themselves. A node that names another one has made it up.
 """
 
 from __future__ import annotations
@@ -39,6 +40,15 @@ def kind_of(unsigned: FeeMarketTransaction, transaction: Transaction) -> Attempt
     if said == (address_to_bytes(transaction.sender), 0, b"", ()):
         return AttemptKind.CANCELLATION
     return None
+
+
+def is_at_another_nonce(raw: bytes, nonce: int) -> bool:
+    """Whether signed bytes are at another nonce than that. Of bytes that are no transaction nobody can tell."""
+    try:
+        unsigned, *_ = decode_signed(raw)
+    except (MalformedTransaction, MalformedSignature):
+        return False
+    return unsigned.nonce != nonce
 
 
 def recognise(transaction: Transaction, raw: bytes, *, attempt_id: str, now: datetime) -> Attempt | None:

@@ -244,7 +244,7 @@ class Follower:
             except ContradictoryReceipt as problem:
                 return Unknown(f"the receipt of {problem} says that it cost more than it may")
             except ForgedSender as problem:
-                return Unknown(f"the node says that an address of ours sent {problem}, which somebody else signed")
+                return Unknown(f"the node says that an address of ours sent {problem}, and its bytes say otherwise")
 
     def _rewind(self, state: ChainState) -> Round:
         """Takes back what lies above the newest block that we and the node agree on; halts when that would be below the final

@@ -16,7 +16,7 @@ from custody_core.domain.ids import IdPrefix
 from custody_core.domain.managed import ManagedAddresses
 from custody_core.domain.matching import read_transfer
 from custody_core.domain.nonce import ForeignUse, moved_past, open_line
-from custody_core.domain.recognition import recognise
+from custody_core.domain.recognition import is_at_another_nonce, recognise
 from custody_core.domain.transaction import AttemptKind, Inclusion, State, Transaction
 from custody_core.ports import SignedBytes, Unit
 from custody_core.services.block_evidence import BlockEvidence
@@ -28,7 +28,9 @@ from custody_core.services.rounds import WOKEN
 
 
 class ForgedSender(Exception):
-    """A block says that one of our addresses sent a transaction which somebody else signed: the node made it up."""
+    """A block says that one of our addresses sent a transaction which somebody else signed, or which was signed for another nonce:
+    the node made it up.
+    """
 
 
 class ContradictoryReceipt(Exception):
@@ -108,7 +110,9 @@ class Outgoing:
         """Those of `strangers` that are attempts which restored books have lost, as what they are attempts of, by hash."""
         for each in strangers:
             signed = self._strangers[each.hash]
-            if signed is not None and signed.signer != address_from_bytes(each.sender):
+            if signed is not None and (
+                signed.signer != address_from_bytes(each.sender) or is_at_another_nonce(signed.raw, each.nonce)
+            ):
                 raise ForgedSender(each.hash)
         at = {(address_from_bytes(each.sender), each.nonce): each.hash for each in strangers}
         if not at:

@@ -18,7 +18,7 @@ from custody_memory.blocks import MinedBlock
 from custody_memory.chain import SILENCE
 from tests.unit.simulation import keys
 from tests.unit.simulation.gate import Fate, Killed
-from tests.unit.simulation.views import View
+from tests.unit.simulation.views import View, doubted
 from tests.unit.simulation.virtual_time import MICROSECONDS, VirtualTime
 
 T = TypeVar("T")
@@ -46,8 +46,10 @@ class PlannedView(View):
 
     def receipts(self, transaction_hashes: Sequence[Hash], *, doubt: Doubt[Receipt] = no_doubt) -> Sequence[Answer[Receipt]]:
         """Of its own branch."""
-        answers, say = super().receipts(transaction_hashes, doubt=doubt), self.says_of_receipt
-        return [Found(say(each.value)) if say and isinstance(each, Found) else each for each in answers]
+        if (say := self.says_of_receipt) is None:
+            return super().receipts(transaction_hashes, doubt=doubt)
+        answers = super().receipts(transaction_hashes)
+        return [doubted(say(each.value), doubt) if isinstance(each, Found) else each for each in answers]
 
     def balances(self, holders: Sequence[tuple[Address, Address | None]], at: BlockRef) -> Sequence[Answer[int]]:
         """At exactly that block."""

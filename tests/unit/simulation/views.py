@@ -107,7 +107,7 @@ class View:
                 other = next((found for each in older if each and (found := wanted(each))), [])
                 return _told(garbled(logs, garble, other), block_hash, topic, emitters, doubt)
             omits = self.may_omit and self.trouble.roll("node-omits")
-            return _doubted(Logs(block_hash, logs[:-1] if omits else logs), doubt)
+            return doubted(Logs(block_hash, logs[:-1] if omits else logs), doubt)
 
         found = [self.tree.by_hash(tip, block_hash) for block_hash in block_hashes]
         return [told(each) if each else Unknown("unknown block") for each in found]
@@ -208,7 +208,7 @@ class View:
                 if self.trouble.roll("receipt-elsewhere"):
                     receipt = attrs.evolve(receipt, block_hash=mined.block.header.parent_hash)
                 failed = self._may_omit(mined, transaction_hash) and self.trouble.roll("node-omits")
-                return _doubted(attrs.evolve(receipt, succeeded=False) if failed else receipt, doubt)
+                return doubted(attrs.evolve(receipt, succeeded=False) if failed else receipt, doubt)
         return Absent()
 
     def _count(self, address: bytes, height: int) -> int:
@@ -223,7 +223,7 @@ def _told(logs: Sequence[WireLog], block_hash: Hash, topic: bytes, emitters: Seq
     if not logs:
         return Unknown("shows none of the logs that the block may have")
     try:
-        return _doubted(BlockLogs(logs, block_hash, topic, emitters), doubt)
+        return doubted(BlockLogs(logs, block_hash, topic, emitters), doubt)
     except Malformed as problem:
         return Unknown(str(problem))
 
@@ -238,6 +238,7 @@ def _height(tip: Tip, at: int | BlockTag) -> int:
             return at
 
 
-def _doubted(value: T, doubt: Doubt[T]) -> Answer[T]:
+def doubted(value: T, doubt: Doubt[T]) -> Answer[T]:
+    """What is left of an answer that may be doubted."""
     why = doubt(value)
     return Found(value) if why is None else Unknown(why)

@@ -9,7 +9,7 @@ import pytest
 
 from custody_core.domain.addresses import address_to_bytes
 from custody_core.domain.encoding import FeeMarketTransaction, keccak256, serialize_signed
-from custody_core.domain.recognition import recognise
+from custody_core.domain.recognition import is_at_another_nonce, recognise
 from custody_core.domain.tokens import Asset
 from custody_core.domain.transaction import Attempt, AttemptKind, AttemptState, State, Transaction
 from tests.support import factories
@@ -88,3 +88,10 @@ def test_what_differs_in_anything_but_a_fee_within_the_hold_is_somebody_elses(ch
 def test_bytes_that_are_no_transaction_are_not_ours() -> None:
     assert found(waiting(), b"\x02\xc0") is None
     assert found(factories.transaction(state=State.QUEUED), signed(fields(waiting()))) is None, "without a nonce there is nothing"
+
+
+def test_bytes_say_themselves_at_which_nonce_they_are() -> None:
+    raw = signed(fields(waiting()), nonce=4)
+    assert is_at_another_nonce(raw, 5)
+    assert not is_at_another_nonce(raw, 4)
+    assert not is_at_another_nonce(b"\x02\xc0", 4), "of what is no transaction nobody can tell"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -10,12 +11,12 @@ import pytest
 from custody_core import FeeAboveCap, InsufficientFunds, Transaction, TransactionState, Wallet, ether
 from custody_core.domain.addresses import address_to_bytes
 from custody_core.domain.authorisation import AuthorisedPayment
-from custody_core.domain.chain import Hash
+from custody_core.domain.chain import Block, Hash
 from custody_core.domain.encoding import FeeMarketTransaction, erc20_transfer_calldata, serialize_signed, transaction_hash
 from custody_core.domain.fees import GWEI
 from custody_core.domain.transaction import AttemptKind, AttemptState, Stuck
 from custody_core.domain.wallet import WalletState
-from custody_core.ports import Found, Keys, SignedBytes
+from custody_core.ports import Answer, Found, Keys, SignedBytes
 from custody_core.services.sending import Sender
 from custody_memory.mempool import Pooled
 from tests.support import factories
@@ -203,6 +204,34 @@ def test_a_transaction_that_a_node_made_up_is_nobodys_attempt_and_stops_no_walle
     assert bench.transaction(made.id).state is TransactionState.COMPLETED
     assert {bench.custody.wallets.get(each.id).state for each in (wallet, victim)} == {WalletState.OPEN}
     bench.require_sound()
+
+
+def test_no_send_fails_because_a_node_made_up_the_nonce_of_what_the_books_have_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wallet = bench.wallet(wei=ether("1"))
+    made = bench.send(wallet, ether("0.2"))
+    bench.rounds()
+    sign_elsewhere(bench, wallet, fields(bench, nonce=1, value=ether("0.1")))
+    _, lost = bench.chain.pool
+    shown = bench.chain.blocks
+
+    def blocks(numbers: Sequence[int]) -> Sequence[Answer[Block]]:
+        return [Found(_with_one_at_nonce(each.value, lost, 0)) if isinstance(each, Found) else each for each in shown(numbers)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.chain, "blocks", blocks)
+        bench.blocks(FINALITY + 1)
+        assert bench.transaction(made.id).state is TransactionState.BROADCASTING, "nothing is concluded"
+    bench.settle()
+    assert bench.transaction(made.id).state is TransactionState.COMPLETED
+    assert bench.alarms() == ["nonce-foreign"]
+    bench.require_sound()
+
+
+def _with_one_at_nonce(block: Block, hash_: Hash, nonce: int) -> Block:
+    """The block without all others."""
+    return attrs.evolve(block, transactions=[attrs.evolve(each, nonce=nonce) for each in block.transactions if each.hash == hash_])
 
 
 def test_o_03_a_lost_cancellation_that_a_reorganisation_drops_is_followed_by_no_payment(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from tests.unit.simulation.workflows import (
     comparing,
     doubting,
     halting,
+    misleading,
     operating,
     receiving,
     refusing,
@@ -40,15 +41,24 @@ WORKFLOWS: Final[Mapping[str, Workflow]] = {
         comparing,
         rescanning,
         agreeing,
+        misleading,
     )
     for workflow in vars(module).values()
     if callable(workflow) and getattr(workflow, "__module__", "") == module.__name__ and not workflow.__name__.startswith("_")
 }
 
-STAGES: Final[Mapping[str, Stage]] = {**doubting.STAGES, **comparing.STAGES, **rescanning.STAGES, **agreeing.STAGES}
+STAGES: Final[Mapping[str, Stage]] = {
+    **doubting.STAGES,
+    **comparing.STAGES,
+    **rescanning.STAGES,
+    **agreeing.STAGES,
+    **misleading.STAGES,
+}
 """Where a workflow needs more than one node, or other limits."""
 
-_REFUSING: Final = {module.__name__ for module in (refusing, doubting, tampering, booking, comparing, rescanning, agreeing)}
+_REFUSING: Final = {
+    module.__name__ for module in (refusing, doubting, tampering, booking, comparing, rescanning, agreeing, misleading)
+}
 THINNED: Final = frozenset(name for name, workflow in WORKFLOWS.items() if workflow.__module__ in _REFUSING)
 """Those in which something is refused or waited for: `make sim` crashes each at some of its calls only, `make sim-long` at all."""
 

@@ -103,6 +103,19 @@ def bytes_put_into_its_plan(on: Rehearsal) -> None:
     on.until(lambda: on.transaction(sent).state is not TransactionState.PENDING_SIGNATURE)
 
 
+def bytes_of_another_send(on: Rehearsal) -> None:
+    """A row holds what was signed for the send after it. The verdict about the books tells so; nothing is sent again meanwhile."""
+    on.fund()
+    sent, other = on.send("send"), on.send("other")
+    on.until(lambda: len(on.tree.pool) == 2)
+    row = on.transaction(sent)
+    on.tamper("transactions", sent, _with_bytes(row, on.transaction(other).attempts[0].raw))
+    on.arm()
+    told = on.ask(lambda custody: custody.reconcile())
+    assert any("is not the payment that it should be" in each for check in told.checks for each in check.violations)
+    on.tamper("transactions", sent, row)
+
+
 def due_although_it_is_mined(on: Rehearsal) -> None:
     """The row asks for work that there is none of: nothing is sent again."""
     on.fund()
