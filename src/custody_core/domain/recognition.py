@@ -44,18 +44,14 @@ def kind_of(unsigned: FeeMarketTransaction, transaction: Transaction) -> Attempt
 
 def is_at_another_nonce(raw: bytes, nonce: int) -> bool:
     """Whether signed bytes are at another nonce than that. Of bytes that are no transaction nobody can tell."""
-    try:
-        unsigned, *_ = decode_signed(raw)
-    except (MalformedTransaction, MalformedSignature):
-        return False
-    return unsigned.nonce != nonce
+    unsigned = _unsigned(raw)
+    return unsigned is not None and unsigned.nonce != nonce
 
 
 def recognise(transaction: Transaction, raw: bytes, *, attempt_id: str, now: datetime) -> Attempt | None:
     """The attempt of `transaction` that `raw` is, None where it is none of its attempts."""
-    try:
-        unsigned, *_ = decode_signed(raw)
-    except (MalformedTransaction, MalformedSignature):
+    unsigned = _unsigned(raw)
+    if unsigned is None:
         return None
     kind = kind_of(unsigned, transaction)
     if kind is None or unsigned.max_fee_per_gas > transaction.fee_cap_wei(kind) or unsigned.gas_limit > transaction.gas_limit:
@@ -70,3 +66,12 @@ def recognise(transaction: Transaction, raw: bytes, *, attempt_id: str, now: dat
         hash=Hash("0x" + transaction_hash(raw).hex()),
         first_sent_at=now,
     )
+
+
+def _unsigned(raw: bytes) -> FeeMarketTransaction | None:
+    """What was signed, None of bytes that are no transaction."""
+    try:
+        unsigned, *_ = decode_signed(raw)
+    except (MalformedTransaction, MalformedSignature):
+        return None
+    return unsigned

@@ -10,10 +10,10 @@ import attrs
 
 from custody_core.domain.addresses import Address, address_from_bytes
 from custody_core.domain.authorisation import Authorised
-from custody_core.domain.chain import Block, BlockRef, Hash, Header, InternalTransfer, Receipt
+from custody_core.domain.chain import Block, BlockRef, Hash, Header, Receipt
 from custody_core.domain.wallet import SealedKey
 from custody_core.errors import SignerUnavailable
-from custody_core.ports import Absent, Answer, BlockTag, Doubt, Found, SignedBytes, SignedTransaction, Unknown, no_doubt
+from custody_core.ports import Answer, BlockTag, Doubt, Found, SignedBytes, SignedTransaction, Unknown, no_doubt
 from custody_memory.blocks import MinedBlock
 from custody_memory.chain import SILENCE
 from tests.unit.simulation import keys
@@ -27,16 +27,21 @@ FRIEND: Final = address_from_bytes(b"\xee" * 20)
 """Whom the workflows pay."""
 
 
+def with_one_changed(block: Block, hash_: Hash, **changes: object) -> Block:
+    """The block as a node shows it that says something else of one of its transactions."""
+    shown = [attrs.evolve(each, **changes) if each.hash == hash_ else each for each in block.transactions]  # type: ignore[arg-type]
+    return attrs.evolve(block, transactions=shown)
+
+
 @attrs.define
 class PlannedView(View):
-    """A node that says of blocks and receipts what it is told to say, as long as that is set, and may have no traces."""
+    """A node that says of blocks and receipts what it is told to say, as long as that is set."""
 
     says_of_block: Callable[[Block], Block] | None = None
     says_of_receipt: Callable[[Receipt], Receipt] | None = None
     says_of_final: Callable[[Header], Header] | None = None
     says_of_balance: Callable[[int], int | None] | None = None
     """None where it does not say."""
-    has_traces: bool = True
     shows_bytes: bool = True
 
     def header(self, at: int | BlockTag) -> Answer[Header]:
@@ -62,10 +67,6 @@ class PlannedView(View):
     def signed_transactions(self, hashes: Sequence[Hash]) -> Sequence[Answer[SignedBytes]]:
         """What was signed."""
         return super().signed_transactions(hashes) if self.shows_bytes else [Unknown(SILENCE)] * len(hashes)
-
-    def internal_transfers(self, blocks: Sequence[Block]) -> Sequence[Answer[Sequence[InternalTransfer]]]:
-        """Of exactly these blocks."""
-        return super().internal_transfers(blocks) if self.has_traces else [Absent()] * len(blocks)
 
     def _shown(self, mined: MinedBlock) -> Block:
         block = super()._shown(mined)

@@ -280,6 +280,18 @@ class Rehearsal:
         self.invariants.go_back(backup.marks)
         self._restart()
 
+    def send_again_after_a_backup(self) -> str:
+        """Books of before a send left. Since then it left, and a dearer attempt of it, which is mined. Its id."""
+        backups = list[Backup]()
+        self.meanwhile("broadcast", lambda _: backups.append(self.backup()))
+        sent = self.send()
+        self.until(lambda: bool(self.tree.pool))
+        self.custody.transactions.speed_up(sent)
+        self.until(lambda: [each.first_sent_at is None for each in self.transaction(sent).attempts] == [False, False])
+        self.tree.mine()
+        self.restart_from(backups[0])
+        return sent
+
     def backup(self) -> Backup:
         """Everything that a backup of the database holds."""
         return Backup(self.store.snapshot(), self.invariants.marks())

@@ -9,6 +9,7 @@ import attrs
 
 from custody_core import DepositState, Traces
 from custody_core.domain.chain import Block
+from custody_core.ports import Absent
 from tests.unit.simulation.props import Gone
 from tests.unit.simulation.rehearsal import FINALITY_LAG, LIMITS, Rehearsal, Stage
 from tests.unit.simulation.site import CHAIN_ID
@@ -66,10 +67,10 @@ def small_payments_and_a_silent_node(on: Rehearsal) -> None:
 def traces_gone_for_a_while(on: Rehearsal) -> None:
     """A node that had traces has none for a block, and has them again: after an hour of that the alarm is over."""
     on.fund()
-    on.views[0].has_traces = False
+    on.views[0].says_of_traces = Absent()
     on.arm()
     on.fund()
-    on.views[0].has_traces = True
+    on.views[0].says_of_traces = None
     for _ in range(3):
         on.tree.send_ether(on.wallet.address, ETHER)
         on.blocks()
@@ -79,7 +80,7 @@ def traces_gone_for_a_while(on: Rehearsal) -> None:
 def traces_switched_off(on: Rehearsal) -> None:
     """A node has lost its traces, somebody is alarmed, and the operator decides to go without."""
     on.fund()
-    on.views[0].has_traces = False
+    on.views[0].says_of_traces = Absent()
     on.arm()
     on.fund()
     on.stage = attrs.evolve(on.stage, limits=attrs.evolve(on.stage.limits, traces={CHAIN_ID: Traces.OFF}))

@@ -10,11 +10,11 @@ import attrs
 
 from custody_core import Custody, DepositState, TransactionState
 from custody_core.domain.addresses import address_from_bytes, address_to_bytes
-from custody_core.domain.chain import Block, Hash, Receipt
-from custody_core.ports import BroadcastOutcome, SignedBytes
+from custody_core.domain.chain import Hash, Receipt
+from custody_core.ports import Absent, BroadcastOutcome, SignedBytes
 from custody_memory.world import OUTSIDER
 from tests.unit.simulation.operators import resume
-from tests.unit.simulation.props import FRIEND
+from tests.unit.simulation.props import FRIEND, with_one_changed
 from tests.unit.simulation.rehearsal import FINALITY_LAG, LIMITS, Rehearsal, Stage
 from tests.unit.simulation.site import CHAIN_ID
 from tests.unit.simulation.views import REFUSALS
@@ -139,11 +139,7 @@ def said_to_be_ours(on: Rehearsal) -> None:
     on.tree.mine()
     own = address_to_bytes(on.wallet.address)
 
-    def say(block: Block) -> Block:
-        named = [attrs.evolve(each, sender=own) if each.hash == hash_ else each for each in block.transactions]
-        return attrs.evolve(block, transactions=named)
-
-    on.views[0].says_of_block = say
+    on.views[0].says_of_block = lambda block: with_one_changed(block, hash_, sender=own)
     on.arm()
     on.rounds(2)
     on.views[0].says_of_block = None
@@ -233,7 +229,7 @@ def payment_to_a_look_alike(on: Rehearsal) -> None:
 
 def traced_by_one_node(on: Rehearsal) -> None:
     """What a contract paid is held back for a while, and then for an operator to give."""
-    on.views[1].has_traces = False
+    on.views[1].says_of_traces = Absent()
     on.tree.send_ether(on.contract(on.wallet.address), ETHER)
     on.blocks(FINALITY_LAG + 1)
     on.rounds(10, seconds=A_MINUTE)

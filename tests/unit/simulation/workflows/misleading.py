@@ -9,16 +9,17 @@ import attrs
 import pytest
 
 from custody_core import Custody, DepositState, TransactionState
-from custody_core.domain.chain import Block, Hash, Receipt
-from custody_core.errors import Conflict, InvalidStateTransition, NodeUnavailable
+from custody_core.domain.chain import Receipt
+from custody_core.errors import InvalidStateTransition, NodeUnavailable
 from custody_core.ports import Unknown
 from custody_memory.chain import SILENCE
-from tests.unit.simulation.operators import in_turn
-from tests.unit.simulation.props import FRIEND
-from tests.unit.simulation.rehearsal import FINALITY_LAG, LIMITS, Backup, Rehearsal, Stage
+from tests.unit.simulation.props import FRIEND, with_one_changed
+from tests.unit.simulation.rehearsal import FINALITY_LAG, LIMITS, Rehearsal, Stage
+from tests.unit.simulation.rescans import is_refused, read_again
 from tests.unit.simulation.site import CHAIN_ID
 
 ETHER: Final = 10**18
+UNREADABLE: Final = "cannot be read whole"
 
 STAGES: Final[Mapping[str, Stage]] = {
     "misled_by_turns": Stage(views=2, limits=attrs.evolve(LIMITS, cross_check_min_wei=0)),
@@ -41,7 +42,7 @@ def nonce_made_up(on: Rehearsal) -> None:
     on.tree.mine()
     on.restart_from(backup)
     on.is_not_ours(hash_, 1)
-    on.views[0].says_of_block = lambda block: _at_nonce(block, hash_, 0)
+    on.views[0].says_of_block = lambda block: with_one_changed(block, hash_, nonce=0)
     on.arm()
     on.rounds(2)
     assert on.transaction(first).state is TransactionState.BROADCASTING
@@ -53,14 +54,7 @@ def nonce_made_up(on: Rehearsal) -> None:
 def found_with_a_receipt_that_cannot_be(on: Rehearsal) -> None:
     """What the books have lost is found again, with a receipt of more than it may have cost, which only its bytes can tell."""
     on.fund()
-    backups = list[Backup]()
-    on.meanwhile("broadcast", lambda _: backups.append(on.backup()))
-    sent = on.send()
-    on.until(lambda: bool(on.tree.pool))
-    on.custody.transactions.speed_up(sent)
-    on.until(lambda: len(on.transaction(sent).attempts) == 2 and on.transaction(sent).attempts[1].first_sent_at is not None)
-    on.tree.mine()
-    on.restart_from(backups[0])
+    sent = on.send_again_after_a_backup()
     on.views[0].says_of_receipt = _too_dear
     on.arm()
     on.rounds(2)
@@ -80,10 +74,10 @@ def hidden_and_found_by_a_rescan(on: Rehearsal) -> None:
     newest = on.tree.newest
     on.views[0].says_of_receipt = _too_dear
     on.arm()
-    on.ask(lambda custody: _cannot_be_read(custody, newest))
+    is_refused(on, NodeUnavailable, UNREADABLE, newest)
     assert on.transaction(sent).state is TransactionState.BROADCASTING
     on.views[0].says_of_receipt = None
-    on.ask(in_turn(lambda custody: custody.scans.rescan(newest)))
+    read_again(on, newest)
     assert on.transaction(sent).state is TransactionState.CONFIRMING
 
 
@@ -92,9 +86,9 @@ def traces_not_told_to_a_rescan(on: Rehearsal) -> None:
     on.fund()
     on.views[0].says_of_traces = Unknown(SILENCE)
     on.arm()
-    on.ask(lambda custody: _cannot_be_read(custody, 1))
+    is_refused(on, NodeUnavailable, UNREADABLE, 1)
     on.views[0].says_of_traces = None
-    on.ask(in_turn(lambda custody: custody.scans.rescan(1)))
+    read_again(on, 1)
 
 
 def traces_told_up_to_a_block(on: Rehearsal) -> None:
@@ -151,27 +145,10 @@ def rescanned_by_two_at_once(on: Rehearsal) -> None:
 
     on.arm()
     on.meanwhile("blocks", ask_too)
-    on.ask(in_turn(lambda custody: custody.scans.rescan(1, on.tree.final)))
+    read_again(on, 1, on.tree.final)
     assert [("being read again already" in each) for each in refused] == [True]
     assert [each.state for each in on.store.tables.deposits] == [DepositState.COMPLETED]
 
 
-def _cannot_be_read(custody: Custody, number: int) -> None:
-    """Asked until it is refused for that, not because somebody who died has the lease, or an answer was lost on the way."""
-    try:
-        custody.scans.rescan(number)
-    except (NodeUnavailable, InvalidStateTransition) as problem:
-        if "cannot be read whole" not in str(problem):
-            raise Conflict("the operator tries again later") from None
-        return
-    raise AssertionError("a block of which something is missing was read again")
-
-
 def _too_dear(receipt: Receipt) -> Receipt:
     return attrs.evolve(receipt, effective_gas_price_wei=10**15)
-
-
-def _at_nonce(block: Block, hash_: Hash, nonce: int) -> Block:
-    return attrs.evolve(
-        block, transactions=[attrs.evolve(each, nonce=nonce) if each.hash == hash_ else each for each in block.transactions]
-    )

@@ -11,18 +11,18 @@ from typing import Final
 import attrs
 import pytest
 
-from custody_core import Custody, CustodyError, TransactionState
+from custody_core import TransactionState
 from custody_core.domain.addresses import address_from_bytes, address_to_bytes
-from custody_core.domain.chain import Block, Hash, Receipt
+from custody_core.domain.chain import Hash, Receipt
 from custody_core.errors import ChainHalted, Conflict, InvalidStateTransition, NodeUnavailable, NotFound
 from custody_core.ports import SignedBytes
 from custody_memory.chain import MemoryChain
 from custody_memory.world import OUTSIDER
-from tests.unit.simulation.failures import require
 from tests.unit.simulation.gate import OpenGate
-from tests.unit.simulation.operators import in_turn, resume
-from tests.unit.simulation.props import FRIEND
+from tests.unit.simulation.operators import resume
+from tests.unit.simulation.props import FRIEND, with_one_changed
 from tests.unit.simulation.rehearsal import FINALITY_LAG, LIMITS, Rehearsal, Stage
+from tests.unit.simulation.rescans import is_refused, read_again
 from tests.unit.simulation.site import CHAIN_ID
 from tests.unit.simulation.virtual_time import MICROSECONDS
 
@@ -40,20 +40,20 @@ def read_again_by_two(on: Rehearsal) -> None:
     on.fund()
     on.dies("blocks", lambda custody: custody.scans.rescan(1, on.tree.final))
     on.arm()
-    _is_refused(on, InvalidStateTransition, "read again already", 1)
+    is_refused(on, InvalidStateTransition, "read again already", 1)
     on.time.us += LEASE_MAX_S * MICROSECONDS
-    _read_again(on, 1, on.tree.final)
+    read_again(on, 1, on.tree.final)
 
 
 def blocks_that_were_not_followed(on: Rehearsal) -> None:
     """Before the first that was, above the last, and on a chain that was configured a moment ago."""
     on.fund()
     on.arm()
-    _is_refused(on, NotFound, "was followed from", 0)
-    _is_refused(on, NotFound, "was followed from", 1, ALL)
+    is_refused(on, NotFound, "was followed from", 0)
+    is_refused(on, NotFound, "was followed from", 1, ALL)
     with pytest.raises(NotFound, match="is not followed"):
         on.service_for(MemoryChain(ANOTHER_CHAIN)).scans.rescan(1, chain_id=ANOTHER_CHAIN)
-    _read_again(on, 1)
+    read_again(on, 1)
 
 
 def read_again_while_it_is_halted(on: Rehearsal) -> None:
@@ -63,10 +63,10 @@ def read_again_while_it_is_halted(on: Rehearsal) -> None:
     on.arm()
     on.tree.breach(FINALITY_LAG + 1)
     on.until(on.is_halted)
-    _is_refused(on, ChainHalted, "", 1)
+    is_refused(on, ChainHalted, "", 1)
     on.tree.return_to(on.tree.pasts[0])
     on.ask(resume)
-    _read_again(on, 1)
+    read_again(on, 1)
 
 
 def halted_while_it_is_read_again(on: Rehearsal) -> None:
@@ -82,10 +82,10 @@ def halted_while_it_is_read_again(on: Rehearsal) -> None:
 
     on.views[0].says_of_receipt = say
     on.arm()
-    _is_refused(on, ChainHalted, "", 1)
+    is_refused(on, ChainHalted, "", 1)
     on.tree.return_to(on.tree.pasts[0])
     on.ask(resume)
-    _read_again(on, 1)
+    read_again(on, 1)
 
 
 def another_block_is_shown(on: Rehearsal) -> None:
@@ -93,9 +93,9 @@ def another_block_is_shown(on: Rehearsal) -> None:
     on.fund()
     on.views[0].says_of_block = lambda block: attrs.evolve(block, header=attrs.evolve(block.header, hash=Hash("0x" + "ab" * 32)))
     on.arm()
-    _is_refused(on, InvalidStateTransition, "another block", 1)
+    is_refused(on, InvalidStateTransition, "another block", 1)
     on.views[0].says_of_block = None
-    _read_again(on, 1)
+    read_again(on, 1)
 
 
 def addresses_born_each_time(on: Rehearsal) -> None:
@@ -109,9 +109,9 @@ def addresses_born_each_time(on: Rehearsal) -> None:
 
     on.arm()
     on.views[0].says_of_receipt = say
-    _is_refused(on, Conflict, "changed each time", 1)
+    is_refused(on, Conflict, "changed each time", 1)
     on.views[0].says_of_receipt = None
-    _read_again(on, 1)
+    read_again(on, 1)
 
 
 def bytes_that_are_not_shown(on: Rehearsal) -> None:
@@ -123,9 +123,9 @@ def bytes_that_are_not_shown(on: Rehearsal) -> None:
     on.adopt()
     on.views[0].shows_bytes = False
     on.arm()
-    _is_refused(on, NodeUnavailable, "does not show what was sent", at)
+    is_refused(on, NodeUnavailable, "does not show what was sent", at)
     on.views[0].shows_bytes = True
-    _read_again(on, at)
+    read_again(on, at)
 
 
 def said_to_be_ours_when_read_again(on: Rehearsal) -> None:
@@ -136,15 +136,11 @@ def said_to_be_ours_when_read_again(on: Rehearsal) -> None:
     on.blocks(FINALITY_LAG + 1)
     own = address_to_bytes(on.wallet.address)
 
-    def say(block: Block) -> Block:
-        named = [attrs.evolve(each, sender=own) if each.hash == hash_ else each for each in block.transactions]
-        return attrs.evolve(block, transactions=named)
-
-    on.views[0].says_of_block = say
+    on.views[0].says_of_block = lambda block: with_one_changed(block, hash_, sender=own)
     on.arm()
-    _is_refused(on, NodeUnavailable, "what cannot be", on.tree.head.number - FINALITY_LAG)
+    is_refused(on, NodeUnavailable, "what cannot be", on.tree.head.number - FINALITY_LAG)
     on.views[0].says_of_block = None
-    _read_again(on, on.tree.head.number - FINALITY_LAG)
+    read_again(on, on.tree.head.number - FINALITY_LAG)
 
 
 def read_again_with_one_node_behind(on: Rehearsal) -> None:
@@ -156,9 +152,9 @@ def read_again_with_one_node_behind(on: Rehearsal) -> None:
     on.custody.tokens.add(chain_id=CHAIN_ID, address=other, alias="late", decimals=6)
     on.views[1].late_by = len(on.tree.tips)
     on.arm()
-    _is_refused(on, NodeUnavailable, "two nodes have to agree", 1)
+    is_refused(on, NodeUnavailable, "two nodes have to agree", 1)
     on.views[1].late_by = 0
-    _read_again(on, 1)
+    read_again(on, 1)
 
 
 def unreadable_at_its_nonce(on: Rehearsal) -> None:
@@ -173,29 +169,6 @@ def unreadable_at_its_nonce(on: Rehearsal) -> None:
     on.arm()
     on.adopt()
     assert on.transaction(sent).state is TransactionState.FAILED
-
-
-def _read_again(on: Rehearsal, first: int, last: int | None = None) -> None:
-    on.ask(in_turn(lambda custody: custody.scans.rescan(first, last)))
-
-
-def _is_refused(on: Rehearsal, reason: type[CustodyError], words: str, first: int, last: int | None = None) -> None:
-    """It is, for that reason, and what the books say of money stays. Whoever died in the middle of it has the lease for a while."""
-    before = dict(on.store.tables.balances.rows)
-
-    def ask(custody: Custody) -> str:
-        try:
-            custody.scans.rescan(first, last)
-        except CustodyError as problem:
-            if isinstance(problem, reason) and words in str(problem):
-                return ""
-            if "already" in str(problem):
-                raise Conflict("the operator tries again later") from None
-            raise
-        return f"blocks from {first} on were read again"
-
-    require((told := on.ask(ask)) == "", "refusals", told)
-    require(before == on.store.tables.balances.rows, "refusals", "a rescan that was refused has changed what is booked")
 
 
 def _others(on: Rehearsal) -> None:

@@ -7,7 +7,7 @@ from custody_core.domain.addresses import address_to_bytes
 from custody_core.domain.encoding import erc20_transfer_calldata
 from tests.unit.simulation.operators import in_turn
 from tests.unit.simulation.props import FRIEND
-from tests.unit.simulation.rehearsal import Backup, Rehearsal
+from tests.unit.simulation.rehearsal import Rehearsal
 
 
 def restored_before_it_was_signed(on: Rehearsal) -> None:
@@ -39,14 +39,7 @@ def restored_before_its_cancellation(on: Rehearsal) -> None:
 def restored_before_it_was_sent(on: Rehearsal) -> None:
     """What is found on the chain is dearer than what the books have, which never left; then its block goes."""
     on.fund()
-    backups = list[Backup]()
-    on.meanwhile("broadcast", lambda _: backups.append(on.backup()))
-    sent = on.send()
-    on.until(lambda: bool(on.tree.pool))
-    on.custody.transactions.speed_up(sent)
-    on.until(lambda: len(on.transaction(sent).attempts) == 2 and on.transaction(sent).attempts[1].first_sent_at is not None)
-    on.tree.mine()
-    on.restart_from(backups[0])
+    on.send_again_after_a_backup()
     on.arm()
     on.rounds()
     on.tree.reorg(1, pooled=False)
