@@ -134,7 +134,10 @@ class Site:
         def is_over(is_done: Callable[[], bool]) -> bool:
             return is_done() or any(not process.is_running for process in by)
 
-        until(lambda: is_over(are_completed), what="the sends are completed", timeout_s=timeout_s)
+        try:
+            until(lambda: is_over(are_completed), what="the sends are completed", timeout_s=timeout_s)
+        except TimeoutError as late:
+            raise TimeoutError(f"{late}: {'; '.join(_how_far(self.look(each)) for each in unfinished)}") from None
         self.node.mine()
         until(lambda: is_over(self._is_followed), what="the chain is followed to its head", timeout_s=timeout_s)
         return are_completed()
@@ -285,3 +288,9 @@ def _opened(settings: Mapping[str, str], *, create: bool = False) -> Iterator[Cu
     loaded = load_settings({f"CUSTODY_{name}": text for name, text in settings.items()})
     with open_service(loaded, observer=QuietObserver(), create=create, with_keys=create) as opened:
         yield opened.custody
+
+
+def _how_far(send: Transaction) -> str:
+    """What somebody wants to know of a send that does not come to its end."""
+    attempts = ", ".join(f"{each.kind} {each.state}" for each in send.attempts)
+    return f"nonce {send.nonce} is {send.state} ({attempts}), due at {send.due_at}, parked for {send.parked_reason}, {send.stuck}"
